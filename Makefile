@@ -1,0 +1,56 @@
+# What can be done here; `make` alone lists it. Needs Python 3.11 or newer and a package index, nothing else.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# The first interpreter that is new enough and really runs (a version manager may offer names that do not).
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check lock clean
+
+help: ## List what can be done
+	@echo "sendctl: make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '  %-8s %s\n' "$$target" "$$text"; done
+
+venv: $(INSTALLED) ## Create .venv with everything in requirements.lock (uv where present, else venv and pip)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer found: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+		echo "creating $(VENV) with uv" && \
+		uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+	else \
+		echo "creating $(VENV) with $$($(PYTHON) --version)" && \
+		$(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
+	fi
+	@touch $@
+
+demo: $(INSTALLED) ## Send a sample campaign to 200 people through SQLite into a maildir, in demo/
+	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
+
+test: $(INSTALLED) ## Run every test, on SQLite and on a Postgres of its own
+	@$(BIN)/pytest -n auto
+
+check: $(INSTALLED) ## Lint, format, strict types, import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+lock: ## Resolve pyproject.toml into requirements.lock; UPGRADE=1 takes the newest versions
+	@command -v uv >/dev/null 2>&1 || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --group dev \
+		--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+		--output-file requirements.lock pyproject.toml
+
+clean: ## Remove what the other targets made, except .venv
+	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find sendctl tests -name __pycache__ -type d -prune -exec rm -rf {} +

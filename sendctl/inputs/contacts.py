@@ -1,0 +1,92 @@
+"""A contacts file: opened once, its format settled, read as often as needed in flat memory.
+
+Never guesses an encoding, never writes to the file, and yields every record either as a contact or as a bad row.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Literal, Self
+
+from sendctl.errors import BadInput, UsageError
+from sendctl.inputs.contact_rows import BadRow, ContactRow
+from sendctl.inputs.csv_header import Header, read_header
+from sendctl.inputs.csv_rows import csv_rows
+from sendctl.inputs.json_rows import json_rows
+from sendctl.inputs.skip_file import SkipFile
+from sendctl.inputs.sniff import CSV, file_format
+from sendctl.inputs.source_file import SourceFile, open_source
+
+__all__ = ["BadRow", "ContactFile", "ContactRow", "SkipFile", "open_contacts"]
+
+
+class ContactFile:
+    """An open contacts file; a context manager.
+
+    `name` is for messages ("<stdin>" for standard input). `columns` are the template names of the CSV columns and
+    `delimiter` is what divides them; both are None for JSON Lines.
+    """
+
+    def __init__(self, source: SourceFile) -> None:
+        self._source = source
+        self.name = source.name
+        self.size_bytes = source.size_bytes
+        is_csv = file_format(source) == CSV
+        self._header: Header | None = read_header(source.name, source.lines()) if is_csv else None
+        self.columns = self._header.names if self._header else None
+        self.delimiter = self._header.delimiter if self._header else None
+
+    def rows(self) -> Iterator[ContactRow | BadRow]:
+        """Every record in the file's order; each call reads from the start.
+
+        Raises BadInput if the file changed since it was opened.
+        """
+        self._source.refuse_change()
+        lines = self._source.lines()
+        if self._header:
+            yield from csv_rows(lines, read_header(self.name, lines))
+        else:
+            yield from json_rows(lines)
+        self._source.refuse_change()
+
+    def position_bytes(self) -> int:
+        """How far the newest `rows()` has read, to the length of a buffer; for a progress bar against `size_bytes`."""
+        return self._source.position_bytes()
+
+    def error(self, bad: BadRow) -> BadInput:
+        """The error that names the file, line, column and reason of one bad record."""
+        hint = "correct the record, or go on without the bad ones: --skip-bad FILE keeps them in FILE."
+        return BadInput(bad.reason, place=f"{self.name}:{bad.line}:{bad.column}", hint=hint)
+
+    def skip_file(self, path: Path) -> SkipFile:
+        """Where bad records go. Raises UsageError if `path` is this file or a folder."""
+        if path.is_dir():
+            raise UsageError(f"--skip-bad {path} is a folder", hint="name a file.")
+        if self._source.is_at(path):
+            raise UsageError(f"--skip-bad {path} is the contacts file itself", hint="name another file.")
+        return SkipFile(path, self._header)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._source.close()
+
+
+def open_contacts(source: Path | Literal["-"], stdin: BinaryIO | None = None) -> ContactFile:
+    """Open a contacts file, or "-" for standard input (default: the process's own), and read its header.
+
+    Raises BadInput, with file, line and column as far as they apply, if the whole file is unusable: unreadable,
+    empty, not UTF-8 by its byte order mark, or CSV with an unusable header. The format is in docs/contacts.md.
+    """
+    file = open_source(source, stdin or sys.stdin.buffer)
+    try:
+        return ContactFile(file)
+    except BaseException:
+        file.close()
+        raise

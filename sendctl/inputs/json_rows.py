@@ -1,0 +1,131 @@
+"""Contacts from JSON Lines (one object on each line), each a ContactRow or the reason why not.
+
+Never accepts what another reader would take differently: duplicate keys, NaN, infinite numbers, lone surrogates.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from sendctl.inputs.contact_rows import (
+    IGNORED_COLUMNS,
+    SPECIAL_COLUMNS,
+    BadRow,
+    ContactRow,
+    ValueProblem,
+    contact_row,
+)
+from sendctl.inputs.csv_header import meant_column
+from sendctl.inputs.source_file import RECORD_MAX_CHARACTERS, LineReader, RecordTooLong, find_flaw
+
+DEPTH_MAX = 32
+_KEYS_CONSIDERED = 50  # for the hint; a hostile line has hundreds of thousands of keys
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def json_rows(lines: LineReader) -> Iterator[ContactRow | BadRow]:
+    """The objects of all lines; blank lines are left out."""
+    while True:
+        try:
+            for text in lines.read():
+                if text.strip():
+                    yield _row(lines, text)
+                lines.begin_record()
+        except RecordTooLong:
+            reason = f"the line has more than {RECORD_MAX_CHARACTERS} characters; only its beginning is kept"
+            yield BadRow(lines.first_line(), 1, reason, lines.raw())
+            lines.begin_record()
+        else:
+            return
+
+
+def _row(lines: LineReader, text: str) -> ContactRow | BadRow:
+    flaw = find_flaw(text) if lines.flawed else None
+    if flaw:
+        return BadRow(lines.line, flaw[0] + 1, flaw[1], lines.raw())
+    column: int | str = 1
+    try:
+        values = _object(text)
+        return contact_row(lines.line, _special_values(values), values)
+    except json.JSONDecodeError as error:
+        column, reason = error.colno, f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+    except ValueProblem as error:
+        column, reason = error.name, str(error)
+    except ValueError as error:
+        reason = str(error)
+    except RecursionError:
+        reason = f"nested deeper than {DEPTH_MAX} levels"
+    return BadRow(lines.line, column, reason, lines.raw())
+
+
+def _object(text: str) -> dict[str, Any]:
+    values = _DECODER.decode(text)
+    if not isinstance(values, dict):
+        raise ValueError("the line is not a JSON object")
+    # Deep nesting and escapes are rare: only then is a walk through all values worth its time.
+    if "\\u" in text or text.count("{") + text.count("[") > DEPTH_MAX:
+        _refuse_unstorable(values, 1)
+    for name in IGNORED_COLUMNS.intersection(values):
+        del values[name]
+    return values
+
+
+def _special_values(values: dict[str, Any]) -> tuple[str | None, str | None, str | None, str | None]:
+    """The values of SPECIAL_COLUMNS, in that order. Raises ValueError if one is not a string."""
+    get = values.get
+    special = get("email"), get("phone"), get("id"), get("timezone")
+    for name, value in zip(SPECIAL_COLUMNS, special, strict=True):
+        if value is not None and not isinstance(value, str):
+            raise ValueProblem(name, f"must be a string, is {json.dumps(value)[:40]}")
+    if not special[0] and not special[1]:
+        for name in islice(values, _KEYS_CONSIDERED):
+            meant = meant_column(name)
+            if meant and meant not in values:
+                raise ValueError(f"neither email nor phone: rename the key {name[:60]!r} to {meant!r}")
+    return special
+
+
+def _refuse_unstorable(value: object, depth: int) -> None:
+    if depth > DEPTH_MAX:
+        raise ValueError(f"nested deeper than {DEPTH_MAX} levels")
+    if isinstance(value, str):
+        found = _UNSTORABLE.search(value)
+        if found:
+            raise ValueError(f"character U+{ord(found.group()):04X} cannot be stored")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_unstorable(key, depth)
+            _refuse_unstorable(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_unstorable(inner, depth + 1)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueProblem(name[:60], "the key stands twice in one object")
+            seen.add(name)
+    return values
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)

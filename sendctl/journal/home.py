@@ -1,0 +1,167 @@
+"""The journal folder of a host: its identity, the run locks that tell the living from the dead, the old files.
+
+`RUN.lock` is held with flock by the run and its worker processes: kill -9 frees it, SIGSTOP does not. `RUN.done`
+is the same file after the store has confirmed the run's end. `RUN.N.journal` belongs to worker N.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sendctl.errors import BadConfig, Unreachable
+from sendctl.identity import new_id
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot; "unknown" where there is none, which counts as rebooted."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def machine_id() -> str:
+    """What this machine is, for binding a store: machine id and host name."""
+    try:
+        machine = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        machine = ""
+    return f"{machine or 'no-machine-id'}/{socket.gethostname()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An open journal folder."""
+
+    path: Path
+    host_id: str
+
+    def lock_path(self, run_id: str) -> Path:
+        return self.path / f"{run_id}.lock"
+
+    def done_path(self, run_id: str) -> Path:
+        return self.path / f"{run_id}.done"
+
+    def journal_path(self, run_id: str, worker: int) -> Path:
+        return self.path / f"{run_id}.{worker}.journal"
+
+    def journals(self, run_id: str) -> list[Path]:
+        """The journals of a run, by worker."""
+        return sorted(self.path.glob(f"{run_id}.*.journal"))
+
+    def pending(self) -> list[str]:
+        """Ids of runs whose end the store has not confirmed: alive, or dead."""
+        return sorted(path.stem for path in self.path.glob("*.lock"))
+
+    def confirmed(self, newest: int = 0) -> list[str]:
+        """Ids of confirmed runs, newest first; all, or the `newest` few."""
+        done = sorted(self.path.glob("*.done"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        return [path.stem for path in (done[:newest] if newest else done)]
+
+    def confirm(self, run_id: str) -> None:
+        """The store has the run's end: its journals matter only for a rewind from now on."""
+        os.utime(self.lock_path(run_id))
+        self.lock_path(run_id).replace(self.done_path(run_id))
+
+    def remove(self, run_id: str) -> None:
+        """Forget a confirmed run. The journals go first: a lock without them proves nothing."""
+        for path in self.journals(run_id):
+            path.unlink(missing_ok=True)
+        self.done_path(run_id).unlink(missing_ok=True)
+
+
+def open_home(path: Path) -> Home:
+    """Open the journal folder, 0700, made on first use. Raises BadConfig or Unreachable when it cannot be used."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.is_symlink() or not path.is_dir():
+            raise BadConfig(f"the journal folder {path} is not a plain folder", hint="mend [journal] path.")
+        identity = path / "host-id"
+        if not identity.exists():
+            _write_once(identity, new_id())
+        return Home(path, identity.read_text().strip())
+    except OSError as error:
+        raise Unreachable(
+            f"the journal folder {path} cannot be used: {error.strerror}", hint="mend its owner, mode or disk."
+        ) from error
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Create a small file, whole or not at all; the first of two writers wins."""
+    temporary = path.with_name(f".{path.name}.{new_id()}")
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(descriptor)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class RunNote:
+    """What a lock file says about its run."""
+
+    store_id: str
+    run_id: str
+    command: str
+    boot_id: str
+    pid: int
+    started_at: str  # ISO 8601, UTC
+
+
+def note_of(home: Home, run_id: str) -> RunNote | None:
+    """The note of a pending or confirmed run; None when it is gone or not ours to read."""
+    for path in (home.lock_path(run_id), home.done_path(run_id)):
+        try:
+            return RunNote(**json.loads(path.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            continue
+    return None
+
+
+@contextmanager
+def held_lock(home: Home, note: RunNote) -> Iterator[int]:
+    """Hold a new run's lock. Children that inherit the descriptor keep it held after a kill of this process."""
+    run_id = note.run_id
+    temporary = home.path / f".{run_id}.lock"
+    try:
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        os.write(descriptor, json.dumps(asdict(note)).encode())
+    except OSError as error:
+        raise Unreachable(f"the journal folder {home.path} cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        temporary.replace(home.lock_path(run_id))  # nobody ever sees it unlocked while this run lives
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def dead_run(home: Home, run_id: str) -> Iterator[bool]:
+    """Whether the run is proven dead; while True its lock is ours, so that only one process imports it."""
+    try:
+        descriptor = os.open(home.lock_path(run_id), os.O_RDWR)
+    except FileNotFoundError:
+        yield False  # confirmed by someone else meanwhile
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield home.lock_path(run_id).exists()
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,303 @@
+"""T(k): one transaction that records the last window's outcomes and claims the next one. No network in here.
+
+Everything that can forbid a message is asked at this moment: the campaign's state, suppressions, the enrollment,
+expiry, the send window, what a journal proved before a rewind, breakers, cooldown and rate tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from sendctl import faults
+from sendctl.definition import Definition, Rate
+from sendctl.identity import new_id
+from sendctl.passes.deciding import Desk
+from sendctl.policy import concerns_everyone
+from sendctl.providers.base import Outcome, Phase, Scope
+from sendctl.schedule import next_open
+from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
+from sendctl.store import audit, campaigns, claims, enrollments, limits, meta, replay, runs
+from sendctl.store.campaigns import Campaign
+from sendctl.store.claims import Claim, Due
+from sendctl.store.enrollments import Passed
+from sendctl.store.ledger import move
+from sendctl.store.outcomes import Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One message of a window, bound to a provider."""
+
+    due: Due
+    provider: str
+    number: int
+    claim_id: str
+    revision: int
+    composed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one transaction moved to `sending`. Empty: nothing could be claimed, and `wait_s` says when it may be.
+
+    `wait_s` is None when nothing is due at all.
+    """
+
+    campaign_id: int = 0
+    messages: tuple[Claimed, ...] = ()
+    claim_ends_boot_s: float = 0.0
+    wait_s: float | None = None
+    blocked: str = ""  # why something due was not claimed, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The outcome of one claimed message, and how long ago by the boot clock it became known."""
+
+    claimed: Claimed
+    outcome: Outcome
+    at_boot_s: float
+
+
+@dataclass
+class Clerk:
+    """Runs T(k) for one worker of one run."""
+
+    desk: Desk
+    run_id: str
+    worker: int
+    usable: frozenset[str]  # providers configured on this host
+    campaign: str | None = None
+    lost: int = 0
+    claimed: int = 0
+    stops: list[str] = field(default_factory=list)  # campaigns and providers that were stopped, in words
+    _last: str = ""
+    _breakers: dict[str, limits.Breaker] = field(default_factory=dict)
+
+    def turn(self, done: Sequence[Done], limit: int) -> Window:
+        """Record `done`, then claim at most `limit` messages of one campaign. `limit` 0 only records."""
+        boot_s = self.desk.context.clock.boot_s()
+        with self.desk.transaction() as connection:
+            self._read_breakers(connection, done)
+            self._record(connection, done, boot_s)
+            runs.beat(connection, self.run_id, self.desk.now)
+            window = self._claim(connection, limit, boot_s) if limit else Window()
+            faults.passing("settle.before_commit" if done else "claim.before_commit")
+        faults.passing("settle.committed" if done else "claim.committed")
+        self.claimed += len(window.messages)
+        return window
+
+    def _read_breakers(self, connection: Connection, done: Sequence[Done]) -> None:
+        """Breakers first, in every turn: one order of locks, so that turns never wait for each other in a ring."""
+        self._breakers = limits.breakers(connection)
+        failed = any(item.outcome.scope is Scope.PROVIDER for item in done)
+        if failed or any(breaker.state != "closed" for breaker in self._breakers.values()):
+            self._breakers = limits.breakers(connection, lock=True)
+
+    def _breaker(self, provider: str) -> limits.Breaker:
+        return self._breakers.get(provider, limits.Breaker(provider))
+
+    # -- outcomes of the last window ------------------------------------------------------------------------------
+
+    def _record(self, connection: Connection, done: Sequence[Done], boot_s: float) -> None:
+        self.desk.load(connection, (item.claimed.due for item in done))
+        settled = [
+            self.desk.decided(
+                item.claimed.due, item.claimed, item.outcome, evidence="reply",
+                at=self.desk.now - timedelta(seconds=max(0.0, boot_s - item.at_boot_s)),
+            )
+            for item in done
+        ]  # fmt: skip
+        self.lost += len(self.desk.settle(connection, settled))
+        self._note_providers(connection, done)
+        self._note_campaigns(connection, settled)
+
+    def _note_providers(self, connection: Connection, done: Sequence[Done]) -> None:
+        """One success closes a breaker; the worst failure of the provider itself counts once a window."""
+        for provider in sorted({item.claimed.provider for item in done}):
+            outcomes = [item.outcome for item in done if item.claimed.provider == provider]
+            self._breakers[provider] = self._noted(connection, self._breaker(provider), outcomes)
+
+    def _noted(self, connection: Connection, breaker: limits.Breaker, outcomes: Sequence[Outcome]) -> limits.Breaker:
+        failed = [item for item in outcomes if item.scope is Scope.PROVIDER and item.error_class]
+        halted = [item for item in failed if item.kind is AttemptOutcome.HALTED]
+        accepted = any(item.kind is AttemptOutcome.ACCEPTED for item in outcomes)
+        if not halted and (accepted or not failed):
+            answered = any(item.phase is Phase.REPLIED for item in outcomes)
+            return limits.note_success(connection, breaker, self.desk.now) if answered else breaker
+        worst = (halted or failed)[0]
+        changed = limits.note_failure(
+            connection, breaker, reason=worst.text, halt=bool(halted), retry_after_s=worst.retry_after_s,
+            now=self.desk.now,
+        )  # fmt: skip
+        if changed.state == "open":
+            self.stops.append(f"provider {breaker.provider} is left alone for a while: {worst.text}")
+        return changed
+
+    def _note_campaigns(self, connection: Connection, settled: Sequence[Settled]) -> None:
+        """A Halt of campaign scope, or a window refused as one, pauses the campaign and keeps its queue."""
+        for campaign_id in {item.due.campaign_id for item in settled}:
+            outcomes = [item.outcome for item in settled if item.due.campaign_id == campaign_id]
+            halts = [
+                item.text for item in outcomes
+                if item.kind is AttemptOutcome.HALTED and item.scope is Scope.CAMPAIGN and item.text
+            ]  # fmt: skip
+            reason = halts[0] if halts else concerns_everyone(outcomes)
+            if reason:
+                self._pause(connection, campaign_id, reason)
+
+    def _pause(self, connection: Connection, campaign_id: int, reason: str) -> None:
+        running = {CampaignStatus.RUNNING}
+        if campaigns.set_status(connection, campaign_id, running, CampaignStatus.PAUSED, self.desk.now):
+            name = self.desk.campaign(connection, campaign_id).name
+            self.stops.append(f"campaign {name} was paused: {reason}")
+            audit.write(connection, login="sendctl", hostname=self.desk.context.hostname, action="halt",
+                        campaign_id=campaign_id, reason=reason, detail={"run": self.run_id}, now=self.desk.now)  # fmt: skip
+
+    # -- the next window ------------------------------------------------------------------------------------------
+
+    def _claim(self, connection: Connection, limit: int, boot_s: float) -> Window:
+        """Try campaigns in turn, beginning after the last one, until one has something that may go."""
+        row = meta.read(connection)
+        if meta.host_epoch(connection, self.desk.context.home.host_id) != row.epoch:
+            return Window(blocked="the store was rewound while this run was going on")
+        names = [self.campaign] if self.campaign else self._turns(connection)
+        waits, blocked = [], ""
+        for name in names:
+            window = self._claim_from(connection, name, limit, boot_s)
+            self._last = name
+            if window.messages:
+                return window
+            waits += [window.wait_s] if window.wait_s is not None else []
+            blocked = blocked or window.blocked
+        return Window(wait_s=min(waits) if waits else None, blocked=blocked)
+
+    def _turns(self, connection: Connection) -> list[str]:
+        names = claims.campaigns_with_due(connection, self.desk.now)
+        if self._last in names:
+            place = names.index(self._last) + 1
+            return names[place:] + names[:place]
+        return names
+
+    def _claim_from(self, connection: Connection, name: str, limit: int, boot_s: float) -> Window:
+        # Shared: a pause or a cancel waits for this transaction, so that its count of what is in flight is true.
+        campaign = campaigns.find(connection, name, lock="share")
+        if campaign is None or campaign.status is not CampaignStatus.RUNNING:
+            return Window()
+        definition = self.desk.current(connection, campaign.id)
+        rest = limits.cooling_until(connection, f"campaign:{name}") if campaign.controls.cooldown_s else None
+        if rest is not None and rest > self.desk.now:
+            return Window(wait_s=(rest - self.desk.now).total_seconds(), blocked=f"campaign {name} is cooling down")
+        order = [provider for provider in self.desk.providers(definition) if provider in self.usable]
+        open_to = [provider for provider in order if self._breaker(provider).lets_through(self.desk.now)]
+        if not open_to:
+            return self._shut(order, definition)
+        probing = self._breaker(open_to[0]).state != "closed"
+        size = 1 if probing else min(limit, campaign.controls.batch_size)  # one message finds out whether it is back
+        return self._fill(connection, campaign, definition, size, open_to, boot_s)
+
+    def _shut(self, order: list[str], definition: Definition) -> Window:
+        if not order:
+            wanted = ", ".join(self.desk.providers(definition)) or "none"
+            return Window(blocked=f"campaign {definition.name}: no provider of ({wanted}) is configured on this host")
+        waits = [breaker.retry_at for name in order if (breaker := self._breaker(name)).retry_at is not None]
+        wait_s = min((at - self.desk.now).total_seconds() for at in waits) if waits else None
+        reasons = "; ".join(f"{name}: {self._breaker(name).reason}" for name in order)
+        return Window(wait_s=wait_s, blocked=f"campaign {definition.name}: no provider is usable now ({reasons})")
+
+    def _fill(
+        self, connection: Connection, campaign: Campaign, definition: Definition, size: int, open_to: list[str],
+        boot_s: float,
+    ) -> Window:  # fmt: skip
+        picked = claims.pick_due(connection, campaign.id, self.desk.now, size)
+        if not picked:
+            return Window()
+        going = self._sift(connection, campaign, definition, picked)
+        granted, wait_s = self._tokens(connection, campaign, open_to[0], len(going))
+        pairs = [(due, self._provider(due, open_to)) for due in going[:granted]]
+        if not pairs:
+            # Sifted rows have left the queue: look again at once. Without tokens: wait for the next one.
+            return Window(wait_s=wait_s if going else 0.0, blocked=f"campaign {campaign.name}: rate" if going else "")
+        settings = self.desk.context.settings.send
+        claim = Claim(new_id(), self.run_id, self.worker, self.desk.now + timedelta(seconds=settings.claim_s))
+        claims.claim(connection, pairs, claim, revision=campaign.revision, now=self.desk.now)
+        for provider in {provider for _, provider in pairs}:
+            breaker = self._breaker(provider)
+            if breaker.state != "closed":
+                limits.probe(connection, breaker, self.desk.now, settings.claim_s)
+        if campaign.controls.cooldown_s:
+            until = self.desk.now + timedelta(seconds=campaign.controls.cooldown_s)
+            limits.cool_down(connection, f"campaign:{campaign.name}", until, self.desk.now)
+        messages = tuple(self._claimed(due, provider, claim.id, campaign) for due, provider in pairs)
+        for item in messages:
+            self.desk.definition(connection, campaign.id, item.revision)
+        return Window(campaign.id, messages, boot_s + settings.claim_s)
+
+    def _claimed(self, due: Due, provider: str, claim_id: str, campaign: Campaign) -> Claimed:
+        revision = due.revision if due.revision is not None else campaign.revision
+        return Claimed(due, provider, due.attempts + 1, claim_id, revision, due.composed_at or self.desk.now)
+
+    def _provider(self, due: Due, open_to: list[str]) -> str:
+        return due.next_provider if due.next_provider in open_to else open_to[0]
+
+    def _tokens(self, connection: Connection, campaign: Campaign, provider: str, wanted: int) -> tuple[int, float]:
+        """How many may go by the campaign's and the first provider's rate, and the wait for one more, in seconds."""
+        table = self.desk.context.settings.providers.get(provider)
+        rates: list[tuple[str, Rate | None]] = [
+            (f"campaign:{campaign.name}", campaign.controls.rate),
+            (f"provider:{provider}", table.rate if table else None),
+        ]
+        limited = [(scope, rate) for scope, rate in rates if rate is not None]
+        hands = {scope: limits.tokens_at_hand(connection, scope, rate, self.desk.now) for scope, rate in limited}
+        granted = min([wanted, *hands.values()])
+        for scope, _ in limited:
+            limits.spend(connection, scope, granted)
+        short = [rate.per_s / rate.count for scope, rate in limited if hands[scope] < wanted]
+        return granted, max(short, default=0.0)
+
+    # -- what may not go ------------------------------------------------------------------------------------------
+
+    def _sift(
+        self, connection: Connection, campaign: Campaign, definition: Definition, picked: Sequence[Due]
+    ) -> list[Due]:
+        """Move aside what must not be sent now, with its enrollment; returns the rest in order."""
+        suppressed = claims.suppressed(connection, [due.recipient_key for due in picked])
+        remembered = replay.remembered(connection, [due.key for due in picked])
+        groups: dict[str, list[Due]] = {"go": [], "suppress": [], "cancel": [], "expire": [], "known": [], "later": []}
+        for due in picked:
+            groups[self._fate(due, definition, suppressed, remembered)].append(due)
+        now = self.desk.now
+        for name in ("suppress", "cancel", "expire"):
+            move(connection, name, [{"id": due.id, "updated_at": now} for due in groups[name]], claimed=False)
+        ended = [due.enrollment_id for due in groups["suppress"]]
+        enrollments.end(connection, ended, EnrollmentStatus.STOPPED, now)
+        self.desk.advance(connection, [Passed(due, now) for due in groups["expire"]])
+        for due in groups["known"]:
+            self._settle_remembered(connection, due, remembered[due.key])
+        claims.postpone(connection, [(due.id, self._opening(due, definition)) for due in groups["later"]], now)
+        return groups["go"]
+
+    def _fate(
+        self, due: Due, definition: Definition, suppressed: set[str], remembered: dict[str, replay.Proven]
+    ) -> str:
+        if due.key in remembered:
+            return "known"
+        if due.recipient_key in suppressed:
+            return "suppress"
+        if due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED):
+            return "cancel"
+        if due.expires_at is not None and due.expires_at <= self.desk.now:
+            return "expire"
+        return "later" if self._opening(due, definition) > self.desk.now else "go"
+
+    def _opening(self, due: Due, definition: Definition) -> datetime:
+        return next_open(self.desk.now, definition.window, due.timezone or definition.timezone)
+
+    def _settle_remembered(self, connection: Connection, due: Due, proven: replay.Proven) -> None:
+        put_back = replay.put_back(connection, due.id, due.attempts, proven, self.desk.now)
+        if put_back and proven.accepted:
+            self.desk.advance(connection, [Passed(due, proven.at)])

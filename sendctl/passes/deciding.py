@@ -1,0 +1,180 @@
+"""The desk at which outcomes become moves: decides with policy.py, and writes through the store's fenced statements.
+
+One Desk serves one process: it keeps the definitions it has read, which never change under a revision.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy.engine import Connection
+
+from sendctl.definition import Definition
+from sendctl.passes.context import Context
+from sendctl.policy import decide
+from sendctl.providers.base import Outcome
+from sendctl.states import AttemptOutcome, EnrollmentStatus
+from sendctl.store import campaigns, claims, enrollments, meta, outcomes
+from sendctl.store.campaigns import Campaign
+from sendctl.store.claims import Due
+from sendctl.store.enrollments import Passed
+from sendctl.store.ledger import move
+from sendctl.store.outcomes import Advancing, Settled
+
+
+class Attempted(Protocol):
+    """What identifies an attempt: its number, claim and provider."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def claim_id(self) -> str: ...
+    @property
+    def provider(self) -> str: ...
+
+
+class Desk:
+    """Decides and records. `now` is the store's time of the current transaction."""
+
+    now: datetime
+
+    def __init__(self, context: Context, jitter: random.Random) -> None:
+        self.context, self.jitter = context, jitter
+        self._definitions: dict[tuple[int, int], Definition] = {}
+        self._campaigns: dict[int, Campaign] = {}
+        self._secret = ""
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One write transaction; campaigns and their controls are read afresh in each."""
+        with self.context.store.write() as connection:
+            self.now = self.context.store.now(connection)
+            self._campaigns.clear()
+            yield connection
+
+    def campaign(self, connection: Connection, campaign_id: int) -> Campaign:
+        """The campaign's row as of this transaction."""
+        if campaign_id not in self._campaigns:
+            self._campaigns[campaign_id] = campaigns.by_id(connection, campaign_id)
+        return self._campaigns[campaign_id]
+
+    def definition(self, connection: Connection, campaign_id: int, revision: int) -> Definition:
+        """What the campaign says in a revision."""
+        place = (campaign_id, revision)
+        if place not in self._definitions:
+            self._definitions[place] = campaigns.definition_of(connection, *place)
+        return self._definitions[place]
+
+    def known_definition(self, campaign_id: int, revision: int) -> Definition:
+        """A definition that an earlier transaction has read."""
+        return self._definitions[campaign_id, revision]
+
+    def current(self, connection: Connection, campaign_id: int) -> Definition:
+        """What the campaign says now."""
+        return self.definition(connection, campaign_id, self.campaign(connection, campaign_id).revision)
+
+    def secret(self, connection: Connection) -> str:
+        """The store's HMAC key."""
+        self._secret = self._secret or meta.read(connection).secret
+        return self._secret
+
+    def providers(self, definition: Definition) -> tuple[str, ...]:
+        """Providers in order of preference."""
+        settings = self.context.settings
+        return definition.providers or settings.send.providers or tuple(settings.providers)
+
+    def advancing(self, connection: Connection, campaign_ids: Iterable[int]) -> Advancing:
+        """What planning next steps of these campaigns needs."""
+        definitions = {campaign_id: self.current(connection, campaign_id) for campaign_id in set(campaign_ids)}
+        return Advancing(definitions, self.secret(connection))
+
+    def decided(self, due: Due, attempt: Attempted, outcome: Outcome, *, evidence: str, at: datetime) -> Settled:
+        """An outcome with its move. The campaign was read in this transaction by `campaign` or `load`."""
+        campaign = self._campaigns[due.campaign_id]
+        definition = self._definitions[campaign.id, campaign.revision]
+        decision = decide(
+            outcome, provider=attempt.provider, charged_attempts=due.charged_attempts, controls=campaign.controls,
+            providers=self.providers(definition), jitter=self.jitter,
+        )  # fmt: skip
+        return Settled(
+            due, attempt.number, attempt.claim_id, outcome, decision.transition, decision.charged,
+            self.now + timedelta(seconds=decision.delay_s), decision.next_provider, decision.transient, evidence, at,
+        )  # fmt: skip
+
+    def load(self, connection: Connection, dues: Iterable[Due]) -> None:
+        """Read the campaigns of these messages for `decided`."""
+        for campaign_id in {due.campaign_id for due in dues}:
+            self.current(connection, campaign_id)
+
+    def settle(self, connection: Connection, settled: Sequence[Settled]) -> set[int]:
+        """Record outcomes; what another has taken meanwhile is resolved as late proof where it is in doubt."""
+        if not settled:
+            return set()
+        advancing = self.advancing(connection, (item.due.campaign_id for item in settled))
+        lost = outcomes.settle(connection, settled, advancing, self.now)
+        for item in settled:
+            if item.due.id in lost and item.outcome.kind is not AttemptOutcome.UNKNOWN:
+                self.resolve(connection, item.due.id, item.outcome, evidence="reply", claim_id=item.claim_id)
+        return lost
+
+    def resolve(
+        self, connection: Connection, message_id: int, outcome: Outcome, *, evidence: str, claim_id: str | None = None
+    ) -> bool:
+        """Settle a message in doubt by a known outcome; False when it is not in doubt (any more), or not this one's.
+
+        Acceptance makes it sent. Definite non-acceptance, known from the journal or the process itself, queues it.
+        """
+        due = claims.by_id(connection, [message_id])[message_id]
+        self.load(connection, [due])
+        accepted = outcome.kind is AttemptOutcome.ACCEPTED
+        known = outcomes.resolve_attempt(
+            connection, message_id, {AttemptOutcome.UNKNOWN}, outcome.kind, evidence=evidence,
+            reply=outcome.text or None, provider_message_id=outcome.provider_message_id or None, now=self.now,
+            claim_id=claim_id,
+        )  # fmt: skip
+        if not known:
+            return False
+        if accepted:
+            self.accept(connection, due, self.now)
+        else:
+            self.requeue(connection, [due], "prove_absent")
+        return True
+
+    def accept(self, connection: Connection, due: Due, at: datetime) -> None:
+        """A message in doubt is proven accepted: it is sent, and its enrollment goes on."""
+        row = {"id": due.id, "sent_at": at, "updated_at": self.now, "last_error": None, "error_class": None}
+        if not move(connection, "prove_accepted", [row], claimed=False):
+            self.advance(connection, [Passed(due, at)])
+
+    def advance(self, connection: Connection, passed: Sequence[Passed]) -> None:
+        """Move enrollments past their step."""
+        advancing = self.advancing(connection, (item.due.campaign_id for item in passed))
+        outcomes.advance_all(connection, passed, advancing, self.now)
+
+    def requeue(self, connection: Connection, dues: Sequence[Due], transition: str) -> set[int]:
+        """Put messages back into the queue by `prove_absent`, `resend` or `retry`; returns the ids that had moved.
+
+        The count against max_attempts begins anew: someone, or a day, has intervened.
+        """
+        rows = [
+            {"id": due.id, "next_attempt_at": self.now, "charged_attempts": 0, "updated_at": self.now} for due in dues
+        ]
+        lost = move(connection, transition, rows, claimed=False)
+        revived = [due.enrollment_id for due in dues if due.id not in lost]
+        enrollments.revive(connection, revived, self.now)
+        return lost
+
+    def give_up(self, connection: Connection, dues: Sequence[Due], reason: str) -> set[int]:
+        """Messages in doubt that shall not be sent again: failed, for good."""
+        rows = [
+            {"id": due.id, "failed_at": self.now, "transient": 0, "last_error": reason, "updated_at": self.now}
+            for due in dues
+        ]
+        lost = move(connection, "skip", rows, claimed=False)
+        ended = [due.enrollment_id for due in dues if due.id not in lost]
+        enrollments.end(connection, ended, EnrollmentStatus.FAILED, self.now)
+        return lost

@@ -1,0 +1,36 @@
+"""From a claimed message to the bytes that go out: compiled steps are kept, contents come frozen from the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sendctl.definition import Definition
+from sendctl.passes.claiming import Claimed
+from sendctl.providers.base import Outgoing
+from sendctl.rendering.message import Frozen, Recipient, StepRenderer
+
+
+class Press:
+    """Renders messages for one worker; compiles each step of each revision once."""
+
+    def __init__(self) -> None:
+        self._steps: dict[tuple[int, int, int], StepRenderer] = {}
+
+    def render(self, definition: Definition, claimed: Claimed) -> Outgoing:
+        """The message as it is handed over. Raises a SendctlError when its data do not fit its templates."""
+        due = claimed.due
+        place = (due.campaign_id, claimed.revision, due.step_index)
+        if place not in self._steps:
+            self._steps[place] = StepRenderer(definition, definition.steps[due.step_index])
+        frozen = Frozen(
+            message_id=due.id, attempt=claimed.number, key=due.key, provider=claimed.provider,
+            recipient=due.recipient, composed_at=claimed.composed_at,
+        )  # fmt: skip
+        return self._steps[place].render(recipient_of(json.loads(due.snapshot), due.token), frozen)
+
+
+def recipient_of(snapshot: Mapping[str, Any], token: str) -> Recipient:
+    """What varies per person, as it was frozen with the enrollment."""
+    return Recipient(contact=snapshot, token=token)

@@ -1,0 +1,216 @@
+"""`send-due`: one pass over what is due. Starts, or refuses to; sends with one or several workers; ends its run.
+
+The run's lock is held by this process and inherited by its workers, so that the run counts as alive while any of
+them is. Workers end by themselves when this process dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sendctl import faults
+from sendctl.errors import ExitCode, SendctlError, UsageError
+from sendctl.identity import new_id
+from sendctl.journal import home as homes
+from sendctl.journal.home import RunNote
+from sendctl.passes.context import Context, started_by
+from sendctl.passes.importing import Imported
+from sendctl.passes.startup import check_enabled, note_idle_pass, take_over
+from sendctl.passes.worker import Orders, Report, work
+from sendctl.store import campaigns, claims, finishing, meta, runs
+
+
+@dataclass
+class SendReport:
+    """What one pass did."""
+
+    run_id: str = ""
+    imported: Imported = field(default_factory=Imported)
+    work: Report = field(default_factory=Report)
+    due: dict[str, int] = field(default_factory=dict)  # with dry_run: what would be sent, by campaign
+    dry_run: bool = False
+    died: int = 0  # workers that ended without a report
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The most urgent thing to say."""
+        if self.died or self.work.ended in ("time", "drained"):
+            return ExitCode.STOPPED_EARLY
+        if self.work.ended == "blocked":
+            return ExitCode.UNREACHABLE
+        person = self.work.outcomes.get("refused", 0) + self.work.outcomes.get("unknown", 0) + self.imported.in_doubt
+        return ExitCode.NEEDS_PERSON if person or self.work.stops else ExitCode.DONE
+
+
+def run(
+    context: Context, *, campaign: str | None = None, limit: int | None = None, max_seconds: float | None = None,
+    dry_run: bool = False,
+) -> SendReport:  # fmt: skip
+    """Send what is due. Raises SendingDisabled, StoreElsewhere, StoreRewound, Unreachable, StoppedEarly, UsageError."""
+    begun_s = context.clock.boot_s()
+    if dry_run:
+        return _what_is_due(context, campaign)
+    check_enabled(context)
+    _check_campaign(context, campaign)
+    report = SendReport(imported=take_over(context))
+    if not _anything_due(context, campaign):
+        note_idle_pass(context)
+        return report
+    bound = max_seconds if max_seconds is not None else context.settings.send.max_seconds
+    _send(context, report, campaign, limit, bound)
+    report.seconds = context.clock.boot_s() - begun_s
+    return report
+
+
+def _check_campaign(context: Context, name: str | None) -> None:
+    if name is None:
+        return
+    with context.store.read() as connection:
+        if campaigns.find(connection, name) is None:
+            raise UsageError(f"there is no campaign {name}", hint="`sendctl status` lists them.")
+
+
+def _anything_due(context: Context, campaign: str | None) -> bool:
+    with context.store.read() as connection:
+        due = claims.campaigns_with_due(connection, context.store.now(connection))
+    return campaign in due if campaign else bool(due)
+
+
+def _what_is_due(context: Context, campaign: str | None) -> SendReport:
+    _check_campaign(context, campaign)
+    with context.store.read() as connection:
+        counts = claims.due_counts(connection, context.store.now(connection))
+    return SendReport(dry_run=True, due={k: v for k, v in counts.items() if campaign in (None, k)})
+
+
+def _send(
+    context: Context, report: SendReport, campaign: str | None, limit: int | None, max_seconds: float | None
+) -> None:
+    with context.store.read() as connection:
+        store_id = meta.read(connection).store_id
+    now = context.clock.utc_now()
+    note = RunNote(store_id, new_id(), "send-due", homes.boot_id(), os.getpid(), now.isoformat())
+    report.run_id = note.run_id
+    with homes.held_lock(context.home, note):
+        with context.store.write() as connection:
+            now = context.store.now(connection)
+            runs.record(connection, run_row(context, note, now))
+            meta.change(connection, last_pass_at=now, last_pass_host=context.hostname)
+        faults.passing("run.recorded")
+        orders = Orders(note.run_id, 0, store_id, campaign, limit, max_seconds)
+        workers = context.settings.send.workers
+        if workers == 1 or (limit is not None and limit < workers):
+            report.work = work(context, orders)
+        else:
+            _fan_out(context, report, orders, workers)
+        faults.passing("run.before_finish")
+        if not report.died:
+            _finish(context, report)
+            faults.passing("run.finished")
+            context.home.confirm(note.run_id)
+
+
+def run_row(context: Context, note: RunNote, now: datetime) -> runs.RunRow:
+    """The record of a run that begins now."""
+    return runs.RunRow(
+        note.run_id, note.command, context.home.host_id, context.hostname, note.pid, note.boot_id,
+        started_by(context.environ), now, now, None, None, {},
+    )  # fmt: skip
+
+
+def _finish(context: Context, report: SendReport) -> None:
+    result = "stopped" if report.work.ended in ("time", "drained", "blocked") else "done"
+    with context.store.write() as connection:
+        now = context.store.now(connection)
+        finishing.sweep_cancelled(connection, now)
+        finishing.complete(connection, now)
+        runs.finish(connection, report.run_id, result, asdict(report.work), now)
+
+
+# -- several workers ----------------------------------------------------------------------------------------------
+
+
+def _fan_out(context: Context, report: SendReport, orders: Orders, workers: int) -> None:
+    """Fork the workers, pass signals on, add up their reports. Forked before any connection or loop exists."""
+    context.store.close()
+    life_read, life_write = os.pipe()
+    children = {}
+    for index in range(workers):
+        limit = _share(orders.limit, workers, index)
+        mine = Orders(orders.run_id, index, orders.store_id, orders.campaign, limit, orders.max_seconds)
+        read_end, write_end = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(life_write)
+            _child(context, mine, life_read, write_end)
+        os.close(write_end)
+        children[pid] = read_end
+    os.close(life_read)
+    try:
+        with _signals_passed_on(list(children)):
+            for pid, read_end in children.items():
+                _collect(report, pid, read_end)
+    finally:
+        os.close(life_write)
+
+
+def _share(limit: int | None, workers: int, index: int) -> int | None:
+    return None if limit is None else limit // workers + (index < limit % workers)
+
+
+def _child(context: Context, orders: Orders, parent_gone: int, write_end: int) -> None:
+    """Work in the forked process and leave it without running the parent's cleanup."""
+    code: int = ExitCode.UNEXPECTED
+    try:
+        answer: dict[str, Any] = {"report": asdict(work(context, orders, parent_gone))}
+        code = ExitCode.DONE
+    except SendctlError as error:
+        answer = {"error": str(error), "hint": error.hint, "exit_code": int(error.exit_code)}
+        code = error.exit_code
+    except BaseException as error:  # the parent prints it; the journal has what happened until here
+        answer = {"error": f"{type(error).__name__}: {error}", "hint": "", "exit_code": int(ExitCode.UNEXPECTED)}
+    with os.fdopen(write_end, "w") as pipe:
+        json.dump(answer, pipe)
+    os._exit(code)
+
+
+class _signals_passed_on:  # noqa: N801  a context manager, read as a phrase
+    """While active, SIGTERM and SIGINT go to the workers, who drain; this process waits for them."""
+
+    def __init__(self, pids: list[int]) -> None:
+        self._pids = pids
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._pass_on)
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        for pid in self._pids:
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                continue
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def _collect(report: SendReport, pid: int, read_end: int) -> None:
+    with os.fdopen(read_end) as pipe:
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    answer = json.loads(text) if text else {}
+    if "report" in answer:
+        report.work.add(Report(**answer["report"]))
+        return
+    report.died += 1
+    report.work.stops.append(f"worker process {pid}: {answer.get('error', 'killed')}")
+

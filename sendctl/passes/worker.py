@@ -1,0 +1,195 @@
+"""One sender: the loop T(1) S(1) T(2) S(2) ... until nothing is due, time is up, or it is told to stop.
+
+A worker owns its journal and its claims; several of them, in one run or in many, never share a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sendctl.clock import Clock
+from sendctl.definition import Definition
+from sendctl.errors import ExitCode, StoppedEarly
+from sendctl.journal import home as homes
+from sendctl.journal.records import Header
+from sendctl.journal.writer import JournalWriter
+from sendctl.passes.claiming import Clerk, Done, Window
+from sendctl.passes.context import Context
+from sendctl.passes.deciding import Desk
+from sendctl.passes.rendered import Press
+from sendctl.passes.submitting import Submitter
+from sendctl.providers.base import Provider
+from sendctl.providers.registry import build_provider
+
+LONGEST_WAIT_S = 5.0  # for a token or a breaker; beyond that the next pass goes on
+FIRST_WINDOW = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What one worker of a run shall do."""
+
+    run_id: str
+    worker: int
+    store_id: str
+    campaign: str | None = None
+    limit: int | None = None
+    max_seconds: float | None = None
+
+
+@dataclass
+class Report:
+    """What a worker did: messages by outcome, why it ended, and what a person should know."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+    ended: str = "nothing due"  # nothing due | limit | time | drained | waiting | blocked
+    blocked: str = ""
+    stops: list[str] = field(default_factory=list)
+
+    def add(self, other: Report) -> None:
+        """Sum up the workers of a run; the most serious end counts."""
+        self.outcomes = dict(Counter(self.outcomes) + Counter(other.outcomes))
+        self.lost += other.lost
+        self.stops += [stop for stop in other.stops if stop not in self.stops]
+        order = ["nothing due", "limit", "waiting", "blocked", "time", "drained"]
+        if order.index(other.ended) > order.index(self.ended):
+            self.ended, self.blocked = other.ended, other.blocked
+
+
+class Worker:
+    """Runs the loop. Everything that touches time, store, disk or network is given to it."""
+
+    def __init__(self, context: Context, orders: Orders) -> None:
+        self.context, self.orders = context, orders
+        self.clock: Clock = context.clock
+        self.providers = _providers(context)
+        self.desk = Desk(context, random.Random())
+        self.clerk = Clerk(self.desk, orders.run_id, orders.worker, frozenset(self.providers), orders.campaign)
+        self.report = Report()
+        self.draining = asyncio.Event()
+        header = Header(
+            orders.store_id, orders.run_id, orders.worker, context.home.host_id, homes.boot_id(),
+            self.clock.utc_now().isoformat(),
+        )  # fmt: skip
+        self.journal = JournalWriter(context.home.journal_path(orders.run_id, orders.worker), header)
+        self.submitter = Submitter(
+            self.clock, self.journal, self.providers, Press(), context.settings.send.deadline_s
+        )
+
+    async def run(self) -> Report:
+        """Work until there is nothing to do. An error of the store leaves the outcomes in the journal, synced."""
+        started_s, window_size, done = self.clock.boot_s(), FIRST_WINDOW, list[Done]()
+        try:
+            while True:
+                limit = self._limit(window_size, started_s)
+                self.journal.reserve(limit)
+                window = self.clerk.turn(done, limit)
+                done = []
+                if not window.messages:
+                    if limit == 0 or not await self._wait(window, started_s):
+                        break
+                    continue
+                begun_s = self.clock.boot_s()
+                done = await self.submitter.submit(window, self._definitions(window))
+                self._count(done)
+                window_size = self._next_size(len(window.messages), self.clock.boot_s() - begun_s)
+            self.report.lost, self.report.stops = self.clerk.lost, self.clerk.stops
+            if self.journal.broken:
+                raise StoppedEarly(self.journal.broken, hint="free disk space or mend the disk, then run again.")
+            return self.report
+        except BaseException:
+            self.journal.sync()
+            raise
+        finally:
+            for provider in self.providers.values():
+                await provider.close()
+            self.journal.close()
+
+    def drain(self) -> None:
+        """Claim and begin nothing more; what is in flight finishes within its deadline."""
+        if self.draining.is_set():  # asked a second time: stop now, the journal knows how far each message got
+            self.journal.sync()
+            os._exit(ExitCode.STOPPED_EARLY)
+        self.draining.set()
+        self.submitter.draining = True
+
+    def _limit(self, window_size: int, started_s: float) -> int:
+        """How many to claim next; 0 ends the loop, with the reason in the report."""
+        bound = self.orders.max_seconds
+        if self.draining.is_set() or self.journal.broken:
+            self.report.ended = "drained"
+            return 0
+        if bound is not None and self.clock.boot_s() - started_s >= bound:
+            self.report.ended = "time"
+            return 0
+        if self.orders.limit is None:
+            return window_size
+        left = self.orders.limit - self.clerk.claimed
+        if left <= 0:
+            self.report.ended = "limit"
+        return max(0, min(window_size, left))
+
+    async def _wait(self, window: Window, started_s: float) -> bool:
+        """Wait for a token or a probe if that is soon; False when the pass should end."""
+        if window.wait_s is None and not window.blocked:
+            return False
+        if window.wait_s is None or window.wait_s > LONGEST_WAIT_S:
+            self.report.ended = "waiting" if ": rate" in window.blocked or "cooling" in window.blocked else "blocked"
+            self.report.blocked = window.blocked
+            return False
+        try:
+            await asyncio.wait_for(self.draining.wait(), window.wait_s)
+        except TimeoutError:
+            pass
+        return True
+
+    def _definitions(self, window: Window) -> Mapping[int, Definition]:
+        revisions = {claimed.revision for claimed in window.messages}
+        return {revision: self.desk.known_definition(window.campaign_id, revision) for revision in revisions}
+
+    def _next_size(self, sent: int, took_s: float) -> int:
+        """About one second's worth, never fewer than there are connections; the campaign's batch_size bounds it."""
+        connections = sum(provider.connections for provider in self.providers.values())
+        return max(connections, FIRST_WINDOW // 4, int(sent / max(took_s, 0.001)))
+
+    def _count(self, done: Sequence[Done]) -> None:
+        counts = Counter(str(item.outcome.kind) for item in done)
+        self.report.outcomes = dict(Counter(self.report.outcomes) + counts)
+
+
+def _providers(context: Context) -> dict[str, Provider]:
+    """The configured providers that campaigns may use on this host."""
+    return {name: build_provider(table, context.environ) for name, table in context.settings.providers.items()}
+
+
+def work(context: Context, orders: Orders, parent_gone: int | None = None) -> Report:
+    """Run one worker in this process. `parent_gone` is a pipe that reads end-of-file when the parent has died."""
+    return _run(_guarded(context, orders, parent_gone))
+
+
+async def _guarded(context: Context, orders: Orders, parent_gone: int | None) -> Report:
+    worker = Worker(context, orders)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.drain)
+    if parent_gone is not None:
+        loop.add_reader(parent_gone, lambda: (loop.remove_reader(parent_gone), worker.drain()))
+    return await worker.run()
+
+
+def _run(main: Any) -> Report:
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        from asyncio import new_event_loop
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        report: Report = runner.run(main)
+    return report

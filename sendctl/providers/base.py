@@ -1,0 +1,114 @@
+"""What a provider is: one account at one service, that takes one message at a time and says what came of it.
+
+Phase decides what a failure means. Before the last byte that makes acceptance possible (SMTP: the final dot;
+HTTP: the request) every failure is definite non-acceptance; after it only a reply decides, and silence, a
+reset or a time-out is Unknown. A provider reports each phase to the `PhaseMark` it is given *before* the bytes
+leave; the mark writes the journal and may refuse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from sendctl.clock import Deadline
+from sendctl.states import AttemptOutcome
+
+
+class Scope(StrEnum):
+    """Whom an outcome concerns."""
+
+    RECIPIENT = "recipient"
+    PROVIDER = "provider"  # the whole account or relay: connect failure, 421, bad credentials
+    CAMPAIGN = "campaign"  # every message of the campaign: sender refused, content refused
+
+
+class Phase(StrEnum):
+    """How far a submission got."""
+
+    UNTOUCHED = "untouched"  # no byte of this message left
+    BEGUN = "begun"  # envelope or body may have left, the last byte has not
+    DOTTED = "dotted"  # the last byte may have left, no reply is known
+    REPLIED = "replied"  # the reply to the whole message is known
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One rendered message, ready to hand over; frozen, byte for byte the same on a replay.
+
+    `sender` and `recipient` are envelope addresses without brackets; `recipient` may hold a UTF-8 local part,
+    its domain is in ASCII (A-labels). `content` is the whole RFC 5322 message with CRLF line ends, ending in
+    CRLF, not dot-stuffed. `key` is the provider key (DESIGN: identities), also the left part of Message-ID.
+    """
+
+    message_id: int
+    attempt: int
+    key: str
+    provider: str
+    sender: str
+    recipient: str
+    content: bytes
+    eight_bit: bool = False  # the content has bytes over 127: needs 8BITMIME
+    smtputf8: bool = False  # an address or header is not ASCII: needs SMTPUTF8 (RFC 6531)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one submission. `kind` is never OPEN or ABANDONED.
+
+    `code` is the SMTP or HTTP status, `enhanced` the RFC 3463 code such as "5.1.1", `text` the reply or local
+    error in one printable line of at most 500 characters, `error_class` a short stable word for filtering
+    ("connect", "tls", "auth", "rcpt", "data", "timeout", "throttled", ...), empty when accepted.
+    """
+
+    kind: AttemptOutcome
+    phase: Phase
+    scope: Scope = Scope.RECIPIENT
+    code: int | None = None
+    enhanced: str = ""
+    text: str = ""
+    error_class: str = ""
+    provider_message_id: str = ""
+    retry_after_s: float | None = None
+
+
+class ClaimExpired(Exception):
+    """The mark refused: the claim or the deadline is over, so not one more byte may leave."""
+
+
+class PhaseMark(Protocol):
+    """Called by a provider before bytes leave. Raises ClaimExpired when they must not."""
+
+    def begin(self) -> None:
+        """The first byte that names this message is about to leave."""
+        ...
+
+    def dot(self) -> None:
+        """The last byte that makes acceptance possible is about to leave."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider can prove; each figure is cited in its adapter."""
+
+    key_window_s: float = 0.0  # how long a replay with the same key is answered without a second delivery
+    lookup: bool = False  # it can be asked whether it accepted a key
+    batch_max: int = 1
+
+
+class Provider(Protocol):
+    """One account at one service. Knows nothing of the store."""
+
+    name: str
+    capabilities: Capabilities
+    connections: int  # how many submissions it takes at once, at least 1
+
+    async def submit(self, message: Outgoing, deadline: Deadline, mark: PhaseMark) -> Outcome:
+        """Hand over one message. Never raises for what the network or the service does; never retries."""
+        ...
+
+    async def close(self) -> None:
+        """Give connections back. A failure here never changes an outcome."""
+        ...

@@ -1,0 +1,54 @@
+"""When a message may go: send windows in a person's local day, and the wait before a retry.
+
+Daylight saving: a window that begins in a gap begins when the gap ends; in an overlap, the first of the two.
+Everything that goes in and comes out is UTC.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from sendctl.definition import Window
+
+RETRY_CAP_S = 6 * 3600.0
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def next_open(moment: datetime, window: Window | None, zone_name: str) -> datetime:
+    """The first moment at or after `moment` that lies inside the window of that zone's local day."""
+    if window is None or window.start == window.end:
+        return moment
+    zone = _zone(zone_name)
+    local = moment.astimezone(zone)
+    if _inside(local.time(), window):
+        return moment
+    today = _opening(local.date(), window.start, zone)
+    return today if today > moment else _opening(local.date() + timedelta(days=1), window.start, zone)
+
+
+def _inside(now: time, window: Window) -> bool:
+    if window.start < window.end:
+        return window.start <= now < window.end
+    return now >= window.start or now < window.end
+
+
+def _opening(day: date, start: time, zone: ZoneInfo) -> datetime:
+    # fold=0: the first of two equal times; a time in a gap maps to the same instant as the gap's end or later.
+    return datetime.combine(day, start, tzinfo=zone).astimezone(UTC)
+
+
+def retry_delay_s(charged_attempts: int, base_s: float, *, retry_after_s: float | None, jitter: random.Random) -> float:
+    """Seconds to wait after attempt number `charged_attempts`: base x 2^(n-1), half to full, at most 6 hours.
+
+    A provider's Retry-After is a lower bound. Jitter spreads a deferred window over time (full-jitter backoff).
+    """
+    grown = float(min(base_s * 2.0 ** max(0, charged_attempts - 1), RETRY_CAP_S))
+    delay = grown * jitter.uniform(0.5, 1.0)
+    return max(delay, retry_after_s or 0.0)

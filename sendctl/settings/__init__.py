@@ -1,0 +1,29 @@
+"""The configuration of one host: sendctl.toml and SENDCTL_ variables, checked whole, as plain frozen values.
+
+Knows every key but those of a provider's own table, which its adapter checks. Never holds a provider's secret.
+"""
+
+from sendctl.settings.loading import load_settings
+from sendctl.settings.model import (
+    JournalSettings,
+    ProviderTable,
+    ReconcileSettings,
+    SendSettings,
+    Settings,
+    StoreSettings,
+)
+from sendctl.settings.sample import sample_config
+from sendctl.settings.secret import redact, resolve_secret
+
+__all__ = [
+    "JournalSettings",
+    "ProviderTable",
+    "ReconcileSettings",
+    "SendSettings",
+    "Settings",
+    "StoreSettings",
+    "load_settings",
+    "redact",
+    "resolve_secret",
+    "sample_config",
+]

@@ -1,0 +1,190 @@
+"""Finding sendctl.toml, and reading it together with the SENDCTL_ variables into `Settings`.
+
+A variable wins over the file. Never reads the process's own environment: the caller hands it over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from sendctl.errors import BadConfig
+from sendctl.settings import store_url
+from sendctl.settings.environment import section_variables
+from sendctl.settings.model import JournalSettings, ReconcileSettings, SendSettings, Settings, StoreSettings
+from sendctl.settings.provider_tables import check_ordered, read_providers
+from sendctl.settings.secret import REFERENCES, has_password, resolve_secret
+from sendctl.tomlfile import Document, Findings, Table, TomlError, read_document
+
+SIZE_CAP_BYTES = 1 << 20
+
+_URL_KEYS = ("url", *(f"url_{kind}" for kind in REFERENCES))
+_YEAR_S = 366 * 86400.0
+
+
+def load_settings(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Settings:
+    """The settings of this host; `explicit` is the --config option, `environ` usually os.environ.
+
+    Relative file names belong to the configuration's folder, or to `cwd` without one. Raises BadConfig with every
+    problem and its "file:line:column" or "$VARIABLE", and when no store is named anywhere.
+    """
+    path = find_config(explicit, environ, cwd)
+    try:
+        document = read_document(path, cap_bytes=SIZE_CAP_BYTES) if path else Document(None, "", {})
+        findings = Findings(document)
+        settings = read_settings(findings, environ, path.parent if path else cwd)
+        findings.check()
+        return settings
+    except TomlError as error:
+        raise _bad_config(error) from None
+
+
+def find_config(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
+    """The file to read: a named one even if it does not exist, else the first of the usual places that does."""
+    if explicit or environ.get("SENDCTL_CONFIG"):
+        return cwd / (explicit or environ["SENDCTL_CONFIG"])
+    return next((path for path in usual_places(environ, cwd) if os.path.lexists(path)), None)
+
+
+def usual_places(environ: Mapping[str, str], cwd: Path) -> list[Path]:
+    """Where a configuration is looked for when none is named, in order."""
+    home = [Path(environ["HOME"], ".config")] if environ.get("HOME") else []
+    users = [Path(environ["XDG_CONFIG_HOME"])] if environ.get("XDG_CONFIG_HOME") else home
+    return [
+        cwd / "sendctl.toml",
+        *(folder / "sendctl" / "sendctl.toml" for folder in users),
+        Path("/etc/sendctl/sendctl.toml"),
+    ]
+
+
+def _bad_config(error: TomlError) -> BadConfig:
+    lines = [f"{place}: {text}" for place, text in error.found]
+    if len(lines) > 1:
+        lines = [f"{len(lines)} problems in the configuration", *(f"  {line}" for line in lines)]
+    return BadConfig("\n".join(lines), hint="docs/configuration.md explains every key.")
+
+
+def read_settings(findings: Findings, environ: Mapping[str, str], folder: Path) -> Settings:
+    """Read all sections; what is wrong is left in `findings`."""
+    root = findings.root()
+    variables = section_variables(environ, _referenced(findings.document.data))
+    store = _read_store(root.table("store", variables["store"]), environ, folder)
+    send_table = root.table("send", variables["send"])
+    send = _read_send(send_table)
+    providers = read_providers(root, variables["providers"], send.providers, folder)
+    check_ordered(send_table, send.providers, providers)
+    settings = Settings(
+        path=findings.document.path,
+        store=store,
+        send=send,
+        providers=providers,
+        journal=_read_journal(root.table("journal", variables["journal"]), store, environ, folder),
+        reconcile=_read_reconcile(root.table("reconcile", variables["reconcile"]), folder),
+    )
+    root.finish()
+    return settings
+
+
+def _referenced(data: object) -> set[str]:
+    """The variables that `*_env` keys anywhere in the file name."""
+    if not isinstance(data, dict):
+        return set()
+    found = {value for key, value in data.items() if key.endswith("_env") and isinstance(value, str)}
+    return found.union(*(_referenced(value) for value in data.values()))
+
+
+def _read_store(store: Table, environ: Mapping[str, str], folder: Path) -> StoreSettings:
+    present = [key for key in _URL_KEYS if store.has(key)]
+    given = [key for key in present if key in store.variables] or present
+    store.finish()
+    if not given:
+        _no_store(store, environ)
+    elif len(given) > 1:
+        store.wrong(given[1], f"several places for the URL: keep one of {', '.join(given)}")
+    elif given == ["url"]:
+        url = store.parsed("url", partial(store_url.normalise, folder=folder), "")
+        _check_mode(store, url)
+        return StoreSettings(url)
+    else:
+        return StoreSettings(_referenced_url(store, given[0], environ, folder))
+    return StoreSettings("")
+
+
+def _no_store(store: Table, environ: Mapping[str, str]) -> None:
+    if store.findings.document.path is None and not store.findings.problems:
+        raise BadConfig(
+            "no configuration: found no sendctl.toml here, in the user's configuration folder or in /etc/sendctl",
+            hint="run `sendctl init` to write one, name one with --config, or set SENDCTL_STORE_URL.",
+        )
+    store.missing("url", 'such as "sqlite:///sendctl.db" or "postgresql://user@host/database"')
+
+
+def _referenced_url(store: Table, key: str, environ: Mapping[str, str], folder: Path) -> str:
+    target = store.text(key)
+    if key == "url_file" and target:
+        target = str(store_url.resolve(target, folder))
+    try:
+        return store_url.normalise(resolve_secret({key: target}, "url", environ) or "", folder)
+    except (BadConfig, ValueError) as error:
+        store.wrong(key, str(error))
+        return ""
+
+
+def _check_mode(store: Table, url: str) -> None:
+    path = store.findings.document.path
+    if path is None or "url" in store.variables or not has_password(url):
+        return
+    if path.stat().st_mode & 0o077:
+        store.wrong(
+            "url", f'"url" has a password and others may read {path}: chmod 600 it, or use url_file or PGPASSFILE'
+        )
+
+
+def _read_send(send: Table) -> SendSettings:
+    default = SendSettings()
+    read = SendSettings(
+        enabled=send.boolean("enabled", default.enabled),
+        providers=send.words("providers"),
+        max_seconds=send.number("max_seconds", default.max_seconds or 0, least=0, most=_YEAR_S) or None,
+        workers=send.integer("workers", default.workers, least=1, most=64),
+        deadline_s=send.number("deadline_s", default.deadline_s, least=1, most=3600),
+        claim_s=send.number("claim_s", default.claim_s, least=2, most=86400),
+    )
+    if read.claim_s <= read.deadline_s:
+        key = "claim_s" if send.has("claim_s") else "deadline_s"
+        send.wrong(key, f"claim_s ({read.claim_s:g}) must be longer than deadline_s ({read.deadline_s:g})")
+    send.finish()
+    return read
+
+
+def _read_journal(journal: Table, store: StoreSettings, environ: Mapping[str, str], folder: Path) -> JournalSettings:
+    given = journal.text("path")
+    path: Path | None
+    if given:
+        path = store_url.resolve(given, folder)
+    else:
+        path = store_url.default_journal(store.url, environ, is_root=os.geteuid() == 0)
+    journal.finish()
+    if path is None:
+        journal.missing("path", "the environment has no HOME to put the journal under")
+    return JournalSettings(path or folder)
+
+
+def _read_reconcile(reconcile: Table, folder: Path) -> ReconcileSettings:
+    default = ReconcileSettings()
+    read = ReconcileSettings(
+        overdue_grace_s=reconcile.number("overdue_grace_s", default.overdue_grace_s, least=0, most=_YEAR_S),
+        retry_failed_after_s=reconcile.number(
+            "retry_failed_after_s", default.retry_failed_after_s, least=60, most=_YEAR_S
+        ),
+        max_total_attempts=reconcile.integer("max_total_attempts", default.max_total_attempts, least=1, most=100),
+        mta=reconcile.word("mta", default.mta, ("postfix", "exim")),
+        mta_logs=tuple(str(store_url.resolve(pattern, folder)) for pattern in reconcile.words("mta_logs")),
+    )
+    if reconcile.has("mta") != reconcile.has("mta_logs"):
+        present, absent = ("mta", "mta_logs") if reconcile.has("mta") else ("mta_logs", "mta")
+        reconcile.wrong(present, f'"{present}" needs "{absent}" beside it')
+    reconcile.finish()
+    return read

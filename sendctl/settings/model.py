@@ -1,0 +1,77 @@
+"""The settings as values. Defaults stand here and nowhere else; docs/configuration.md explains them.
+
+Holds no provider's secret, and a store's URL, which may contain a password, is left out of every repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sendctl.definition import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where the ledger is: `url` in SQLAlchemy's form, `sqlite:////absolute/path` or `postgresql+psycopg://...`."""
+
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SendSettings:
+    """How `send-due` works on this host."""
+
+    enabled: bool = False
+    providers: tuple[str, ...] = ()  # in the order of fail-over
+    # No claims after this; None is no bound. Cron starts a pass every minute: one that ends claiming before the next
+    # begins keeps passes, and with them connections to the provider, from piling up.
+    max_seconds: float | None = 55.0
+    workers: int = 1
+    deadline_s: float = 60.0  # for one message, over all its phases
+    claim_s: float = 300.0  # longer than the deadline: nothing is sent on an expired claim
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTable:
+    """One [providers.NAME] section. `options` has every key but `type` and `rate`, file names made absolute.
+
+    `place` says where the section stands, for the adapter's errors.
+    """
+
+    name: str
+    type: str
+    options: Mapping[str, object]
+    rate: Rate | None = None
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """The folder of the outcome journals: local to the host, durable, writable by whoever sends."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileSettings:
+    """What `reconcile` does by itself."""
+
+    overdue_grace_s: float = 300.0
+    retry_failed_after_s: float = 86400.0
+    max_total_attempts: int = 6
+    mta: str = ""  # postfix | exim: whose logs mta_logs are
+    mta_logs: tuple[str, ...] = ()  # absolute file name patterns
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything sendctl is told about this host. `path` is None when no configuration file was found."""
+
+    path: Path | None
+    store: StoreSettings
+    send: SendSettings
+    providers: Mapping[str, ProviderTable]
+    journal: JournalSettings
+    reconcile: ReconcileSettings

@@ -1,0 +1,177 @@
+"""Campaigns, their revisions, steps and templates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from sendctl.definition import Controls, Definition, Step, controls_from_json, controls_to_json, from_json, to_json
+from sendctl.states import CampaignStatus
+from sendctl.store.dialect import insert_ignore
+from sendctl.store.ids import take_ids
+from sendctl.store.tables import campaigns, revisions, steps, templates
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign's row."""
+
+    id: int
+    name: str
+    status: CampaignStatus
+    revision: int
+    controls: Controls
+    created_at: datetime
+    updated_at: datetime
+
+
+def _campaign(row: Row[Any]) -> Campaign:
+    return Campaign(
+        row.id, row.name, CampaignStatus(row.status), row.revision, controls_from_json(row.controls), row.created_at,
+        row.updated_at,
+    )  # fmt: skip
+
+
+def find(connection: Connection, name: str, *, lock: str = "") -> Campaign | None:
+    """The campaign of that name. `lock` "share" keeps pause and cancel out until commit, "update" others too.
+
+    SQLite has one writer, which is lock enough.
+    """
+    statement = sa.select(campaigns).where(campaigns.c.name == name)
+    if lock and connection.dialect.name != "sqlite":
+        statement = statement.with_for_update(read=lock == "share")
+    row = connection.execute(statement).one_or_none()
+    return _campaign(row) if row else None
+
+
+def by_id(connection: Connection, campaign_id: int) -> Campaign:
+    """The campaign with that id."""
+    return _campaign(connection.execute(sa.select(campaigns).where(campaigns.c.id == campaign_id)).one())
+
+
+def every(connection: Connection, *, archived: bool = False) -> list[Campaign]:
+    """All campaigns by name."""
+    statement = sa.select(campaigns).order_by(campaigns.c.name)
+    if not archived:
+        statement = statement.where(campaigns.c.status != CampaignStatus.ARCHIVED)
+    return [_campaign(row) for row in connection.execute(statement)]
+
+
+def create(connection: Connection, definition: Definition, now: datetime) -> Campaign:
+    """A new running campaign with revision 1."""
+    (campaign_id,) = take_ids(connection, "campaigns", 1)
+    controls = controls_to_json(definition.controls)
+    connection.execute(
+        sa.insert(campaigns).values(
+            id=campaign_id, name=definition.name, status=CampaignStatus.RUNNING, revision=1, controls=controls,
+            created_at=now, updated_at=now,
+        )
+    )  # fmt: skip
+    _write_revision(connection, campaign_id, 1, definition, now)
+    return Campaign(campaign_id, definition.name, CampaignStatus.RUNNING, 1, definition.controls, now, now)
+
+
+def revise(connection: Connection, campaign: Campaign, definition: Definition, now: datetime) -> Campaign:
+    """Make `definition` the current revision. Live controls stay: they are the operator's."""
+    revision = campaign.revision + 1
+    _write_revision(connection, campaign.id, revision, definition, now)
+    connection.execute(
+        sa.update(campaigns).where(campaigns.c.id == campaign.id).values(revision=revision, updated_at=now)
+    )
+    return replace(campaign, revision=revision)
+
+
+def _hash(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _write_revision(
+    connection: Connection, campaign_id: int, revision: int, definition: Definition, now: datetime
+) -> None:
+    contents = {_hash(part): part for step in definition.steps for part in _parts(step)}
+    insert = insert_ignore(connection, templates)
+    connection.execute(insert, [{"sha256": digest, "content": content} for digest, content in contents.items()])
+    connection.execute(
+        sa.insert(revisions).values(
+            campaign_id=campaign_id, revision=revision, definition=to_json(replace(definition, steps=())),
+            created_at=now,
+        )
+    )  # fmt: skip
+    rows = [
+        {
+            "campaign_id": campaign_id, "revision": revision, "step_index": index, "name": step.name,
+            "kind": step.kind, "after_s": step.after_s, "repeat_count": step.repeat,
+            "subject_sha256": _hash(step.subject), "text_sha256": _hash(step.text),
+            "html_sha256": _hash(step.html), "sms_sha256": _hash(step.sms),
+        }
+        for index, step in enumerate(definition.steps)
+    ]  # fmt: skip
+    connection.execute(sa.insert(steps), rows)
+
+
+def _parts(step: Step) -> tuple[str, str, str, str]:
+    return step.subject, step.text, step.html, step.sms
+
+
+def definition_of(connection: Connection, campaign_id: int, revision: int) -> Definition:
+    """A revision as it was enqueued."""
+    text = connection.execute(
+        sa.select(revisions.c.definition).where(
+            revisions.c.campaign_id == campaign_id, revisions.c.revision == revision
+        )
+    ).scalar_one()
+    parts = [templates.alias(name) for name in ("subject", "text", "html", "sms")]
+    statement = sa.select(
+        steps.c.name, steps.c.kind, steps.c.after_s, steps.c.repeat_count, *[part.c.content for part in parts]
+    )
+    joined: Any = steps
+    for part, column in zip(parts, ("subject_sha256", "text_sha256", "html_sha256", "sms_sha256"), strict=True):
+        joined = joined.join(part, part.c.sha256 == steps.c[column])
+    statement = (
+        statement.select_from(joined)
+        .where(steps.c.campaign_id == campaign_id, steps.c.revision == revision)
+        .order_by(steps.c.step_index)
+    )
+    found = tuple(Step(*row) for row in connection.execute(statement))
+    return replace(from_json(text), steps=found)
+
+
+def set_status(
+    connection: Connection, campaign_id: int, sources: set[CampaignStatus], target: CampaignStatus, now: datetime
+) -> bool:
+    """Move a campaign if it is in one of `sources`; False means it was not."""
+    result = connection.execute(
+        sa.update(campaigns)
+        .where(campaigns.c.id == campaign_id, campaigns.c.status.in_(sources))
+        .values(status=target, updated_at=now)
+    )
+    return result.rowcount == 1
+
+
+def set_controls(connection: Connection, campaign_id: int, controls: Controls, now: datetime) -> None:
+    """Change live controls; each window reads them afresh."""
+    connection.execute(
+        sa.update(campaigns)
+        .where(campaigns.c.id == campaign_id)
+        .values(controls=controls_to_json(controls), updated_at=now)
+    )
+
+
+def describe_difference(old: Definition, new: Definition) -> list[str]:
+    """The keys in which two definitions differ, e.g. ["steps[0].html", "reply_to"]; controls are not compared."""
+    before, after = _flat(old), _flat(new)
+    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+
+def _flat(definition: Definition) -> dict[str, str]:
+    data = {key: value for key, value in asdict(definition).items() if key not in ("steps", "controls")}
+    flat = {key: json.dumps(value, default=str) for key, value in data.items()}
+    for index, step in enumerate(definition.steps):
+        flat |= {f"steps[{index}].{key}": json.dumps(value) for key, value in asdict(step).items()}
+    return flat

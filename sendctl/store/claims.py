@@ -1,0 +1,166 @@
+"""Taking what is due: pick, and claim a window. Each call belongs to one short transaction of the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.states import TRANSITIONS, AttemptOutcome, State
+from sendctl.store.dialect import skip_locked
+from sendctl.store.tables import attempts, campaigns, contacts, enrollments, messages, suppressions
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A message that may be claimed, with all that rendering and advancing need."""
+
+    id: int
+    campaign_id: int
+    enrollment_id: int
+    step_index: int
+    occurrence: int
+    channel: str
+    recipient: str
+    recipient_key: str
+    key: str
+    next_attempt_at: datetime
+    expires_at: datetime | None
+    attempts: int
+    charged_attempts: int
+    revision: int | None
+    composed_at: datetime | None
+    next_provider: str | None
+    enrollment_status: str
+    subject_key: str
+    address_key: str
+    token: str
+    timezone: str | None
+    snapshot: str
+
+
+_M, _E = messages.c, enrollments.c
+_DUE_COLUMNS = (
+    _M.id, _M.campaign_id, _M.enrollment_id, _M.step_index, _M.occurrence, _M.channel, _M.recipient,
+    _M.recipient_key, _M.provider_key, _M.next_attempt_at, _M.expires_at, _M.attempts, _M.charged_attempts,
+    _M.revision, _M.composed_at, _M.next_provider, _E.status, _E.subject_key, contacts.c.address_key, _E.token,
+    _E.timezone, _E.snapshot,
+)  # fmt: skip
+_DUE_FROM = messages.join(enrollments, _E.id == _M.enrollment_id).join(contacts, contacts.c.id == _E.contact_id)
+
+
+def pick_due(connection: Connection, campaign_id: int, now: datetime, limit: int) -> list[Due]:
+    """At most `limit` messages of a campaign that are due, oldest first, locked until commit where rows can be."""
+    statement = (
+        sa.select(*_DUE_COLUMNS)
+        .select_from(_DUE_FROM)
+        .where(_M.campaign_id == campaign_id, _M.status == State.QUEUED, _M.next_attempt_at <= now)
+        .order_by(_M.next_attempt_at)
+        .limit(limit)
+    )
+    return [Due(*row) for row in connection.execute(skip_locked(connection, statement, messages))]
+
+
+def by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Due]:
+    """The same for given messages, in whatever state."""
+    found: dict[int, Due] = {}
+    for some in _chunks(list(ids), 500):
+        statement = sa.select(*_DUE_COLUMNS).select_from(_DUE_FROM).where(_M.id.in_(some))
+        found |= {row[0]: Due(*row) for row in connection.execute(statement)}
+    return found
+
+
+def _chunks(items: list[Any], size: int) -> Iterable[list[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def campaigns_with_due(connection: Connection, now: datetime) -> list[str]:
+    """Names of running campaigns with something due, the longest overdue first. One index seek a campaign."""
+    first = (
+        sa.select(sa.func.min(_M.next_attempt_at))
+        .where(_M.campaign_id == campaigns.c.id, _M.status == State.QUEUED)
+        .scalar_subquery()
+    )
+    statement = sa.select(campaigns.c.name, first.label("first")).where(campaigns.c.status == "running")
+    rows = [row for row in connection.execute(statement) if row.first is not None and row.first <= now]
+    return [row.name for row in sorted(rows, key=lambda row: (row.first, row.name))]
+
+
+def suppressed(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Which of these addresses must never be contacted."""
+    if not keys:
+        return set()
+    statement = sa.select(suppressions.c.address_key).where(suppressions.c.address_key.in_(keys))
+    return set(connection.execute(statement).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run's ownership of the messages of one window."""
+
+    id: str
+    run_id: str
+    worker: int
+    expires_at: datetime
+
+
+def claim(
+    connection: Connection, window: Sequence[tuple[Due, str]], claim_: Claim, *, revision: int, now: datetime
+) -> None:
+    """Move (message, provider) pairs from `queued` to `sending` and write their attempts, before any byte leaves.
+
+    The revision and the date are frozen by the first claim. Rows were picked, hence locked, in this transaction.
+    """
+    rule = TRANSITIONS["claim"]
+    statement = (
+        sa.update(messages)
+        .where(_M.id.in_([due.id for due, _ in window]), _M.status.in_(sorted(rule.sources)))
+        .values(
+            status=rule.target,
+            claim_id=claim_.id,
+            claim_expires_at=claim_.expires_at,
+            run_id=claim_.run_id,
+            attempts=_M.attempts + 1,
+            revision=sa.func.coalesce(_M.revision, revision),
+            composed_at=sa.func.coalesce(_M.composed_at, sa.bindparam("composed", now, type_=_M.composed_at.type)),
+            updated_at=now,
+        )
+    )
+    changed = connection.execute(statement).rowcount
+    if changed != len(window):
+        raise AssertionError(f"claimed {changed} of {len(window)} picked messages")
+    rows = [
+        {
+            "message_id": due.id, "number": due.attempts + 1, "run_id": claim_.run_id, "worker": claim_.worker,
+            "claim_id": claim_.id, "provider": provider, "outcome": AttemptOutcome.OPEN, "started_at": now,
+        }
+        for due, provider in window
+    ]  # fmt: skip
+    connection.execute(sa.insert(attempts), rows)
+
+
+def postpone(connection: Connection, moments: Sequence[tuple[int, datetime]], now: datetime) -> None:
+    """Let queued messages wait until a moment, e.g. until their send window opens."""
+    statement = (
+        sa.update(messages)
+        .where(_M.id == sa.bindparam("b_id"), _M.status == State.QUEUED)
+        .values(next_attempt_at=sa.bindparam("b_at", type_=_M.next_attempt_at.type), updated_at=now)
+    )
+    if moments:
+        connection.execute(statement, [{"b_id": message_id, "b_at": at} for message_id, at in moments])
+
+
+def due_counts(connection: Connection, now: datetime) -> dict[str, int]:
+    """How many messages of each running campaign are due."""
+    statement = (
+        sa.select(campaigns.c.name, sa.func.count())
+        .join(messages, _M.campaign_id == campaigns.c.id)
+        .where(campaigns.c.status == "running", _M.status == State.QUEUED, _M.next_attempt_at <= now)
+        .group_by(campaigns.c.name)
+        .order_by(campaigns.c.name)
+    )
+    return {row[0]: row[1] for row in connection.execute(statement)}

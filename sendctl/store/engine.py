@@ -1,0 +1,196 @@
+"""Opening a store: SQLite or Postgres behind one `Store`, with durable settings that are read back, never assumed.
+
+A write transaction on SQLite begins IMMEDIATE: SQLAlchemy's default lets two readers claim the same row.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from sendctl.clock import Clock, SystemClock
+from sendctl.errors import BadConfig, StoppedEarly, Unreachable
+
+BUSY_TIMEOUT_S = 60.0
+STATEMENT_TIMEOUT_S = 300
+# File systems on which SQLite's locks or shared memory do not hold (https://sqlite.org/wal.html, "network filesystem").
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "ceph", "glusterfs", "9p",
+                                  "fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.glusterfs"})  # fmt: skip
+
+
+class Store:
+    """An open store. `sqlite` tells the dialect apart where statements must differ."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.sqlite = engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One durable write transaction: committed at the end, rolled back on any exception."""
+        with _translated(), self.engine.connect() as connection:
+            with connection.begin():
+                if self.sqlite:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view of the ledger; writes nothing."""
+        with _translated(), self.engine.connect() as connection:
+            with connection.begin():
+                connection.exec_driver_sql("BEGIN" if self.sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                yield connection
+
+    def now(self, connection: Connection) -> datetime:
+        """The database's time: hosts' clocks are never compared. SQLite's is this host's."""
+        if self.sqlite or not isinstance(self.clock, SystemClock):
+            return self.clock.utc_now()
+        value: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        return value
+
+    def close(self) -> None:
+        """Give back connections."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn driver errors that a person can act on into ours, without the statement and its parameters."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise translate(error) from error
+
+
+def translate(error: DBAPIError) -> Exception:
+    """The sendctl error for a driver error, or the error itself where it is a defect of ours."""
+    text = " ".join(str(error.orig).split())
+    if "database is locked" in text:
+        return StoppedEarly("the store is busy: another command has been writing to it for a minute")
+    if any(word in text for word in ("deadlock detected", "could not serialize", "lock timeout", "statement timeout")):
+        return StoppedEarly(f"the store was busy: {text}")
+    if "database or disk is full" in text or "No space left" in text or "could not extend file" in text:
+        return Unreachable(f"the store cannot grow: {text}", hint="free disk space; nothing was half-written. Run again.")
+    if "readonly database" in text or "read-only transaction" in text:
+        return Unreachable(f"the store is read-only: {text}", hint="check the file's owner and mode, or the server's role.")
+    if "malformed" in text or "not a database" in text:
+        return Unreachable(f"the store's file is damaged: {text}", hint="restore a backup; see docs/runbooks.")
+    if isinstance(error, OperationalError) or error.connection_invalidated:
+        return Unreachable(f"the store cannot be used: {text}", hint="check that it is up and [store] url is right.")
+    return error
+
+
+def open_store(url: str, clock: Clock | None = None, *, create: bool = False) -> Store:
+    """Open the store at a SQLAlchemy URL. `create` allows a SQLite file that does not exist yet.
+
+    Raises BadConfig for what can never work (network file system, no driver), Unreachable for what may later.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return Store(_sqlite_engine(parsed.database or "", create=create), clock or SystemClock())
+    return Store(_postgres_engine(url), clock or SystemClock())
+
+
+def _sqlite_engine(database: str, *, create: bool) -> Engine:
+    path = Path(database)
+    _check_sqlite_file(path, create=create)
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=database),
+        connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
+    )
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Durable means durable: WAL with synchronous=FULL, read back (WAL + NORMAL makes no fsync per commit)."""
+    cursor = connection.cursor()
+    mode = cursor.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    synchronous = cursor.execute("PRAGMA synchronous").fetchone()[0]
+    cursor.close()
+    if mode != "wal" or synchronous != 2:
+        raise BadConfig(f"SQLite refused a durable mode (journal_mode={mode}, synchronous={synchronous})")
+
+
+def _check_sqlite_file(path: Path, *, create: bool) -> None:
+    if path.is_symlink():
+        raise BadConfig(f"the store {path} is a symbolic link", hint="name the file itself in [store] url.")
+    if not path.parent.is_dir():
+        raise Unreachable(f"the store's folder {path.parent} does not exist", hint="create it, or mend [store] url.")
+    kind = _file_system(path.parent)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise BadConfig(
+            f"the store {path} lies on a network file system ({kind}), where SQLite's locks do not hold",
+            hint="put it on a local disk, or use Postgres.",
+        )
+    if path.exists():
+        _check_mode(path)
+        return
+    if not create:
+        raise BadConfig(f"there is no store at {path}", hint="run `sendctl migrate` to create it.")
+    try:
+        # 0600 whatever the umask; the -wal and -shm files take the mode of this one.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        raise Unreachable(f"the store {path} cannot be created: {error.strerror}") from error
+
+
+def _check_mode(path: Path) -> None:
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise BadConfig(f"the store {path} is not a regular file")
+    if not os.access(path, os.R_OK):
+        raise Unreachable(f"the store {path} cannot be read by this user", hint="run as the user that owns it.")
+    if mode & 0o077 and path.stat().st_uid == os.geteuid():
+        path.chmod(0o600)
+
+
+def _file_system(folder: Path) -> str:
+    """The type of the file system that holds `folder`, from the kernel's mount table; "" where there is none."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    target, best, kind = str(folder.resolve()), -1, ""
+    for line in lines:
+        fields, _, tail = line.partition(" - ")
+        point = fields.split()[4].encode().decode("unicode_escape")
+        inside = target == point or target.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= best:
+            best, kind = len(point), tail.split()[0]
+    return kind
+
+
+def _postgres_engine(url: str) -> Engine:
+    try:
+        engine = sa.create_engine(
+            url,
+            pool_pre_ping=True,
+            # Behind a transaction-pooling pgbouncer a prepared statement may land on another server session.
+            connect_args={"connect_timeout": 15, "prepare_threshold": None, "application_name": "sendctl"},
+        )
+    except ModuleNotFoundError as error:
+        raise BadConfig("the Postgres driver is not installed", hint="install `sendctl[postgres]`.") from error
+    sa.event.listen(engine, "begin", _prepare_postgres)
+    return engine
+
+
+def _prepare_postgres(connection: Connection) -> None:
+    """Per transaction, so that it also holds behind pgbouncer: durable commits, bounded waits."""
+    connection.exec_driver_sql(
+        f"SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S:.0f}s'; "
+        f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_S}s'; SET LOCAL TimeZone = 'UTC'"
+    )

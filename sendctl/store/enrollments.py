@@ -1,0 +1,140 @@
+"""Enrollments: one contact's place in a campaign, moved in the same transaction as the outcome that moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.definition import Definition
+from sendctl.identity import provider_key
+from sendctl.schedule import next_open
+from sendctl.states import EnrollmentStatus, State
+from sendctl.store.claims import Due
+from sendctl.store.ids import take_ids
+from sendctl.store.ledger import guarded
+from sendctl.store.tables import enrollments, messages
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A step that is over for one enrollment, and since when (the next step's delay counts from there)."""
+
+    due: Due
+    at: datetime
+
+
+_ADVANCE = (
+    sa.update(enrollments)
+    .where(
+        enrollments.c.id == sa.bindparam("b_id"),
+        enrollments.c.current_step_index == sa.bindparam("b_from"),
+        enrollments.c.status.in_([EnrollmentStatus.ACTIVE, EnrollmentStatus.FAILED]),
+    )
+    .values(
+        current_step_index=sa.bindparam("b_to"),
+        next_scheduled_at=sa.bindparam("b_next", type_=enrollments.c.next_scheduled_at.type),
+        status=sa.bindparam("b_status"),
+        updated_at=sa.bindparam("b_now", type_=enrollments.c.updated_at.type),
+    )
+)
+
+
+def advance(
+    connection: Connection,
+    passed: Sequence[Passed],
+    definition: Definition,
+    *,
+    secret: str,
+    now: datetime,
+) -> None:
+    """Move enrollments past a step and plan the next step's message, or complete them.
+
+    Compare-and-set on the step: an enrollment that someone else moved or ended plans nothing.
+    """
+    rows = [_advanced(item, definition, now) for item in passed]
+    lost = set(guarded(connection, _ADVANCE, rows))
+    going_on = [
+        (item.due, row["b_next"])
+        for index, (item, row) in enumerate(zip(passed, rows, strict=True))
+        if index not in lost and row["b_next"] is not None
+    ]
+    if going_on:
+        ids = take_ids(connection, "messages", len(going_on))
+        planned = [
+            next_message(definition, due, due_at, secret=secret, message_id=message_id, now=now)
+            for (due, due_at), message_id in zip(going_on, ids, strict=True)
+        ]
+        connection.execute(sa.insert(messages), planned)
+
+
+def _advanced(item: Passed, definition: Definition, now: datetime) -> dict[str, Any]:
+    following = item.due.step_index + 1
+    more = following < len(definition.steps)
+    due_at = None
+    if more:
+        wanted = item.at + timedelta(seconds=definition.steps[following].after_s)
+        due_at = next_open(wanted, definition.window, item.due.timezone or definition.timezone)
+    return {
+        "b_id": item.due.enrollment_id, "b_from": item.due.step_index, "b_to": following, "b_next": due_at,
+        "b_status": EnrollmentStatus.ACTIVE if more else EnrollmentStatus.COMPLETED, "b_now": now,
+    }  # fmt: skip
+
+
+def next_message(
+    definition: Definition, due: Due, due_at: datetime, *, secret: str, message_id: int, now: datetime
+) -> dict[str, Any]:
+    """The row of the message for the step after `due`."""
+    step_index = due.step_index + 1
+    key = provider_key(
+        secret, campaign=definition.name, address_key=due.address_key, subject_key=due.subject_key,
+        step_index=step_index, occurrence=0, channel=due.channel,
+    )  # fmt: skip
+    return planned_message(
+        message_id=message_id, campaign_id=due.campaign_id, enrollment_id=due.enrollment_id, step_index=step_index,
+        channel=due.channel, recipient=due.recipient, recipient_key=due.recipient_key, key=key, due_at=due_at,
+        expires_at=expiry(definition, due_at), now=now,
+    )  # fmt: skip
+
+
+def expiry(definition: Definition, due_at: datetime) -> datetime | None:
+    """When a message that was due then is too late to send."""
+    return None if definition.expires_after_s is None else due_at + timedelta(seconds=definition.expires_after_s)
+
+
+def planned_message(
+    *, message_id: int, campaign_id: int, enrollment_id: int, step_index: int, channel: str, recipient: str,
+    recipient_key: str, key: str, due_at: datetime, expires_at: datetime | None, now: datetime,
+) -> dict[str, Any]:  # fmt: skip
+    """The row of a message that is planned and has not been tried."""
+    return {
+        "id": message_id, "campaign_id": campaign_id, "enrollment_id": enrollment_id, "step_index": step_index,
+        "occurrence": 0, "channel": channel, "recipient": recipient, "recipient_key": recipient_key,
+        "provider_key": key, "status": State.QUEUED, "due_at": due_at, "next_attempt_at": due_at,
+        "expires_at": expires_at, "attempts": 0, "charged_attempts": 0, "transient": 0, "created_at": now,
+        "updated_at": now,
+    }  # fmt: skip
+
+
+def end(connection: Connection, ids: Iterable[int], status: EnrollmentStatus, now: datetime) -> None:
+    """End active enrollments: nothing more is planned for them."""
+    _set(connection, ids, {EnrollmentStatus.ACTIVE}, status=status, next_scheduled_at=None, updated_at=now)
+
+
+def revive(connection: Connection, ids: Iterable[int], now: datetime) -> None:
+    """Take up enrollments again whose step is queued once more."""
+    _set(connection, ids, {EnrollmentStatus.FAILED}, status=EnrollmentStatus.ACTIVE, next_scheduled_at=now,
+         updated_at=now)  # fmt: skip
+
+
+def _set(connection: Connection, ids: Iterable[int], sources: set[EnrollmentStatus], **values: Any) -> None:
+    rows = [{"b_id": enrollment_id} for enrollment_id in ids]
+    if rows:
+        statement = sa.update(enrollments).where(
+            enrollments.c.id == sa.bindparam("b_id"), enrollments.c.status.in_(sources)
+        )
+        connection.execute(statement.values(**values), rows)

@@ -1,0 +1,51 @@
+"""Ends: campaigns whose states add up are completed, and what a cancelled campaign got back is cancelled."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.states import TRANSITIONS, CampaignStatus, EnrollmentStatus, State
+from sendctl.store.tables import campaigns, enrollments, messages
+
+_OPEN_STATES = (State.QUEUED, State.SENDING, State.IN_DOUBT)
+
+
+def complete(connection: Connection, now: datetime) -> None:
+    """Complete running campaigns that planned something and have nothing queued, in flight or in doubt."""
+
+    def some(*states: State) -> sa.Exists:
+        return sa.exists().where(messages.c.campaign_id == campaigns.c.id, messages.c.status.in_(states))
+
+    connection.execute(
+        sa.update(campaigns)
+        .where(campaigns.c.status == CampaignStatus.RUNNING, some(*State), ~some(*_OPEN_STATES))
+        .values(status=CampaignStatus.COMPLETED, updated_at=now)
+    )
+
+
+def cancel_queued(connection: Connection, campaign_id: int, now: datetime) -> int:
+    """Cancel what waits in a campaign, and its enrollments; returns how many messages. What is in flight finishes."""
+    rule = TRANSITIONS["cancel"]
+    cancelled = connection.execute(
+        sa.update(messages)
+        .where(messages.c.campaign_id == campaign_id, messages.c.status.in_(sorted(rule.sources)))
+        .values(status=rule.target, updated_at=now)
+    ).rowcount
+    connection.execute(
+        sa.update(enrollments)
+        .where(enrollments.c.campaign_id == campaign_id, enrollments.c.status == EnrollmentStatus.ACTIVE)
+        .values(status=EnrollmentStatus.CANCELLED, next_scheduled_at=None, updated_at=now)
+    )
+    return cancelled
+
+
+def sweep_cancelled(connection: Connection, now: datetime) -> int:
+    """Cancel what came back into the queue of a campaign that was cancelled while it was in flight."""
+    queued = sa.exists().where(messages.c.campaign_id == campaigns.c.id, messages.c.status == State.QUEUED)
+    ids = connection.execute(
+        sa.select(campaigns.c.id).where(campaigns.c.status == CampaignStatus.CANCELLED, queued)
+    ).scalars()
+    return sum(cancel_queued(connection, campaign_id, now) for campaign_id in list(ids))

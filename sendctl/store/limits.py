@@ -1,0 +1,126 @@
+"""Rate limits, cooldowns and circuit breakers, kept in the store so that they hold across passes and hosts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.definition import Rate
+from sendctl.store.dialect import insert_ignore, upsert
+from sendctl.store.tables import limits, provider_state
+
+FAILURES_TO_OPEN = 3
+OPEN_BASE_S = 30.0
+HALT_BASE_S = 600.0
+OPEN_CAP_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """A provider's circuit breaker. `closed` lets all through, `open` nothing before `retry_at`."""
+
+    provider: str
+    state: str = "closed"
+    consecutive_failures: int = 0
+    times_opened: int = 0
+    retry_at: datetime | None = None
+    reason: str | None = None
+
+    def lets_through(self, now: datetime) -> bool:
+        """Whether a window may go to this provider now; after `retry_at` one probe may."""
+        return self.state == "closed" or (self.retry_at is not None and self.retry_at <= now)
+
+
+def breakers(connection: Connection, *, lock: bool = False) -> dict[str, Breaker]:
+    """All breakers that were ever moved. `lock` holds them until commit, so that one pass makes the probe."""
+    statement = sa.select(provider_state).order_by(provider_state.c.provider)
+    if lock and connection.dialect.name != "sqlite":
+        statement = statement.with_for_update()
+    return {
+        row.provider: Breaker(
+            row.provider, row.breaker, row.consecutive_failures, row.times_opened, row.retry_at, row.reason
+        )
+        for row in connection.execute(statement)
+    }
+
+
+def _write(connection: Connection, breaker: Breaker, now: datetime) -> None:
+    upsert(connection, provider_state, "provider", {
+        "provider": breaker.provider, "breaker": breaker.state, "retry_at": breaker.retry_at,
+        "consecutive_failures": breaker.consecutive_failures, "times_opened": breaker.times_opened,
+        "reason": breaker.reason, "updated_at": now,
+    })  # fmt: skip
+
+
+def probe(connection: Connection, breaker: Breaker, now: datetime, within_s: float) -> None:
+    """Let one window through an open breaker; others wait until the probe has had its time."""
+    retry_at = now + timedelta(seconds=within_s)
+    _write(connection, Breaker(breaker.provider, "half_open", breaker.consecutive_failures, breaker.times_opened,
+                               retry_at, breaker.reason), now)  # fmt: skip
+
+
+def note_success(connection: Connection, breaker: Breaker, now: datetime) -> Breaker:
+    """The provider answered: close its breaker. Writes only when there is something to close."""
+    closed = Breaker(breaker.provider)
+    if breaker.state != "closed" or breaker.consecutive_failures:
+        _write(connection, closed, now)
+    return closed
+
+
+def note_failure(
+    connection: Connection, breaker: Breaker, *, reason: str, halt: bool, retry_after_s: float | None, now: datetime
+) -> Breaker:
+    """Count a failure of the provider itself; opens at the third in a row, at once for a halt or a failed probe."""
+    failures = breaker.consecutive_failures + 1
+    if not halt and failures < FAILURES_TO_OPEN and breaker.state == "closed":
+        changed = Breaker(breaker.provider, "closed", failures, breaker.times_opened, None, reason)
+    else:
+        base = HALT_BASE_S if halt else OPEN_BASE_S
+        wait_s = max(min(base * 2.0**breaker.times_opened, OPEN_CAP_S), retry_after_s or 0.0)
+        changed = Breaker(
+            breaker.provider, "open", failures, breaker.times_opened + 1, now + timedelta(seconds=wait_s), reason
+        )
+    _write(connection, changed, now)
+    return changed
+
+
+def tokens_at_hand(connection: Connection, scope: str, rate: Rate, now: datetime) -> int:
+    """Refill a bucket evenly for the time that passed; returns the whole tokens in it. Its row is locked until commit.
+
+    It holds the rate's own period, at most a minute's worth and at least one token, so that a pass a minute can
+    use an hourly rate up.
+    """
+    per_s = rate.count / rate.per_s
+    capacity = max(1.0, per_s * min(rate.per_s, 60))
+    connection.execute(insert_ignore(connection, limits), [{"scope": scope, "tokens": capacity, "refilled_at": now}])
+    row = connection.execute(_locked(connection, scope)).one()
+    elapsed_s = max(0.0, (now - row.refilled_at).total_seconds())
+    tokens = min(capacity, row.tokens + elapsed_s * per_s)
+    connection.execute(sa.update(limits).where(limits.c.scope == scope).values(tokens=tokens, refilled_at=now))
+    return int(tokens + 1e-9)
+
+
+def spend(connection: Connection, scope: str, count: int) -> None:
+    """Take tokens that `tokens_at_hand` has shown in this transaction."""
+    connection.execute(sa.update(limits).where(limits.c.scope == scope).values(tokens=limits.c.tokens - count))
+
+
+def _locked(connection: Connection, scope: str) -> sa.Select[tuple[float, datetime, datetime | None]]:
+    statement = sa.select(limits.c.tokens, limits.c.refilled_at, limits.c.cooldown_until).where(
+        limits.c.scope == scope
+    )
+    return statement if connection.dialect.name == "sqlite" else statement.with_for_update()
+
+
+def cooling_until(connection: Connection, scope: str) -> datetime | None:
+    """Until when this scope rests, if it does."""
+    return connection.execute(sa.select(limits.c.cooldown_until).where(limits.c.scope == scope)).scalar_one_or_none()
+
+
+def cool_down(connection: Connection, scope: str, until: datetime, now: datetime) -> None:
+    """Let a scope rest until a moment."""
+    connection.execute(insert_ignore(connection, limits), [{"scope": scope, "tokens": 0.0, "refilled_at": now}])
+    connection.execute(sa.update(limits).where(limits.c.scope == scope).values(cooldown_until=until))

@@ -1,0 +1,106 @@
+"""The store's own row: what it is, where it may be used, and whether it was rewound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.identity import new_id
+from sendctl.store.dialect import upsert
+from sendctl.store.tables import hosts, store
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """The row of `store`."""
+
+    store_id: str
+    secret: str
+    schema_version: int
+    bound_to: str | None
+    database_id: str | None
+    epoch: str
+    epoch_reason: str | None
+    last_pass_at: datetime | None
+    last_pass_host: str | None
+
+
+def read(connection: Connection) -> Meta:
+    """The store's row; there is exactly one."""
+    row = connection.execute(sa.select(store)).one()
+    return Meta(
+        row.store_id, row.secret, row.schema_version, row.bound_to, row.database_id, row.epoch, row.epoch_reason,
+        row.last_pass_at, row.last_pass_host,
+    )  # fmt: skip
+
+
+def change(connection: Connection, **values: Any) -> None:
+    """Set columns of the store's row."""
+    connection.execute(sa.update(store).values(**values))
+
+
+def database_identity(connection: Connection) -> str | None:
+    """Postgres: "system identifier/timeline/database". A promoted standby or a point-in-time restore begins a new timeline,
+    a dump restored elsewhere has another identifier. None on SQLite, or where the role may not ask.
+
+    Source: PostgreSQL documentation, "Control Data Functions" and "Timelines".
+    """
+    if connection.dialect.name == "sqlite":
+        return None
+    allowed = connection.execute(
+        sa.text(
+            "SELECT has_function_privilege('pg_control_system()', 'execute')"
+            " AND has_function_privilege('pg_control_checkpoint()', 'execute')"
+        )
+    ).scalar_one()
+    if not allowed:
+        return None
+    identity = connection.execute(
+        sa.text(
+            "SELECT s.system_identifier || '/' || c.timeline_id || '/' || d.oid"
+            " FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d"
+            " WHERE d.datname = current_database()"
+        )
+    ).scalar_one()
+    return str(identity)
+
+
+def suspect_rewind(connection: Connection, reason: str) -> str:
+    """Begin a new epoch: no host sends until each has replayed its journals. Returns the new epoch."""
+    epoch = new_id()
+    change(connection, epoch=epoch, epoch_reason=reason)
+    return epoch
+
+
+def note_host(connection: Connection, *, host_id: str, hostname: str, epoch: str, now: datetime) -> None:
+    """Record that this host runs passes here and has replayed its journals up to `epoch`."""
+    upsert(connection, hosts, "host_id",
+           {"host_id": host_id, "hostname": hostname, "epoch": epoch, "last_run_at": now})  # fmt: skip
+
+
+def host_epoch(connection: Connection, host_id: str) -> str | None:
+    """The epoch up to which a host has replayed its journals; None for a host that never ran here."""
+    return connection.execute(sa.select(hosts.c.epoch).where(hosts.c.host_id == host_id)).scalar_one_or_none()
+
+
+def mark_host_behind(connection: Connection, *, host_id: str, hostname: str, now: datetime) -> None:
+    """Record that a host has journals to replay, also one that the rewound store has forgotten."""
+    note_host(connection, host_id=host_id, hostname=hostname, epoch="not replayed", now=now)
+
+
+def hosts_behind(connection: Connection, epoch: str) -> list[str]:
+    """Names of hosts that have not replayed their journals in this epoch."""
+    return list(
+        connection.execute(
+            sa.select(hosts.c.hostname).where(hosts.c.epoch != epoch).order_by(hosts.c.hostname)
+        ).scalars()
+    )
+
+
+def forget_host(connection: Connection, hostname: str) -> bool:
+    """Give up a host whose journals are lost; False when it is not known."""
+    return connection.execute(sa.delete(hosts).where(hosts.c.hostname == hostname)).rowcount > 0

@@ -1,0 +1,87 @@
+"""Creating and upgrading the schema: schema.sql for a new store, numbered files for an old one.
+
+`schema.sql` is always the newest form; a migration `NNNN_name.sql` brings a store from NNNN-1 to NNNN, and a test
+holds both ways equal.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.errors import SchemaMismatch
+from sendctl.identity import new_id, new_secret
+from sendctl.store.engine import Store
+from sendctl.store.tables import id_blocks, store
+
+HERE = Path(__file__).parent
+BASELINE_VERSION = 1  # what schema.sql was before the first migration
+ID_KINDS = ("campaigns", "contacts", "enrollments", "messages", "events", "audit")
+
+
+def newest_version(folder: Path = HERE / "migrations") -> int:
+    """The version of schema.sql."""
+    return max([BASELINE_VERSION, *_numbered(folder)])
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    return {int(path.name[:4]): path for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))}
+
+
+def version_of(connection: Connection) -> int | None:
+    """The store's schema version; None when it has no schema."""
+    if not sa.inspect(connection).has_table("store"):
+        return None
+    return connection.execute(sa.select(store.c.schema_version)).scalar_one_or_none()
+
+
+def migrate(opened: Store, *, machine: str, folder: Path = HERE / "migrations") -> tuple[int | None, int]:
+    """Create or upgrade, in one transaction; returns the version before (None: new) and after.
+
+    Raises SchemaMismatch when the store is newer than this program.
+    """
+    wanted = newest_version(folder)
+    with opened.write() as connection:
+        if not opened.sqlite:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('sendctl migrate'))")
+        found = version_of(connection)
+        if found is None:
+            _run_script(connection, (HERE / "schema.sql").read_text())
+            _first_rows(connection, opened, wanted, machine)
+        elif found > wanted:
+            raise SchemaMismatch(
+                f"the store has schema version {found}, newer than this program's {wanted}: upgrade sendctl here"
+            )
+        else:
+            for number, path in _numbered(folder).items():
+                if number > found:
+                    _run_script(connection, path.read_text())
+            connection.execute(sa.update(store).values(schema_version=wanted))
+        return found, wanted
+
+
+def _run_script(connection: Connection, script: str) -> None:
+    """Run SQL statements inside the caller's transaction. sqlite3's executescript would commit it first."""
+    if connection.dialect.name != "sqlite":
+        raw = connection.connection.cursor()
+        raw.execute(script)
+        return
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.exec_driver_sql(statement)
+            statement = ""
+
+
+def _first_rows(connection: Connection, opened: Store, version: int, machine: str) -> None:
+    connection.execute(
+        sa.insert(store).values(
+            id=1, store_id=new_id(), secret=new_secret(), schema_version=version, epoch=new_id(),
+            bound_to=machine if opened.sqlite else None, created_at=opened.now(connection),
+        )
+    )  # fmt: skip
+    connection.execute(sa.insert(id_blocks), [{"kind": kind, "next_id": 1} for kind in ID_KINDS])

@@ -1,0 +1,141 @@
+"""Recording what came of attempts: the message, its attempt and its enrollment, in the caller's one transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.definition import Definition
+from sendctl.providers.base import Outcome
+from sendctl.states import AttemptOutcome, EnrollmentStatus
+from sendctl.store.claims import Due
+from sendctl.store.enrollments import Passed, advance, end
+from sendctl.store.ledger import move
+from sendctl.store.tables import attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One outcome to record, with the move already decided (policy.decide). `at` is when it became known."""
+
+    due: Due
+    number: int  # of the attempt
+    claim_id: str
+    outcome: Outcome
+    transition: str
+    charged: bool
+    next_attempt_at: datetime
+    next_provider: str | None
+    transient: bool
+    evidence: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Advancing:
+    """What planning the next step needs: each campaign's current definition, and the secret."""
+
+    definitions: dict[int, Definition]
+    secret: str
+
+
+def settle(connection: Connection, settled: Sequence[Settled], advancing: Advancing, now: datetime) -> set[int]:
+    """Record outcomes of claimed messages, fenced by claim id; returns the ids whose claim is another's by now."""
+    groups: dict[str, list[Settled]] = defaultdict(list)
+    for item in settled:
+        groups[item.transition].append(item)
+    lost: set[int] = set()
+    for transition, items in groups.items():
+        lost |= move(connection, transition, [_message(item, now) for item in items], claimed=True)
+    kept = [item for item in settled if item.due.id not in lost]
+    record_attempts(connection, [_attempt(item) for item in kept], {AttemptOutcome.OPEN})
+    accepted = [Passed(item.due, item.at) for item in kept if item.transition == "accept"]
+    advance_all(connection, accepted, advancing, now)
+    end(
+        connection,
+        [item.due.enrollment_id for item in kept if item.transition == "refuse"],
+        EnrollmentStatus.FAILED,
+        now,
+    )
+    return lost
+
+
+def advance_all(connection: Connection, passed: Sequence[Passed], advancing: Advancing, now: datetime) -> None:
+    """Move enrollments past their step, campaign by campaign."""
+    campaigns: dict[int, list[Passed]] = defaultdict(list)
+    for item in passed:
+        campaigns[item.due.campaign_id].append(item)
+    for campaign_id, some in campaigns.items():
+        advance(connection, some, advancing.definitions[campaign_id], secret=advancing.secret, now=now)
+
+
+def _message(item: Settled, now: datetime) -> dict[str, Any]:
+    base = {
+        "id": item.due.id, "claim_id": item.claim_id, "updated_at": now,
+        "charged_attempts": item.due.charged_attempts + item.charged,
+        "error_class": item.outcome.error_class or None,
+        "last_error": None if item.transition == "accept" else item.outcome.text or None,
+    }  # fmt: skip
+    match item.transition:
+        case "accept":
+            return base | {"sent_at": item.at}
+        case "refuse":
+            return base | {"failed_at": item.at, "transient": int(item.transient)}
+        case "doubt":
+            return base | {"in_doubt_at": item.at}
+        case _:
+            return base | {"next_attempt_at": item.next_attempt_at, "next_provider": item.next_provider}
+
+
+def _attempt(item: Settled) -> dict[str, Any]:
+    outcome = item.outcome
+    return {
+        "b_message_id": item.due.id, "b_number": item.number, "b_outcome": outcome.kind, "b_phase": outcome.phase,
+        "b_evidence": item.evidence, "b_code": outcome.code, "b_enhanced": outcome.enhanced or None,
+        "b_error_class": outcome.error_class or None, "b_reply": outcome.text or None,
+        "b_provider_message_id": outcome.provider_message_id or None, "b_finished_at": item.at,
+    }  # fmt: skip
+
+
+_ATTEMPT_COLUMNS = ("outcome", "phase", "evidence", "code", "enhanced", "error_class", "reply", "provider_message_id")
+
+
+def record_attempts(connection: Connection, rows: Sequence[dict[str, Any]], sources: set[AttemptOutcome]) -> None:
+    """Write outcomes into attempts that are in one of `sources`; others are left as they are."""
+    if not rows:
+        return
+    values: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in _ATTEMPT_COLUMNS}
+    values["finished_at"] = sa.bindparam("b_finished_at", type_=attempts.c.finished_at.type)
+    connection.execute(
+        sa.update(attempts)
+        .where(
+            attempts.c.message_id == sa.bindparam("b_message_id"),
+            attempts.c.number == sa.bindparam("b_number"),
+            attempts.c.outcome.in_(sources),
+        )
+        .values(**values),
+        list(rows),
+    )
+
+
+def resolve_attempt(
+    connection: Connection, message_id: int, sources: set[AttemptOutcome], target: AttemptOutcome, *, evidence: str,
+    reply: str | None, provider_message_id: str | None, now: datetime, claim_id: str | None = None,
+) -> bool:  # fmt: skip
+    """Give an attempt of unknown outcome its verdict; False when there is none in `sources` (any more).
+
+    With `claim_id`, only the attempt which that claim made.
+    """
+    statement = sa.update(attempts).where(attempts.c.message_id == message_id, attempts.c.outcome.in_(sources))
+    if claim_id is not None:
+        statement = statement.where(attempts.c.claim_id == claim_id)
+    values: dict[str, Any] = {"outcome": target, "evidence": evidence, "finished_at": now}
+    values |= {"reply": reply} if reply else {}
+    values |= {"provider_message_id": provider_message_id} if provider_message_id else {}
+    return connection.execute(statement.values(**values)).rowcount > 0

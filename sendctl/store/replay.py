@@ -1,0 +1,97 @@
+"""After a rewind: putting back into the store what journals prove, message by message, found by provider key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.providers.base import Phase
+from sendctl.states import AttemptOutcome
+from sendctl.store.dialect import insert_ignore
+from sendctl.store.ledger import move
+from sendctl.store.tables import attempts, messages, replayed_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a journal proves of one attempt: accepted, or handed over with no reply known."""
+
+    key: str
+    run_id: str
+    worker: int
+    claim_id: str
+    provider: str
+    accepted: bool
+    provider_message_id: str
+    text: str
+    at: datetime
+
+
+def known_messages(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """(message id, attempts so far) by provider key, for the keys the store knows."""
+    wanted, found = list(keys), {}
+    for start in range(0, len(wanted), 500):
+        statement = sa.select(messages.c.provider_key, messages.c.id, messages.c.attempts).where(
+            messages.c.provider_key.in_(wanted[start : start + 500])
+        )
+        found |= {row.provider_key: (row.id, row.attempts) for row in connection.execute(statement)}
+    return found
+
+
+def remember(connection: Connection, proven: Proven) -> None:
+    """Keep what is proven of a key that has no message yet: the claim asks for it."""
+    connection.execute(
+        insert_ignore(connection, replayed_keys),
+        [
+            {
+                "provider_key": proven.key, "outcome": "accepted" if proven.accepted else "unknown",
+                "provider": proven.provider, "provider_message_id": proven.provider_message_id or None,
+                "run_id": proven.run_id, "at": proven.at,
+            }
+        ],
+    )  # fmt: skip
+
+
+def remembered(connection: Connection, keys: Iterable[str]) -> dict[str, Proven]:
+    """What was remembered of these keys. Almost always nothing: the table is empty but after a rewind."""
+    statement = sa.select(replayed_keys).where(replayed_keys.c.provider_key.in_(list(keys)))
+    return {
+        row.provider_key: Proven(
+            row.provider_key, row.run_id, 0, row.run_id, row.provider, row.outcome == "accepted",
+            row.provider_message_id or "", "replayed from the journal", row.at,
+        )
+        for row in connection.execute(statement)
+    }  # fmt: skip
+
+
+def attempt_known(connection: Connection, message_id: int, claim_id: str) -> bool:
+    """Whether the store has the attempt that this claim made."""
+    statement = sa.select(attempts.c.number).where(
+        attempts.c.message_id == message_id, attempts.c.claim_id == claim_id
+    )
+    return connection.execute(statement).first() is not None
+
+
+def put_back(connection: Connection, message_id: int, attempts_so_far: int, proven: Proven, now: datetime) -> bool:
+    """Record a forgotten attempt; False when the message is in a state that contradicts it (sent or claimed anew)."""
+    row: dict[str, object] = {"id": message_id, "attempts": attempts_so_far + 1, "updated_at": now}
+    if proven.accepted:
+        lost = move(connection, "replay_accepted", [row | {"sent_at": proven.at}], claimed=False)
+    else:
+        lost = move(connection, "replay_doubt", [row | {"in_doubt_at": proven.at}], claimed=False)
+    if lost:
+        return False
+    connection.execute(
+        sa.insert(attempts).values(
+            message_id=message_id, number=attempts_so_far + 1, run_id=proven.run_id, worker=proven.worker,
+            claim_id=proven.claim_id, provider=proven.provider, evidence="journal",
+            outcome=AttemptOutcome.ACCEPTED if proven.accepted else AttemptOutcome.UNKNOWN,
+            phase=Phase.REPLIED if proven.accepted else Phase.DOTTED, reply=proven.text or None,
+            provider_message_id=proven.provider_message_id or None, started_at=proven.at, finished_at=proven.at,
+        )
+    )  # fmt: skip
+    return True

@@ -1,0 +1,144 @@
+"""Header fields as lines: encoded words, mailboxes and dates. ASCII, but for an address whose local part is not.
+
+Refuses what could end a line. Never raises anything but ValueError, whose message is a lower-case problem.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sendctl.addresses import parse_email
+
+FOLD_AT = 78  # RFC 5322 section 2.1.1
+_ENCODED_LINE = 76  # RFC 2047 section 2: a line that holds an encoded word
+_WORD_BYTES = 45  # 60 base64 characters and "=?utf-8?b??=" are 72; the limit is 75
+
+# C0 without tab, DEL, C1, and the line breaks that Unicode adds: str.splitlines() cuts at each of them.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
+
+_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # atoms: RFC 5322 section 3.2.3
+_NAMED = re.compile(r"\s*(.*?)\s*<([^<>]*)>\s*", re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One RFC 5322 mailbox: a display name, perhaps empty, and an address with its domain in A-labels."""
+
+    display: str
+    address: str
+
+
+def single_line(value: str) -> str:
+    """`value` without white space around it. Raises ValueError if a control character or line break is in it."""
+    found = _CONTROL.search(value)
+    if found:
+        raise ValueError(f"holds the control character U+{ord(found[0]):04X}")
+    return value.strip(" \t")
+
+
+def subject(value: str) -> str:
+    """A subject: a single line that is not blank. Raises ValueError."""
+    value = single_line(value)
+    if not value:
+        raise ValueError("is blank")
+    return value
+
+
+def mailbox(text: str) -> Mailbox:
+    """Exactly one mailbox, `Shop <news@shop.example>` or a bare address. Raises ValueError. Source: RFC 5322 3.4."""
+    named = _NAMED.fullmatch(single_line(text))
+    if not named:
+        return Mailbox("", parse_email(text.strip()).address)
+    quoted = _QUOTED.fullmatch(named[1])
+    display = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else named[1]
+    if not quoted and re.search(r'[()<>\[\]:;@\\,"]', display):
+        raise ValueError(f"not one mailbox: {text!r}; put a display name with punctuation in double quotes")
+    return Mailbox(display, parse_email(named[2]).address)
+
+
+def mailbox_field(name: str, value: Mailbox) -> str:
+    """A header line (or two) for a mailbox, without the final line end; non-ASCII only in the address."""
+    if not value.display:
+        return f"{name}: {value.address}"
+    if not value.display.isascii() or "=?" in value.display:
+        shown = _encoded_words(value.display, len(name) + 2)
+    elif _PHRASE.fullmatch(value.display) and "  " not in value.display:
+        shown = value.display
+    else:
+        shown = '"' + re.sub(r'(["\\])', r"\\\1", value.display) + '"'
+    line = f"{name}: {shown} <{value.address}>"
+    return line if len(line) <= FOLD_AT else f"{name}: {shown}\r\n <{value.address}>"
+
+
+def text_field(name: str, value: str) -> str:
+    """An unstructured header field, folded and encoded as needed, without the final line end.
+
+    Source: RFC 5322 section 2.2.3 (folding), RFC 2047 (encoded words). `value` must be a single line.
+    """
+    # What looks like an encoded word would be decoded, and runs of spaces do not survive folding everywhere.
+    if _PLAIN.fullmatch(value) and "=?" not in value:
+        if len(name) + 2 + len(value) <= FOLD_AT:
+            return f"{name}: {value}"
+        lines = _folded(value, len(name) + 2)
+        if all(len(line) < FOLD_AT for line in lines):
+            return f"{name}: " + "\r\n ".join(lines)
+    return f"{name}: {_encoded_words(value, len(name) + 2)}"
+
+
+def _folded(value: str, used: int) -> list[str]:
+    """The words of `value` in lines of at most 77 characters (one is left for the fold's space), the first shorter."""
+    lines: list[str] = []
+    room = FOLD_AT - used
+    for word in value.split(" "):
+        if lines and len(lines[-1]) + 1 + len(word) <= room:
+            lines[-1] += " " + word
+        else:
+            room = FOLD_AT - 1 if lines else room
+            lines.append(word)
+    return lines
+
+
+def _encoded_words(value: str, used: int) -> str:
+    """`value` in base64 encoded words, cut between characters (RFC 2047 section 5), one to a line."""
+    words: list[str] = []
+    room = (_ENCODED_LINE - used - 12) // 4 * 3
+    chunk, size = "", 0
+    for character in value:
+        width = len(character.encode())
+        if size + width > room:
+            words.append(chunk)
+            chunk, size, room = "", 0, _WORD_BYTES
+        chunk += character
+        size += width
+    words.append(chunk)
+    encoded = (binascii.b2a_base64(word.encode(), newline=False).decode() for word in words)
+    return "\r\n ".join(f"=?utf-8?b?{word}?=" for word in encoded)
+
+
+def date(moment: datetime) -> str:
+    """An RFC 5322 section 3.3 date-time in UTC, whatever the locale. `moment` is timezone-aware."""
+    utc = moment.astimezone(UTC)
+    return (
+        f"{_DAYS[utc.weekday()]}, {utc.day:02} {_MONTHS[utc.month - 1]} {utc.year:04} "
+        f"{utc.hour:02}:{utc.minute:02}:{utc.second:02} +0000"
+    )
+
+
+def https_url(url: str) -> str:
+    """`url`, checked for a place between angle brackets on one unfolded line. Raises ValueError.
+
+    Source: RFC 8058 section 3.1 (an HTTPS URI), RFC 2369 section 2.
+    """
+    if not re.fullmatch(r"https://[!-~]+", url) or re.search(r'[<>"\\^`{|}]', url):
+        raise ValueError("is not an https:// URL in ASCII; pass variables through `|urlencode`")
+    if len(url) > 900:
+        raise ValueError("is longer than 900 characters; a header line ends at 998")
+    return url

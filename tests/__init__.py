@@ -1,0 +1,1 @@
+"""The tests, one folder per part; helpers shared by several parts stand beside them."""
