@@ -11,7 +11,7 @@ unset "${!SENDCTL_@}" # the demo must not reach the store or the providers of yo
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 run() { printf '$ %s\n' "$*" && "$@"; }
 
-if [ -e "$folder" ] && [ ! -e "$folder/sendctl.toml" ] && [ -n "$(ls -A "$folder")" ]; then
+if [ -n "$(ls -A "$folder" 2>/dev/null)" ] && ! grep -qs "^# Written by examples/demo.sh" "$folder/sendctl.toml"; then
     echo "$folder exists and is no earlier demo: move it away, or name another folder" >&2
     exit 1
 fi

@@ -125,7 +125,5 @@ def from_json(text: str) -> Definition:
     data["controls"] = _controls(data["controls"])
     data["start_at"] = datetime.fromisoformat(start_at) if start_at else None
     data["trigger"] = Trigger(**trigger) if trigger else None
-    data["window"] = (
-        Window(time.fromisoformat(window["start"]), time.fromisoformat(window["end"])) if window else None
-    )
+    data["window"] = Window(time.fromisoformat(window["start"]), time.fromisoformat(window["end"])) if window else None
     return Definition(**data)

@@ -38,9 +38,13 @@ class InjectedFault(RuntimeError):
 
 
 def _parse(value: str) -> tuple[str, str, int]:
-    name, action, count = (value.split(":") + ["kill", "1"])[:3] if value else ("", "", "0")
-    if value and (name not in FAILPOINTS or action not in ("kill", "stop", "raise", "wait")):
-        raise SystemExit(f"SENDCTL_FAILPOINT={value!r}: want NAME[:kill|stop|raise|wait[:COUNT]], NAME one of {FAILPOINTS}")
+    if not value:
+        return "", "", 0
+    parts = value.split(":")
+    name, action, count = [*parts, "kill", "1"][:3] if len(parts) == 1 else [*parts, "1"][:3]
+    if name not in FAILPOINTS or action not in ("kill", "stop", "raise", "wait") or not count.isdecimal():
+        names = ", ".join(FAILPOINTS)
+        raise SystemExit(f"SENDCTL_FAILPOINT={value!r}: want NAME[:kill|stop|raise|wait[:COUNT]], NAME of {names}")
     return name, action, int(count)
 
 
@@ -49,7 +53,7 @@ _name, _action, _left = _parse(os.environ.get("SENDCTL_FAILPOINT", ""))
 
 def passing(name: str) -> None:
     """Mark that the code passes failpoint `name`; does nothing unless a test armed it."""
-    global _left
+    global _left  # noqa: PLW0603  one process, one armed failpoint
     if name != _name:
         return
     _left -= 1

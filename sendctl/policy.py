@@ -35,7 +35,10 @@ def decide(
     providers: Sequence[str],
     jitter: random.Random,
 ) -> Decision:
-    """The move for one outcome. `charged_attempts` are those before this attempt; `providers` in order of preference."""
+    """The move for one outcome.
+
+    `charged_attempts` are those before this attempt; `providers` stand in order of preference.
+    """
     match outcome.kind:
         case AttemptOutcome.ACCEPTED:
             return Decision("accept", charged=True)
@@ -64,9 +67,7 @@ def _defer(
         return Decision("release", next_provider=following)
     if outcome.scope is Scope.RECIPIENT and charged_attempts >= controls.max_attempts:
         return Decision("refuse", charged=True, transient=True)
-    delay_s = retry_delay_s(
-        charged_attempts, controls.retry_base_s, retry_after_s=outcome.retry_after_s, jitter=jitter
-    )
+    delay_s = retry_delay_s(charged_attempts, controls.retry_base_s, retry_after_s=outcome.retry_after_s, jitter=jitter)
     return Decision("release", charged=outcome.scope is Scope.RECIPIENT, delay_s=delay_s)
 
 

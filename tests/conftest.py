@@ -14,6 +14,7 @@ import pytest
 from tests import network_guard
 from tests.postgres import PostgresServer, create_database, drop_database, shared_server
 
+pytest_plugins = ["pytester"]  # tests of these fixtures run pytest on a careless test
 network_guard.install()
 
 

@@ -26,22 +26,22 @@ def install() -> None:
 
 
 def _refuse_other_machines(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "socket.getaddrinfo" and not _is_local(arguments):
+    if event == "socket.getaddrinfo" and _address(arguments[0]) is None:
         # Not a failed test: "no such host" is what a test of a wrong host name wants, without asking a name server.
         raise socket.gaierror(socket.EAI_NONAME, f"{arguments[0]!r} is not looked up in tests")
-    if event in BLOCKED_EVENTS and not _is_local(arguments[1]):
-        attempts.append(f"{event} {arguments[1]!r}")
-        raise NetworkUsed(attempts[-1])
+    if event in BLOCKED_EVENTS and isinstance(arguments[1], tuple):  # a str is a Unix path, None a connected socket
+        address = _address(arguments[1][0])
+        if address is None or not address.is_loopback:
+            attempts.append(f"{event} {arguments[1]!r}")
+            raise NetworkUsed(attempts[-1])
 
 
-def _is_local(address: object) -> bool:
-    """Whether an address, as `socket` takes it, stays here: loopback, a Unix path, the None of a connected socket."""
-    if not isinstance(address, tuple):
-        return True
-    host = address[0].decode() if isinstance(address[0], bytes) else str(address[0] or "")
-    if host in ("", "localhost", socket.gethostname()):
-        return True
+def _address(host: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that a host means without asking anybody: a literal or a name of this machine; None for others."""
+    text = host.decode() if isinstance(host, bytes) else str(host or "")
+    if text in ("", "localhost", socket.gethostname()):
+        return ipaddress.ip_address("127.0.0.1")
     try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+        return ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return False
+        return None

@@ -18,6 +18,25 @@ def test_connection_to_another_machine_is_refused_and_remembered(address: tuple[
     network_guard.attempts.clear()
 
 
+def test_connection_by_the_high_level_call_is_refused_too() -> None:
+    with pytest.raises(network_guard.NetworkUsed):
+        socket.create_connection(("192.0.2.1", 25))
+    network_guard.attempts.clear()
+
+
+def test_caught_refusal_still_fails_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("from tests.conftest import no_network")
+    pytester.makepyfile("""
+        import contextlib, socket
+
+        def test_careless():
+            with contextlib.suppress(Exception):
+                socket.create_connection(("192.0.2.1", 25))
+    """)
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1, errors=1)
+    network_guard.attempts.clear()
+
+
 def test_asyncio_connection_to_another_machine_is_refused() -> None:
     with pytest.raises(network_guard.NetworkUsed):
         asyncio.run(asyncio.open_connection("192.0.2.1", 25))

@@ -1,68 +1,129 @@
-"""A recipient's data in the form that templates see: read-only mappings and rows of text, numbers and booleans.
+"""The form of single values in a campaign file: mailboxes, addresses of pages, zones, hours.
 
-A missing column is undefined, whatever it is called: the engine falls back to Python attributes, so that with
-a plain dict `{{ contact.copy }}` would print a method and `{{ contact.pop("email") }}` would change the data.
-Never holds a null: an unknown value is undefined, so that no mail greets "None".
+Each function takes text and raises ValueError with the problem. They know no file and look nothing up outside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NoReturn
+import re
+import zoneinfo
+from collections.abc import Callable
+from datetime import time
+from email.policy import default as default_policy
 
-from sendctl.rendering.failures import RenderError
+import idna
 
+from sendctl.definition import Window
+from sendctl.durations import format_duration, parse_duration_s
+from sendctl.tomlfile.tables import nearest, printable
 
-class _Hidden:
-    """A method of the base class that templates must not find."""
-
-    def __get__(self, instance: object, owner: type | None = None) -> NoReturn:
-        raise AttributeError("templates read data, they do not change it")
-
-
-# A function instead of a class statement: overriding dict.pop by a non-method is what the type checker forbids.
-def _hiding(base: type, *names: str) -> Any:
-    return type(f"Template{base.__name__.title()}", (base,), dict.fromkeys(names, _Hidden()))
-
-
-_Record = _hiding(dict, "clear", "copy", "fromkeys", "pop", "popitem", "setdefault", "update")
-_Rows = _hiding(tuple, "count", "index")
+_HOURS = re.compile(r"([0-9]{2}:[0-9]{2}) ?- ?([0-9]{2}:[0-9]{2})")
+_EXPRESSION = re.compile(r"\{\{.*?\}\}")
+_TOKEN = re.compile(r"\{\{[^}]*\btoken\b[^}]*\}\}")
+_PAGE = re.compile(r"(https?)://[^\s/?#@]+[^\s<>\"]*")
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # RFC 1123 section 2.1, RFC 1035 section 2.3.4
+_EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 
 
-def frozen(value: object, name: str) -> Any:
-    """`value` (as JSON has it) for a template; `name` is what an error calls it.
-
-    Raises RenderError for a type that JSON does not have for text that UTF-8 cannot hold (a lone surrogate)
-    and for text with a NUL, which no mail may hold (RFC 5322 section 4).
-    """
-    if isinstance(value, str):
-        return _text(value, name)
-    if value is None or isinstance(value, int | float):
-        return value
-    if isinstance(value, Mapping):
-        return _Record([(key, frozen(item, f"{name}.{key}")) for key, item in value.items() if item is not None])
-    if isinstance(value, list | tuple):
-        return _Rows([frozen(item, f"{name}[{index}]") for index, item in enumerate(value)])
-    raise RenderError(f"{name} is a {type(value).__name__}, which a template cannot show")
+def mailbox(text: str) -> str:
+    """One mailbox, `news@shop.example` or `Shop <news@shop.example>` (RFC 5322 section 3.4), unchanged."""
+    header = default_policy.header_factory("from", text)
+    serious = [defect for defect in header.defects if not _tolerated(type(defect).__name__)]
+    if len(header.addresses) != 1 or serious or not text.isprintable() or header.groups[0].display_name is not None:
+        raise ValueError(
+            f'"{printable(text)}" is not one mailbox: want "news@shop.example" or "Shop <news@shop.example>"'
+        )
+    _check_domain(header.addresses[0].domain)
+    return text
 
 
-def _text(value: str, name: str) -> str:
-    if "\x00" in value:
-        raise RenderError(f"{name} holds a NUL character")
-    # The engine would silently replace a surrogate, and the mail would show three question marks.
-    if not value.isascii():
+def _tolerated(defect: str) -> bool:
+    # Dots in an unquoted display name ("Shop Inc. <...>") and UTF-8 in a local part (RFC 6532) are both usual.
+    return defect in ("ObsoleteHeaderDefect", "NonASCIILocalPartDefect")
+
+
+def _check_domain(domain: str) -> None:
+    ascii_domain = domain
+    if not domain.isascii():
         try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise RenderError(f"{name} holds a lone surrogate, which is not text") from None
-    return value
+            ascii_domain = idna.encode(domain, uts46=True).decode()
+        except idna.IDNAError as error:
+            raise ValueError(f'"{printable(domain)}" is no domain: {error}') from None
+    if not all(_LABEL.fullmatch(label) for label in ascii_domain.split(".")) or len(ascii_domain) > 253:
+        raise ValueError(f'"{printable(domain)}" is no domain')
 
 
-def scalar_at(scope: Mapping[str, Any], dotted: str) -> bool | None:
-    """Whether `dotted` leads to text or a number: True, or None if it leads to rows or a mapping, False if nowhere."""
-    value: Any = scope
-    for name in dotted.split("."):
-        if not isinstance(value, dict) or name not in value:
-            return False
-        value = value[name]
-    return True if isinstance(value, str | int | float) else None
+def page(text: str) -> str:
+    """An http or https address that may hold template expressions."""
+    if not text.isprintable() or not _PAGE.fullmatch(_EXPRESSION.sub("x", text)):
+        raise ValueError(f'"{printable(text)}" is no address of a page: want "https://shop.example/..."')
+    return text
+
+
+def unsubscribe_page(text: str) -> str:
+    """An https address (RFC 8058 section 3.1 requires HTTPS) with the enrollment's token in it."""
+    if not page(text).startswith("https://"):
+        raise ValueError(f'"{printable(text)}" must begin with https:// (RFC 8058)')
+    if not _TOKEN.search(text):
+        raise ValueError(f'"{printable(text)}" must contain {{{{ token }}}}, or nobody knows who unsubscribed')
+    return text
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks and control characters: what may stand in a header."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def event_name(text: str) -> str:
+    """An event's type, such as `order.delivered`."""
+    if not _EVENT.fullmatch(text):
+        raise ValueError(f'"{printable(text)}" is no event: want a word such as "order.delivered"')
+    return text
+
+
+def zone_name(text: str) -> str:
+    """An IANA time zone that this machine knows."""
+    try:
+        zoneinfo.ZoneInfo(text)
+    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        zones = zoneinfo.available_timezones()
+        advice = nearest_zone(text, zones) if zones else "this machine has no time zones: install the package tzdata"
+        raise ValueError(f'"{printable(text)}" is no IANA time zone; {advice}') from None
+    return text
+
+
+def nearest_zone(text: str, zones: set[str]) -> str:
+    """Advice for a mistyped zone: a zone in any case, or one whose city is named, or the most similar."""
+    wanted = text.lower().replace(" ", "_")
+    named = sorted(zone for zone in zones if wanted in (zone.lower(), zone.lower().rpartition("/")[2]))
+    if named:
+        return f'did you mean "{named[0]}"?'
+    return nearest(text.title(), zones) or 'want one such as "Europe/Berlin" or "UTC"'
+
+
+def hours(text: str) -> Window:
+    """A window of the day such as `08:00-20:00`; `24:00` is midnight at the end of the day."""
+    match = _HOURS.fullmatch(text)
+    if not match:
+        raise ValueError(f'"{printable(text)}" is no window: want hours such as "08:00-20:00"')
+    try:
+        start, end = time.fromisoformat(match[1]), time.fromisoformat(match[2].replace("24:00", "00:00"))
+    except ValueError:
+        raise ValueError(f'"{printable(text)}" is no window: hours go from 00:00 to 24:00') from None
+    if start == end:
+        raise ValueError(f'"{printable(text)}" is empty or the whole day; leave `window` out for the whole day')
+    return Window(start, end)
+
+
+def duration_from(least_s: int, most_s: int) -> Callable[[str], int]:
+    """A function that reads a duration and refuses less than `least_s` and more than `most_s` seconds."""
+
+    def seconds_in(text: str) -> int:
+        seconds = parse_duration_s(text)
+        if not least_s <= seconds <= most_s:
+            raise ValueError(f'"{text}" is outside {format_duration(least_s)} to {format_duration(most_s)}')
+        return seconds
+
+    return seconds_in

@@ -1,285 +1,257 @@
-"""Reading a TOML table key by key: types, bounds, allowed words, unknown keys. Collects every mistake.
+"""A campaign file (TOML, with the template files it names) becomes a `Definition`, or one error listing every mistake.
 
-A key may also come from an environment variable, which wins. Never stops at the first mistake: a wrong value
-counts as its default until `Findings.check` raises for all of them.
+Compiles no template and opens no store; the keys are explained in docs/campaign-file.md.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
-from sendctl.tomlfile.places import KeyPath, Place, Places, find_places
-from sendctl.tomlfile.reading import Document, TomlError
+from sendctl.definition import Controls, Definition, Rate, Step, Trigger, Window
+from sendctl.durations import LONGEST_S, parse_rate
+from sendctl.errors import BadInput
+from sendctl.inputs import campaign_checks as checks
+from sendctl.tomlfile import Document, Findings, Table, TomlError, read_document, read_utf8
+from sendctl.tomlfile.tables import plain_name, printable
 
-T = TypeVar("T")
+SIZE_CAP_BYTES = 1 << 20  # of the campaign file, and of each template file
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """An environment variable that stands for a key; its text may be secret and is never shown."""
-
-    name: str
-    text: str = field(repr=False)
+_EMAIL_PARTS = ("subject", "text", "text_file", "html", "html_file")
+_SMS_PARTS = ("sms", "sms_file")
+_STOP_EVENTS = ("submitted", "clicked", "opened", "bounced", "complained", "unsubscribed")
 
 
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    path: KeyPath
-    text: str
-    at_key: bool = False
-    elsewhere: str = ""  # a place outside the document: a template file, an environment variable
+def load_definition(path: Path) -> Definition:
+    """Read a campaign file and its template files (relative to it, strict UTF-8, at most 1 MiB each).
 
-
-@dataclass(slots=True)
-class Findings:
-    """Everything wrong with one document, and the keys that were asked for in each of its sections."""
-
-    document: Document
-    problems: list[_Problem] = field(default_factory=list)
-    known: dict[str, set[str]] = field(default_factory=dict)
-    unknown: list[KeyPath] = field(default_factory=list)
-
-    def root(self) -> Table:
-        """The document's top-level table."""
-        return Table(self, self.document.data, ())
-
-    def add(self, path: KeyPath, text: str, *, elsewhere: str = "") -> None:
-        """Note that the value at `path` is wrong; `elsewhere` when its place is not in the document."""
-        self.problems.append(_Problem(path, text, elsewhere=elsewhere))
-
-    def place(self, path: KeyPath) -> str:
-        """The key's place as "file:line:column"; "environment" when there is no file."""
-        return self._name(find_places(self.document.text).of_key(path))
-
-    def check(self) -> None:
-        """Raise TomlError with all problems in the order of the file, if there is one."""
-        for path in self.unknown:
-            self.problems.append(_Problem(path, self._unknown_key(path), at_key=True))
-        if not self.problems:
-            return
-        places = find_places(self.document.text)
-        located = [(_place(places, problem), problem) for problem in self.problems]
-        located.sort(key=lambda pair: (bool(pair[1].elsewhere), pair[0]))
-        raise TomlError([(problem.elsewhere or self._name(place), problem.text) for place, problem in located])
-
-    def _name(self, place: Place) -> str:
-        if self.document.path is None:
-            return "environment"
-        return f"{self.document.path}:{place.line}:{place.column}"
-
-    def _unknown_key(self, path: KeyPath) -> str:
-        key, section = str(path[-1]), section_of(path[:-1])
-        known = self.known.get(section, set())
-        where = f" in {section}" if section else ""
-        advice = nearest(key, known)
-        if not advice:
-            homes = [name for name, keys in self.known.items() if key in keys and name]
-            advice = f"it belongs in {homes[0]}" if homes else f"known keys: {', '.join(sorted(known))}"
-        return f'unknown key "{printable(key)}"{where}; {advice}'
-
-
-def _place(places: Places, problem: _Problem) -> Place:
-    return places.of_key(problem.path) if problem.at_key else places.of_value(problem.path)
-
-
-def section_of(path: KeyPath) -> str:
-    """How the file writes the table's header: `[controls]`, `[[steps]]`; empty for the top level."""
-    if not path:
-        return ""
-    if isinstance(path[-1], int):
-        return f"[[{'.'.join(str(part) for part in path[:-1])}]]"
-    return f"[{'.'.join(str(part) for part in path)}]"
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """`did you mean "..."?` for the known word most like `word`, or empty."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only mistakes need it, and every pass would pay
-
-    match = get_close_matches(word.lower(), sorted(known), n=1)
-    return f'did you mean "{match[0]}"?' if match else ""
-
-
-def printable(text: str, longest: int = 80) -> str:
-    """At most `longest` characters of `text` for a message, with control and invisible characters escaped."""
-    shown = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text[:longest])
-    return shown + "..." if len(text) > longest else shown
-
-
-def plain_name(text: str) -> str:
-    """The name of a campaign, step or provider: 1 to 64 letters, digits and dashes, the first no dash.
-
-    Raises ValueError otherwise: a dash in front would read as an option, other characters need quoting in a shell.
+    Raises BadInput with every problem, one a line; its `place` is that of the first, "file:line:column".
     """
-    if not _NAME.fullmatch(text):
-        raise ValueError(f'"{printable(text)}" is no name: want 1 to 64 letters, digits and dashes, no dash in front')
-    return text
+    try:
+        document = read_document(path, cap_bytes=SIZE_CAP_BYTES)
+        findings = Findings(document)
+        definition = read_definition(findings)
+        findings.check()
+        return definition
+    except TomlError as error:
+        raise _bad_input(error, path) from None
 
 
-class Table:
-    """One table being read. Each method names a key, checks its value and returns it, or the default."""
+def _bad_input(error: TomlError, path: Path) -> BadInput:
+    place, problem = error.found[0]
+    hint = "docs/campaign-file.md explains every key; nothing was written."
+    if len(error.found) == 1:
+        return BadInput(problem, place=place, hint=hint)
+    lines = [f"{len(error.found)} problems in {path}", *(f"  {where}: {text}" for where, text in error.found)]
+    return BadInput("\n".join(lines), place=place, hint=hint)
 
-    def __init__(
-        self,
-        findings: Findings,
-        data: Mapping[str, Any],
-        path: KeyPath,
-        variables: Mapping[str, Variable] | None = None,
-    ) -> None:
-        self.findings = findings
-        self.data = data
-        self.path = path
-        self.variables = variables or {}
-        self.known = findings.known.setdefault(section_of(path), set())
 
-    def has(self, key: str) -> bool:
-        """Whether the file or the environment gives the key."""
-        self.known.add(key)
-        return key in self.data or key in self.variables
+def read_definition(findings: Findings) -> Definition:
+    root = findings.root()
+    campaign = root.table("campaign")
+    channel = campaign.word("channel", "email", ("email", "sms", "both"))
+    purpose = campaign.word("purpose", "marketing", ("marketing", "transactional"))
+    if not campaign.has("name"):
+        campaign.missing("name")
+    definition = Definition(
+        name=campaign.parsed("name", plain_name, ""),
+        steps=_read_steps(root, findings.document, channel),
+        channel=channel,
+        purpose=purpose,
+        sender=_read_sender(campaign, channel),
+        reply_to=campaign.parsed("reply_to", checks.mailbox, ""),
+        owner=campaign.parsed("owner", checks.mailbox, ""),
+        unsubscribe_url=_read_unsubscribe_url(campaign, purpose),
+        link=campaign.parsed("link", checks.page, ""),
+        providers=_read_providers(campaign),
+        start_at=_read_start(campaign),
+        expires_after_s=campaign.parsed("expires_after", checks.duration_from(1, LONGEST_S), None),
+        window=_read_window(campaign),
+        timezone=campaign.parsed("timezone", checks.zone_name, "UTC"),
+        in_doubt=campaign.word("in_doubt", "hold", ("hold", "resend", "skip")),
+        controls=_read_controls(root.table("controls")),
+        stop_on=_read_stop(root.table("stop")),
+        trigger=_read_trigger(root.table("trigger"), channel) if root.has("trigger") else None,
+    )
+    campaign.finish()
+    root.finish()
+    return definition
 
-    def wrong(self, key: str, text: str) -> None:
-        """Note a problem with the key's value, at its place or its variable."""
-        variable = self.variables.get(key)
-        self.findings.add((*self.path, key), text, elsewhere=f"${variable.name}" if variable else "")
 
-    def missing(self, key: str, advice: str = "") -> None:
-        """Note that a key which must be there is not."""
-        where = f" in {section_of(self.path)}" if self.path else ""
-        self.findings.add(self.path, f'missing key "{key}"{where}' + (f": {advice}" if advice else ""))
+def _read_sender(campaign: Table, channel: str) -> str:
+    if channel == "sms":
+        return campaign.parsed("from", checks.one_line, "")  # a number or sender id; the provider has a default
+    if not campaign.has("from"):
+        campaign.missing("from", 'the sender, such as "Shop <news@shop.example>"')
+    return campaign.parsed("from", checks.mailbox, "")
 
-    def text(self, key: str, default: str = "") -> str:
-        """Text; a missing key gives the default."""
-        value = self._value(key, str, "text in quotes")
-        return default if value is None else str(value)
 
-    def boolean(self, key: str, default: bool) -> bool:
-        """true or false."""
-        value = self._value(key, bool, "true or false", _boolean)
-        return default if value is None else bool(value)
+def _read_unsubscribe_url(campaign: Table, purpose: str) -> str:
+    if purpose == "marketing" and not campaign.has("unsubscribe_url"):
+        campaign.missing("unsubscribe_url", 'marketing needs one, such as "https://shop.example/u/{{ token }}"')
+    return campaign.parsed("unsubscribe_url", checks.unsubscribe_page, "")
 
-    def integer(self, key: str, default: int, *, least: int, most: int) -> int:
-        """A whole number within bounds, both included."""
-        wanted = f"a whole number from {least} to {most}"
-        value = self._value(key, int, wanted, int)
-        return int(self._bounded(key, value, default, wanted, (least, most)))
 
-    def number(self, key: str, default: float, *, least: float, most: float) -> float:
-        """A number within bounds, both included; not a number and infinity are outside."""
-        wanted = f"a number from {least:g} to {most:g}"
-        value = self._value(key, int | float, wanted, float)
-        return float(self._bounded(key, value, default, wanted, (least, most)))
-
-    def word(self, key: str, default: str, choices: Collection[str]) -> str:
-        """One of a few words."""
-        value = self.text(key, default)
-        if value == default or value in choices:
-            return value
-        listed = ", ".join(choices)
-        self.wrong(
-            key, f'"{key}" is "{printable(value)}"; want one of {listed}; {nearest(value, choices)}'.rstrip("; ")
-        )
-        return default
-
-    def words(self, key: str) -> tuple[str, ...]:
-        """A list of texts without repetition; in a variable they are separated by commas."""
-        value = self._value(key, list, "a list of texts", _split) or []
-        words = tuple(item for item in value if isinstance(item, str) and item)
-        if len(words) != len(value):
-            self.wrong(key, f'"{key}" must list texts in quotes only')
-        repeated = sorted({word for word in words if words.count(word) > 1})
-        if repeated:
-            self.wrong(key, f'"{key}" names "{printable(repeated[0])}" twice')
-        return tuple(dict.fromkeys(words))
-
-    def parsed(self, key: str, parse: Callable[[str], T], default: T) -> T:
-        """Text in a form of its own; `parse` raises ValueError with the problem."""
-        value = self._value(key, str, "text in quotes")
-        if value is None:
-            return default
+def _read_providers(campaign: Table) -> tuple[str, ...]:
+    names = campaign.words("providers")
+    if campaign.data.get("providers") == []:
+        campaign.wrong("providers", '"providers" is empty; leave it out to use those of [send]')
+    for provider in names:
         try:
-            return parse(str(value))
+            plain_name(provider)
         except ValueError as error:
-            self.wrong(key, f'"{key}": {printable(str(error), 300)}')
-            return default
+            campaign.wrong("providers", f'"providers": {error}')
+    return names
 
-    def moment(self, key: str) -> datetime | None:
-        """A date and time with its offset from UTC."""
-        value = self._value(key, date, "a date and time without quotes, such as 2026-11-23T09:00:00Z")
-        if isinstance(value, datetime) and value.tzinfo is not None:
-            return value
-        if isinstance(value, datetime):
-            form = value.isoformat()
-            self.wrong(key, f'"{key}" has no offset from UTC: write {form}Z, or {form}+01:00 for local time there')
-        elif value is not None:
-            self.wrong(key, f'"{key}" has no time of day: write {value}T09:00:00Z')
+
+def _read_start(campaign: Table) -> datetime | None:
+    moment = campaign.moment("start_at")
+    try:
+        return moment.astimezone(UTC) if moment else None
+    except OverflowError:
+        campaign.wrong("start_at", '"start_at" is outside the years that can be reckoned with')
         return None
 
-    def table(self, key: str, variables: Mapping[str, Variable] | None = None) -> Table:
-        """The table under `key`; an empty one when it is missing. `variables` go before the keys in it."""
-        value = self._value(key, dict, f"a section: {section_of((*self.path, key))}") or {}
-        return Table(self.findings, value, (*self.path, key), variables)
 
-    def tables(self, key: str) -> list[Table]:
-        """The tables of the array `key`."""
-        value = self._value(key, list, f"sections: [[{key}]]") or []
-        if not all(isinstance(item, dict) for item in value):
-            self.wrong(key, f'"{key}" must be written as sections: [[{key}]]')
-            return []
-        return [Table(self.findings, item, (*self.path, key, index)) for index, item in enumerate(value)]
-
-    def finish(self) -> None:
-        """Note every key, and every variable, that no method has asked for."""
-        self.findings.unknown.extend((*self.path, key) for key in self.data if key not in self.known)
-        for key, variable in self.variables.items():
-            if key not in self.known:
-                advice = nearest(key, self.known) or f"known keys: {', '.join(sorted(self.known))}"
-                text = f'no key "{key}" in {section_of(self.path)}; {advice}'
-                self.findings.add(self.path, text, elsewhere=f"${variable.name}")
-
-    def _value(
-        self, key: str, kinds: Any, wanted: str, convert: Callable[[str], Any] = str
-    ) -> Any:  # Any: the value of a TOML key has the type its writer chose
-        self.known.add(key)
-        variable = self.variables.get(key)
-        if variable is not None:
-            try:
-                return convert(variable.text)
-            except ValueError:
-                self.wrong(key, f"want {wanted}")
-                return None
-        value = self.data.get(key)
-        if value is None or (isinstance(value, kinds) and (kinds is bool or not isinstance(value, bool))):
-            return value
-        self.wrong(key, f'"{key}" is {_kind(value)}; want {wanted}')
-        return None
-
-    def _bounded(
-        self, key: str, value: float | None, default: float, wanted: str, bounds: tuple[float, float]
-    ) -> float:
-        if value is None:
-            return default
-        if bounds[0] <= value <= bounds[1]:
-            return value
-        self.wrong(key, f'"{key}" is {value}; want {wanted}')
-        return default
+def _read_window(campaign: Table) -> Window | None:
+    return campaign.parsed("window", checks.hours, None) if campaign.has("window") else None
 
 
-def _boolean(text: str) -> bool:
-    if text.lower() in _TRUE + _FALSE:
-        return text.lower() in _TRUE
-    raise ValueError(text)
+def _read_controls(controls: Table) -> Controls:
+    default = Controls()
+    no_rate: Rate | None = None
+    read = Controls(
+        batch_size=controls.integer("batch_size", default.batch_size, least=1, most=10_000),
+        rate=controls.parsed("rate", parse_rate, no_rate) if controls.has("rate") else None,
+        cooldown_s=float(controls.parsed("cooldown", checks.duration_from(0, 7 * 86400), 0)),
+        max_attempts=controls.integer("max_attempts", default.max_attempts, least=1, most=20),
+        # A retry waits at most 6 h (schedule.RETRY_CAP_S): a longer base would never be kept.
+        retry_base_s=float(controls.parsed("retry_base", checks.duration_from(1, 6 * 3600), 60)),
+    )
+    controls.finish()
+    return read
 
 
-def _split(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _read_stop(stop: Table) -> tuple[str, ...]:
+    events = stop.words("on")
+    for event in events:
+        if event not in _STOP_EVENTS:
+            stop.wrong("on", f'"{printable(event)}" in "on" is no event that stops; want {", ".join(_STOP_EVENTS)}')
+    stop.finish()
+    return events
 
 
-def _kind(value: object) -> str:
-    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a section"}
-    return names.get(type(value), "a date or time")
+def _read_trigger(trigger: Table, channel: str) -> Trigger:
+    required = {"event": "", "key": "the subject_key, without which a replayed order would be sent again"}
+    required |= {"email": "where the order has the address"} if channel != "sms" else {}
+    required |= {"phone": "where the order has the number"} if channel != "email" else {}
+    for key, advice in required.items():
+        if not trigger.text(key).strip():
+            trigger.missing(key, advice)
+    read = Trigger(
+        event=trigger.parsed("event", checks.event_name, ""),
+        each=trigger.parsed("each", checks.event_name, ""),
+        where=trigger.text("where"),
+        key=trigger.text("key"),
+        email=trigger.text("email"),
+        phone=trigger.text("phone"),
+        delay_s=trigger.parsed("delay", checks.duration_from(0, LONGEST_S), 0),
+    )
+    trigger.finish()
+    return read
+
+
+def _read_steps(root: Table, document: Document, channel: str) -> tuple[Step, ...]:
+    tables = root.tables("steps")
+    if not tables:
+        root.missing("steps", "a campaign has at least one [[steps]] section")
+    steps: list[Step] = []
+    for index, table in enumerate(tables):
+        step = _read_step(table, index, document, channel)
+        if step.name and step.name in (earlier.name for earlier in steps):
+            table.wrong("name", f'"{step.name}" is the name of an earlier step too')
+        steps.append(step)
+    return tuple(steps)
+
+
+def _read_step(table: Table, index: int, document: Document, channel: str) -> Step:
+    if not table.has("name"):
+        table.missing("name")
+    folder = document.path.parent if document.path else Path()
+    part = partial(_read_part, table, folder)
+    kind, after_s = _read_kind(table, index)
+    step = Step(
+        name=table.parsed("name", plain_name, ""),
+        kind=kind,
+        after_s=after_s,
+        repeat=table.integer("repeat", 1, least=1, most=50),
+        subject=table.parsed("subject", checks.one_line, ""),
+        text=part("text"),
+        html=part("html"),
+        sms=part("sms"),
+    )
+    if step.repeat > 1 and kind != "reminder":
+        table.wrong("repeat", f'"repeat" is for a step of kind "reminder"; this one is "{kind}"')
+    _check_parts(table, channel)
+    table.finish()
+    return step
+
+
+def _read_kind(table: Table, index: int) -> tuple[str, int]:
+    kind = table.word("kind", "drip" if index else "initial", ("initial", "drip", "reminder"))
+    after_s = table.parsed("after", checks.duration_from(0, LONGEST_S), 0)
+    if index == 0 and kind != "initial":
+        table.wrong("kind", f'the first step must be of kind "initial", not "{kind}"')
+    if index == 0 and table.has("after"):
+        table.wrong("after", 'the first step has none before it; use "start_at", or "delay" in [trigger]')
+    if index > 0 and kind == "initial":
+        table.wrong("kind", 'only the first step is of kind "initial"; want "drip" or "reminder"')
+    if index > 0 and not table.has("after"):
+        table.missing("after", 'how long after the previous step was sent, such as "3d"')
+    return kind, after_s
+
+
+def _read_part(table: Table, folder: Path, key: str) -> str:
+    """The template source under `key`, or in the file named by `key`_file."""
+    file_key = f"{key}_file"
+    text, file_name = table.text(key), table.text(file_key)
+    if table.has(key) and table.has(file_key):
+        table.wrong(file_key, f'both "{key}" and "{file_key}" are given; keep one')
+        return text
+    if table.has(key) and not text.strip():
+        table.wrong(key, f'"{key}" is empty')
+    if not file_name:
+        if table.has(file_key):
+            table.wrong(file_key, f'"{file_key}" is empty')
+        return text
+    return _read_template_file(table, file_key, folder / file_name)
+
+
+def _read_template_file(table: Table, key: str, path: Path) -> str:
+    try:
+        source = read_utf8(path, cap_bytes=SIZE_CAP_BYTES)
+    except TomlError as error:
+        place, problem = error.found[0]
+        if place == str(path):  # nothing inside the file to point at: point at the key that names it
+            table.wrong(key, f'"{printable(str(path))}" {problem}')
+        else:
+            table.findings.add((*table.path, key), problem, elsewhere=place)
+        return ""
+    if not source.strip():
+        table.wrong(key, f'"{printable(str(path))}" is empty')
+    return source
+
+
+def _check_parts(table: Table, channel: str) -> None:
+    if channel != "sms":
+        if not table.has("subject"):
+            table.missing("subject")
+        if not any(table.has(key) for key in _EMAIL_PARTS[1:]):
+            table.missing("text", "an e-mail needs text, text_file, html or html_file")
+    if channel != "email" and not any(table.has(key) for key in _SMS_PARTS):
+        table.missing("sms", f'the channel is "{channel}": give sms or sms_file')
+    unused = _EMAIL_PARTS if channel == "sms" else _SMS_PARTS if channel == "email" else ()
+    for key in unused:
+        if table.has(key):
+            table.wrong(key, f'"{key}" is never sent: the channel is "{channel}"')

@@ -73,9 +73,9 @@ def _counting_blank(lines: LineReader, texts: Iterator[str]) -> Iterator[str]:
 def template_name(written: str) -> str:
     """The name that templates use for a column; "" if the header has no letter, digit or underscore.
 
-    Trimmed and NFC. The special names are lower-cased ("E-Mail" is none of them). A name that templates can say stays
-    as written; in others each run of other characters becomes one underscore and capitals become small: "First Name"
-    is first_name, "2nd line" is _2nd_line.
+    Trimmed and NFC. The special names count in any case. A name that templates can say stays as written; in others each
+    run of other characters becomes one underscore, none at the ends, and capitals become small: "First Name" is
+    first_name, "2nd line" is _2nd_line, "Email *" is email.
     """
     trimmed = unicodedata.normalize("NFC", written.strip())
     if trimmed.lower() in SPECIAL_COLUMNS:

@@ -24,6 +24,7 @@ from sendctl.inputs.csv_header import meant_column
 from sendctl.inputs.source_file import RECORD_MAX_CHARACTERS, LineReader, RecordTooLong, find_flaw
 
 DEPTH_MAX = 32
+DIGITS_MAX = 100
 _KEYS_CONSIDERED = 50  # for the hint; a hostile line has hundreds of thousands of keys
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -124,8 +125,16 @@ def _finite(text: str) -> float:
     return number
 
 
+def _integer(text: str) -> int:
+    if len(text) > DIGITS_MAX:
+        raise ValueError(f"a number has more than {DIGITS_MAX} digits")
+    return int(text)
+
+
 def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_finite, parse_int=_integer, parse_constant=_no_constant
+)

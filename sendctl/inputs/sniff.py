@@ -20,12 +20,12 @@ def file_format(source: SourceFile) -> str:
 
     Raises BadInput for an empty file, and for one JSON array.
     """
-    first = source.head.lstrip()[:1]
-    if not first and len(source.head) >= source.size_bytes:
+    if source.is_blank:
         raise BadInput("the file is empty", place=source.name, hint="a contacts file starts with a header row.")
     suffix = PurePath(source.name).suffix.lower()
     if suffix in _DELIMITER_OF_SUFFIX:
         return CSV
+    first = source.head.lstrip()[:1]
     if first == b"[":
         hint = "write one JSON object on each line, for example with: jq -c '.[]'"
         raise BadInput("the file is one JSON array, not JSON Lines", place=f"{source.name}:1:1", hint=hint)

@@ -77,6 +77,7 @@ class SourceFile:
         self._refuse_foreign_formats()
         self._start = len(_UTF8_BOM) if self.head.startswith(_UTF8_BOM) else 0
         self.head = self.head[self._start :]
+        self.is_blank = not self.head.strip() and self.size_bytes <= _BUFFER_BYTES
 
     def _refuse_foreign_formats(self) -> None:
         for magic, encoding, command in _MAGIC:
@@ -211,4 +212,4 @@ def _spool(name: str, stream: BinaryIO) -> BinaryIO:
     except BaseException:
         spool.close()
         raise
-    return spool  # type: ignore[return-value]  # typeshed names a wrapper that has the same methods
+    return spool

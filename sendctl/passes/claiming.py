@@ -155,8 +155,10 @@ class Clerk:
         if campaigns.set_status(connection, campaign_id, running, CampaignStatus.PAUSED, self.desk.now):
             name = self.desk.campaign(connection, campaign_id).name
             self.stops.append(f"campaign {name} was paused: {reason}")
-            audit.write(connection, login="sendctl", hostname=self.desk.context.hostname, action="halt",
-                        campaign_id=campaign_id, reason=reason, detail={"run": self.run_id}, now=self.desk.now)  # fmt: skip
+            audit.write(
+                connection, login="sendctl", hostname=self.desk.context.hostname, action="halt",
+                campaign_id=campaign_id, reason=reason, detail={"run": self.run_id}, now=self.desk.now,
+            )  # fmt: skip
 
     # -- the next window ------------------------------------------------------------------------------------------
 

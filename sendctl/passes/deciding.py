@@ -18,7 +18,7 @@ from sendctl.passes.context import Context
 from sendctl.policy import decide
 from sendctl.providers.base import Outcome
 from sendctl.states import AttemptOutcome, EnrollmentStatus
-from sendctl.store import campaigns, claims, enrollments, meta, outcomes
+from sendctl.store import campaigns, claims, doubts, enrollments, meta, outcomes
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Due
 from sendctl.store.enrollments import Passed
@@ -42,8 +42,9 @@ class Desk:
 
     now: datetime
 
-    def __init__(self, context: Context, jitter: random.Random) -> None:
-        self.context, self.jitter = context, jitter
+    def __init__(self, context: Context, jitter: random.Random | None = None) -> None:
+        self.context = context
+        self.jitter = jitter or random.Random()  # noqa: S311  spreads retries, guards nothing
         self._definitions: dict[tuple[int, int], Definition] = {}
         self._campaigns: dict[int, Campaign] = {}
         self._secret = ""
@@ -76,6 +77,18 @@ class Desk:
     def current(self, connection: Connection, campaign_id: int) -> Definition:
         """What the campaign says now."""
         return self.definition(connection, campaign_id, self.campaign(connection, campaign_id).revision)
+
+    def resend(self, connection: Connection, ids: Sequence[int], evidence: str) -> int:
+        """Queue messages in doubt again by decision, not by proof: each may become a duplicate. Returns how many."""
+        doubts.abandon(connection, ids, evidence, self.now)
+        due = claims.by_id(connection, ids)
+        return len(due) - len(self.requeue(connection, list(due.values()), "resend"))
+
+    def skip(self, connection: Connection, ids: Sequence[int], evidence: str, reason: str) -> int:
+        """Give messages in doubt up by decision: some may not have been sent. Returns how many."""
+        doubts.abandon(connection, ids, evidence, self.now)
+        due = claims.by_id(connection, ids)
+        return len(due) - len(self.give_up(connection, list(due.values()), reason))
 
     def secret(self, connection: Connection) -> str:
         """The store's HMAC key."""

@@ -10,7 +10,6 @@ A journal that knows attempts which the store does not means that the store was 
 from __future__ import annotations
 
 import logging
-import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +26,6 @@ from sendctl.providers.base import Outcome, Phase
 from sendctl.states import AttemptOutcome
 from sendctl.store import claims, meta, runs
 from sendctl.store.outcomes import Settled
-from sendctl.store.runs import OpenAttempt
 
 log = logging.getLogger("sendctl")
 
@@ -48,8 +46,11 @@ class Imported:
                 "in_doubt": self.in_doubt, "late": self.late}  # fmt: skip
 
 
-def import_dead_runs(context: Context) -> Imported:
-    """Import every dead run of this host, each in a transaction of its own. Live runs are left alone."""
+def import_dead_runs(context: Context, *, only_look: bool = False) -> Imported:
+    """Import every dead run of this host, each in a transaction of its own. Live runs are left alone.
+
+    With `only_look` nothing is written: the answer says whether the store was rewound.
+    """
     imported = Imported()
     store_id = _store_id(context)
     for run_id in context.home.pending():
@@ -57,7 +58,9 @@ def import_dead_runs(context: Context) -> Imported:
         if note is None or note.store_id != store_id:
             continue
         with homes.dead_run(context.home, run_id) as dead:
-            if dead:
+            if dead and only_look:
+                imported.rewound = imported.rewound or _looks_rewound(context, note)
+            elif dead:
                 _import(context, note, imported)
     if not imported.rewound:
         imported.rewound = _newest_forgotten(context, store_id)
@@ -86,9 +89,16 @@ def _newest_forgotten(context: Context, store_id: str) -> str:
     return f"run {gone[0]} ended on this host and the store does not know it" if gone else ""
 
 
+def _looks_rewound(context: Context, note: RunNote) -> str:
+    traces, _ = traces_of(context.home, note)
+    with context.store.read() as connection:
+        known = note.run_id in runs.find(connection, [note.run_id])
+        return _contradiction(connection, note, known, traces)
+
+
 def _import(context: Context, note: RunNote, imported: Imported) -> None:
     traces, intact = traces_of(context.home, note)
-    desk = Desk(context, random.Random())
+    desk = Desk(context)
     with desk.transaction() as connection:
         row = runs.find(connection, [note.run_id]).get(note.run_id)
         imported.rewound = imported.rewound or _contradiction(connection, note, row is not None, traces)
@@ -122,9 +132,7 @@ def traces_of(home: Home, note: RunNote) -> tuple[dict[tuple[int, int], Trace], 
     return traces, intact
 
 
-def _contradiction(
-    connection: Connection, note: RunNote, run_known: bool, traces: dict[tuple[int, int], Trace]
-) -> str:
+def _contradiction(connection: Connection, note: RunNote, run_known: bool, traces: dict[tuple[int, int], Trace]) -> str:
     """Why this journal proves a rewind, or "". Begin is written only after the claim's commit was confirmed."""
     if not run_known and traces:
         return f"run {note.run_id} sent {len(traces)} messages and the store does not know it"
@@ -202,7 +210,7 @@ def settle_late(desk: Desk, connection: Connection, traces: dict[tuple[int, int]
 
 def expire_foreign(context: Context) -> int:
     """Claims of runs whose death nobody here can prove, expired for good: in doubt, never back to the queue."""
-    desk = Desk(context, random.Random())
+    desk = Desk(context)
     with desk.transaction() as connection:
         grace = desk.now - timedelta(seconds=context.settings.send.deadline_s)
         living = {run_id for run_id in context.home.pending() if _alive(context.home, run_id)}

@@ -213,4 +213,3 @@ def _collect(report: SendReport, pid: int, read_end: int) -> None:
         return
     report.died += 1
     report.work.stops.append(f"worker process {pid}: {answer.get('error', 'killed')}")
-

@@ -6,11 +6,12 @@ A worker owns its journal and its claims; several of them, in one run or in many
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import os
-import random
 import signal
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,7 +72,7 @@ class Worker:
         self.context, self.orders = context, orders
         self.clock: Clock = context.clock
         self.providers = _providers(context)
-        self.desk = Desk(context, random.Random())
+        self.desk = Desk(context)
         self.clerk = Clerk(self.desk, orders.run_id, orders.worker, frozenset(self.providers), orders.campaign)
         self.report = Report()
         self.draining = asyncio.Event()
@@ -80,9 +81,7 @@ class Worker:
             self.clock.utc_now().isoformat(),
         )  # fmt: skip
         self.journal = JournalWriter(context.home.journal_path(orders.run_id, orders.worker), header)
-        self.submitter = Submitter(
-            self.clock, self.journal, self.providers, Press(), context.settings.send.deadline_s
-        )
+        self.submitter = Submitter(self.clock, self.journal, self.providers, Press(), context.settings.send.deadline_s)
 
     async def run(self) -> Report:
         """Work until there is nothing to do. An error of the store leaves the outcomes in the journal, synced."""
@@ -145,10 +144,8 @@ class Worker:
             self.report.ended = "waiting" if ": rate" in window.blocked or "cooling" in window.blocked else "blocked"
             self.report.blocked = window.blocked
             return False
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.draining.wait(), window.wait_s)
-        except TimeoutError:
-            pass
         return True
 
     def _definitions(self, window: Window) -> Mapping[int, Definition]:
@@ -181,15 +178,25 @@ async def _guarded(context: Context, orders: Orders, parent_gone: int | None) ->
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.drain)
     if parent_gone is not None:
-        loop.add_reader(parent_gone, lambda: (loop.remove_reader(parent_gone), worker.drain()))
+
+        def drain() -> None:
+            loop.remove_reader(parent_gone)
+            worker.drain()
+
+        loop.add_reader(parent_gone, drain)
     return await worker.run()
 
 
-def _run(main: Any) -> Report:
+def _run(main: Coroutine[Any, Any, Report]) -> Report:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's where it is installed (the extra `speed`), else asyncio's own."""
     try:
-        from uvloop import new_event_loop
+        loops = importlib.import_module("uvloop")
     except ImportError:
-        from asyncio import new_event_loop
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        report: Report = runner.run(main)
-    return report
+        return asyncio.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = loops.new_event_loop
+    return factory

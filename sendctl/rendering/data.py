@@ -1,257 +1,68 @@
-"""A campaign file (TOML, with the template files it names) becomes a `Definition`, or one error listing every mistake.
+"""A recipient's data in the form that templates see: read-only mappings and rows of text, numbers and booleans.
 
-Compiles no template and opens no store; the keys are explained in docs/campaign-file.md.
+A missing column is undefined, whatever it is called: the engine falls back to Python attributes, so that with
+a plain dict `{{ contact.copy }}` would print a method and `{{ contact.pop("email") }}` would change the data.
+Never holds a null: an unknown value is undefined, so that no mail greets "None".
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
-from sendctl.definition import Controls, Definition, Rate, Step, Trigger, Window
-from sendctl.durations import LONGEST_S, parse_rate
-from sendctl.errors import BadInput
-from sendctl.inputs import campaign_checks as checks
-from sendctl.tomlfile import Document, Findings, Table, TomlError, read_document, read_utf8
-from sendctl.tomlfile.tables import plain_name, printable
-
-SIZE_CAP_BYTES = 1 << 20  # of the campaign file, and of each template file
-
-_EMAIL_PARTS = ("subject", "text", "text_file", "html", "html_file")
-_SMS_PARTS = ("sms", "sms_file")
-_STOP_EVENTS = ("submitted", "clicked", "opened", "bounced", "complained", "unsubscribed")
+from sendctl.rendering.failures import RenderError
 
 
-def load_definition(path: Path) -> Definition:
-    """Read a campaign file and its template files (relative to it, strict UTF-8, at most 1 MiB each).
+class _Hidden:
+    """A method of the base class that templates must not find."""
 
-    Raises BadInput with every problem, one a line; its `place` is that of the first, "file:line:column".
+    def __get__(self, instance: object, owner: type | None = None) -> NoReturn:
+        raise AttributeError("templates read data, they do not change it")
+
+
+# A function instead of a class statement: overriding dict.pop by a non-method is what the type checker forbids.
+def _hiding(base: type, *names: str) -> Any:
+    return type(f"Template{base.__name__.title()}", (base,), dict.fromkeys(names, _Hidden()))
+
+
+_Record = _hiding(dict, "clear", "copy", "fromkeys", "pop", "popitem", "setdefault", "update")
+_Rows = _hiding(tuple, "count", "index")
+
+
+def frozen(value: object, name: str) -> Any:
+    """`value` (as JSON has it) for a template; `name` is what an error calls it.
+
+    Raises RenderError for a type that JSON does not have, for text that UTF-8 cannot hold (a lone surrogate),
+    and for text with a NUL, which no mail may hold (RFC 5322 section 4).
     """
-    try:
-        document = read_document(path, cap_bytes=SIZE_CAP_BYTES)
-        findings = Findings(document)
-        definition = read_definition(findings)
-        findings.check()
-        return definition
-    except TomlError as error:
-        raise _bad_input(error, path) from None
+    if isinstance(value, str):
+        return _text(value, name)
+    if value is None or isinstance(value, int | float):
+        return value
+    if isinstance(value, Mapping):
+        return _Record([(key, frozen(item, f"{name}.{key}")) for key, item in value.items() if item is not None])
+    if isinstance(value, list | tuple):
+        return _Rows([frozen(item, f"{name}[{index}]") for index, item in enumerate(value)])
+    raise RenderError(f"{name} is a {type(value).__name__}, which a template cannot show")
 
 
-def _bad_input(error: TomlError, path: Path) -> BadInput:
-    place, problem = error.found[0]
-    hint = "docs/campaign-file.md explains every key; nothing was written."
-    if len(error.found) == 1:
-        return BadInput(problem, place=place, hint=hint)
-    lines = [f"{len(error.found)} problems in {path}", *(f"  {where}: {text}" for where, text in error.found)]
-    return BadInput("\n".join(lines), place=place, hint=hint)
-
-
-def read_definition(findings: Findings) -> Definition:
-    root = findings.root()
-    campaign = root.table("campaign")
-    channel = campaign.word("channel", "email", ("email", "sms", "both"))
-    purpose = campaign.word("purpose", "marketing", ("marketing", "transactional"))
-    if not campaign.has("name"):
-        campaign.missing("name")
-    definition = Definition(
-        name=campaign.parsed("name", plain_name, ""),
-        steps=_read_steps(root, findings.document, channel),
-        channel=channel,
-        purpose=purpose,
-        sender=_read_sender(campaign, channel),
-        reply_to=campaign.parsed("reply_to", checks.mailbox, ""),
-        owner=campaign.parsed("owner", checks.mailbox, ""),
-        unsubscribe_url=_read_unsubscribe_url(campaign, purpose),
-        link=campaign.parsed("link", checks.page, ""),
-        providers=_read_providers(campaign),
-        start_at=_read_start(campaign),
-        expires_after_s=campaign.parsed("expires_after", checks.DurationFrom(1, LONGEST_S), None),
-        window=_read_window(campaign),
-        timezone=campaign.parsed("timezone", checks.zone_name, "UTC"),
-        in_doubt=campaign.word("in_doubt", "hold", ("hold", "resend", "skip")),
-        controls=_read_controls(root.table("controls")),
-        stop_on=_read_stop(root.table("stop")),
-        trigger=_read_trigger(root.table("trigger"), channel) if root.has("trigger") else None,
-    )
-    campaign.finish()
-    root.finish()
-    return definition
-
-
-def _read_sender(campaign: Table, channel: str) -> str:
-    if channel == "sms":
-        return campaign.parsed("from", checks.one_line, "")  # a number or sender id; the provider has a default
-    if not campaign.has("from"):
-        campaign.missing("from", 'the sender, such as "Shop <news@shop.example>"')
-    return campaign.parsed("from", checks.mailbox, "")
-
-
-def _read_unsubscribe_url(campaign: Table, purpose: str) -> str:
-    if purpose == "marketing" and not campaign.has("unsubscribe_url"):
-        campaign.missing("unsubscribe_url", 'marketing needs one, such as "https://shop.example/u/{{ token }}"')
-    return campaign.parsed("unsubscribe_url", checks.unsubscribe_page, "")
-
-
-def _read_providers(campaign: Table) -> tuple[str, ...]:
-    names = campaign.words("providers")
-    if campaign.data.get("providers") == []:
-        campaign.wrong("providers", '"providers" is empty; leave it out to use those of [send]')
-    for provider in names:
+def _text(value: str, name: str) -> str:
+    if "\x00" in value:
+        raise RenderError(f"{name} holds a NUL character")
+    # The engine would silently replace a surrogate, and the mail would show three question marks.
+    if not value.isascii():
         try:
-            plain_name(provider)
-        except ValueError as error:
-            campaign.wrong("providers", f'"providers": {error}')
-    return names
+            value.encode()
+        except UnicodeEncodeError:
+            raise RenderError(f"{name} holds a lone surrogate, which is not text") from None
+    return value
 
 
-def _read_start(campaign: Table) -> datetime | None:
-    moment = campaign.moment("start_at")
-    try:
-        return moment.astimezone(UTC) if moment else None
-    except OverflowError:
-        campaign.wrong("start_at", '"start_at" is outside the years that can be reckoned with')
-        return None
-
-
-def _read_window(campaign: Table) -> Window | None:
-    return campaign.parsed("window", checks.hours, None) if campaign.has("window") else None
-
-
-def _read_controls(controls: Table) -> Controls:
-    default = Controls()
-    no_rate: Rate | None = None
-    read = Controls(
-        batch_size=controls.integer("batch_size", default.batch_size, least=1, most=10_000),
-        rate=controls.parsed("rate", parse_rate, no_rate) if controls.has("rate") else None,
-        cooldown_s=float(controls.parsed("cooldown", checks.DurationFrom(0, 7 * 86400), 0)),
-        max_attempts=controls.integer("max_attempts", default.max_attempts, least=1, most=20),
-        # A retry waits at most 6 h (schedule.RETRY_CAP_S): a longer base would never be kept.
-        retry_base_s=float(controls.parsed("retry_base", checks.DurationFrom(1, 6 * 3600), 60)),
-    )
-    controls.finish()
-    return read
-
-
-def _read_stop(stop: Table) -> tuple[str, ...]:
-    events = stop.words("on")
-    for event in events:
-        if event not in _STOP_EVENTS:
-            stop.wrong("on", f'"{printable(event)}" in "on" is no event that stops; want {", ".join(_STOP_EVENTS)}')
-    stop.finish()
-    return events
-
-
-def _read_trigger(trigger: Table, channel: str) -> Trigger:
-    required = {"event": "", "key": "the subject_key, without which a replayed order would be sent again"}
-    required |= {"email": "where the order has the address"} if channel != "sms" else {}
-    required |= {"phone": "where the order has the number"} if channel != "email" else {}
-    for key, advice in required.items():
-        if not trigger.text(key).strip():
-            trigger.missing(key, advice)
-    read = Trigger(
-        event=trigger.parsed("event", checks.event_name, ""),
-        each=trigger.parsed("each", checks.event_name, ""),
-        where=trigger.text("where"),
-        key=trigger.text("key"),
-        email=trigger.text("email"),
-        phone=trigger.text("phone"),
-        delay_s=trigger.parsed("delay", checks.DurationFrom(0, LONGEST_S), 0),
-    )
-    trigger.finish()
-    return read
-
-
-def _read_steps(root: Table, document: Document, channel: str) -> tuple[Step, ...]:
-    tables = root.tables("steps")
-    if not tables:
-        root.missing("steps", "a campaign has at least one [[steps]] section")
-    steps: list[Step] = []
-    for index, table in enumerate(tables):
-        step = _read_step(table, index, document, channel)
-        if step.name and step.name in (earlier.name for earlier in steps):
-            table.wrong("name", f'"{step.name}" is the name of an earlier step too')
-        steps.append(step)
-    return tuple(steps)
-
-
-def _read_step(table: Table, index: int, document: Document, channel: str) -> Step:
-    if not table.has("name"):
-        table.missing("name")
-    folder = document.path.parent if document.path else Path()
-    part = partial(_read_part, table, folder)
-    kind, after_s = _read_kind(table, index)
-    step = Step(
-        name=table.parsed("name", plain_name, ""),
-        kind=kind,
-        after_s=after_s,
-        repeat=table.integer("repeat", 1, least=1, most=50),
-        subject=table.parsed("subject", checks.one_line, ""),
-        text=part("text"),
-        html=part("html"),
-        sms=part("sms"),
-    )
-    if step.repeat > 1 and kind != "reminder":
-        table.wrong("repeat", f'"repeat" is for a step of kind "reminder"; this one is "{kind}"')
-    _check_parts(table, channel)
-    table.finish()
-    return step
-
-
-def _read_kind(table: Table, index: int) -> tuple[str, int]:
-    kind = table.word("kind", "drip" if index else "initial", ("initial", "drip", "reminder"))
-    after_s = table.parsed("after", checks.DurationFrom(0, LONGEST_S), 0)
-    if index == 0 and kind != "initial":
-        table.wrong("kind", f'the first step must be of kind "initial", not "{kind}"')
-    if index == 0 and table.has("after"):
-        table.wrong("after", 'the first step has none before it; use "start_at", or "delay" in [trigger]')
-    if index > 0 and kind == "initial":
-        table.wrong("kind", 'only the first step is of kind "initial"; want "drip" or "reminder"')
-    if index > 0 and not table.has("after"):
-        table.missing("after", 'how long after the previous step was sent, such as "3d"')
-    return kind, after_s
-
-
-def _read_part(table: Table, folder: Path, key: str) -> str:
-    """The template source under `key`, or in the file named by `key`_file."""
-    file_key = f"{key}_file"
-    text, file_name = table.text(key), table.text(file_key)
-    if table.has(key) and table.has(file_key):
-        table.wrong(file_key, f'both "{key}" and "{file_key}" are given; keep one')
-        return text
-    if table.has(key) and not text.strip():
-        table.wrong(key, f'"{key}" is empty')
-    if not file_name:
-        if table.has(file_key):
-            table.wrong(file_key, f'"{file_key}" is empty')
-        return text
-    return _read_template_file(table, file_key, folder / file_name)
-
-
-def _read_template_file(table: Table, key: str, path: Path) -> str:
-    try:
-        source = read_utf8(path, cap_bytes=SIZE_CAP_BYTES)
-    except TomlError as error:
-        place, problem = error.found[0]
-        if place == str(path):  # nothing inside the file to point at: point at the key that names it
-            table.wrong(key, f'"{printable(str(path))}" {problem}')
-        else:
-            table.findings.add((*table.path, key), problem, elsewhere=place)
-        return ""
-    if not source.strip():
-        table.wrong(key, f'"{printable(str(path))}" is empty')
-    return source
-
-
-def _check_parts(table: Table, channel: str) -> None:
-    if channel != "sms":
-        if not table.has("subject"):
-            table.missing("subject")
-        if not any(table.has(key) for key in _EMAIL_PARTS[1:]):
-            table.missing("text", "an e-mail needs text, text_file, html or html_file")
-    if channel != "email" and not any(table.has(key) for key in _SMS_PARTS):
-        table.missing("sms", f'the channel is "{channel}": give sms or sms_file')
-    unused = _EMAIL_PARTS if channel == "sms" else _SMS_PARTS if channel == "email" else ()
-    for key in unused:
-        if table.has(key):
-            table.wrong(key, f'"{key}" is never sent: the channel is "{channel}"')
+def scalar_at(scope: Mapping[str, Any], dotted: str) -> bool | None:
+    """Whether `dotted` leads to text or a number: True, or None if it leads to rows or a mapping, False if nowhere."""
+    value: Any = scope
+    for name in dotted.split("."):
+        if not isinstance(value, dict) or name not in value:
+            return False
+        value = value[name]
+    return True if isinstance(value, str | int | float) else None

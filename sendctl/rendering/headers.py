@@ -1,131 +1,144 @@
-"""The form of single values in a campaign file: mailboxes, addresses of pages, zones, hours.
+"""Header fields as lines: encoded words, mailboxes and dates. ASCII, but for an address whose local part is not.
 
-Each function takes text and raises ValueError with the problem. They know no file and look nothing up outside.
+Refuses what could end a line. Never raises anything but ValueError, whose message is a lower-case problem.
 """
 
 from __future__ import annotations
 
+import binascii
 import re
-import zoneinfo
-from datetime import time
-from email.policy import default as default_policy
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-import idna
+from sendctl.addresses import parse_email
 
-from sendctl.definition import Window
-from sendctl.durations import format_duration, parse_duration_s
-from sendctl.tomlfile.tables import nearest, printable
+FOLD_AT = 78  # RFC 5322 section 2.1.1
+_ENCODED_LINE = 76  # RFC 2047 section 2: a line that holds an encoded word
+_WORD_BYTES = 45  # 60 base64 characters and "=?utf-8?b??=" are 72; the limit is 75
 
-_HOURS = re.compile(r"([0-9]{2}:[0-9]{2}) ?- ?([0-9]{2}:[0-9]{2})")
-_EXPRESSION = re.compile(r"\{\{.*?\}\}")
-_TOKEN = re.compile(r"\{\{[^}]*\btoken\b[^}]*\}\}")
-_PAGE = re.compile(r"(https?)://[^\s/?#@]+[^\s<>\"]*")
-_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # RFC 1123 section 2.1, RFC 1035 section 2.3.4
-_EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
+# C0 without tab, DEL, C1, and the line breaks that Unicode adds: str.splitlines() cuts at each of them.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 
+_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # atoms: RFC 5322 section 3.2.3
+_NAMED = re.compile(r"\s*(.*?)\s*<([^<>]*)>\s*", re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
-def mailbox(text: str) -> str:
-    """One mailbox, `news@shop.example` or `Shop <news@shop.example>` (RFC 5322 section 3.4), unchanged."""
-    header = default_policy.header_factory("from", text)
-    serious = [defect for defect in header.defects if not _tolerated(type(defect).__name__)]
-    if len(header.addresses) != 1 or serious or not text.isprintable() or header.groups[0].display_name is not None:
-        raise ValueError(
-            f'"{printable(text)}" is not one mailbox: want "news@shop.example" or "Shop <news@shop.example>"'
-        )
-    _check_domain(header.addresses[0].domain)
-    return text
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def _tolerated(defect: str) -> bool:
-    # Dots in an unquoted display name ("Shop Inc. <...>") and UTF-8 in a local part (RFC 6532) are both usual.
-    return defect in ("ObsoleteHeaderDefect", "NonASCIILocalPartDefect")
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One RFC 5322 mailbox: a display name, perhaps empty, and an address with its domain in A-labels."""
+
+    display: str
+    address: str
 
 
-def _check_domain(domain: str) -> None:
-    ascii_domain = domain
-    if not domain.isascii():
-        try:
-            ascii_domain = idna.encode(domain, uts46=True).decode()
-        except idna.IDNAError as error:
-            raise ValueError(f'"{printable(domain)}" is no domain: {error}') from None
-    if not all(_LABEL.fullmatch(label) for label in ascii_domain.split(".")) or len(ascii_domain) > 253:
-        raise ValueError(f'"{printable(domain)}" is no domain')
+def single_line(value: str) -> str:
+    """`value` without white space around it. Raises ValueError if a control character or line break is in it."""
+    found = _CONTROL.search(value)
+    if found:
+        raise ValueError(f"holds the control character U+{ord(found[0]):04X}")
+    return value.strip(" \t")
 
 
-def page(text: str) -> str:
-    """An http or https address that may hold template expressions."""
-    if not text.isprintable() or not _PAGE.fullmatch(_EXPRESSION.sub("x", text)):
-        raise ValueError(f'"{printable(text)}" is no address of a page: want "https://shop.example/..."')
-    return text
+def subject(value: str) -> str:
+    """A subject: a single line that is not blank. Raises ValueError."""
+    value = single_line(value)
+    if not value:
+        raise ValueError("is blank")
+    return value
 
 
-def unsubscribe_page(text: str) -> str:
-    """An https address (RFC 8058 section 3.1 requires HTTPS) with the enrollment's token in it."""
-    if not page(text).startswith("https://"):
-        raise ValueError(f'"{printable(text)}" must begin with https:// (RFC 8058)')
-    if not _TOKEN.search(text):
-        raise ValueError(f'"{printable(text)}" must contain {{{{ token }}}}, or nobody knows who unsubscribed')
-    return text
+def mailbox(text: str) -> Mailbox:
+    """Exactly one mailbox, `Shop <news@shop.example>` or a bare address. Raises ValueError. Source: RFC 5322 3.4."""
+    named = _NAMED.fullmatch(single_line(text))
+    if not named:
+        return Mailbox("", parse_email(text.strip()).address)
+    quoted = _QUOTED.fullmatch(named[1])
+    display = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else named[1]
+    if not quoted and re.search(r'[()<>\[\]:;@\\,"]', display):
+        raise ValueError(f"not one mailbox: {text!r}; put a display name with punctuation in double quotes")
+    return Mailbox(display, parse_email(named[2]).address)
 
 
-def one_line(text: str) -> str:
-    """Text without line breaks and control characters: what may stand in a header."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise ValueError("must be one line without control characters")
-    return text
+def mailbox_field(name: str, value: Mailbox) -> str:
+    """A header line (or two) for a mailbox, without the final line end; non-ASCII only in the address."""
+    if not value.display:
+        return f"{name}: {value.address}"
+    shown = value.display
+    if not _PHRASE.fullmatch(shown) or "  " in shown:
+        shown = '"' + re.sub(r'(["\\])', r"\\\1", shown) + '"'
+    # Not even quotes keep "=?" from readers that decode it, and a quoted string may not be cut.
+    if not shown.isascii() or "=?" in shown or len(name) + 2 + len(shown) > FOLD_AT:
+        shown = _encoded_words(value.display, len(name) + 2)
+    line = f"{name}: {shown} <{value.address}>"
+    return line if len(line) <= FOLD_AT else f"{name}: {shown}\r\n <{value.address}>"
 
 
-def event_name(text: str) -> str:
-    """An event's type, such as `order.delivered`."""
-    if not _EVENT.fullmatch(text):
-        raise ValueError(f'"{printable(text)}" is no event: want a word such as "order.delivered"')
-    return text
+def text_field(name: str, value: str) -> str:
+    """An unstructured header field, folded and encoded as needed, without the final line end.
+
+    Source: RFC 5322 section 2.2.3 (folding), RFC 2047 (encoded words). `value` must be a single line.
+    """
+    # What looks like an encoded word would be decoded, and runs of spaces do not survive folding everywhere.
+    if _PLAIN.fullmatch(value) and "=?" not in value:
+        if len(name) + 2 + len(value) <= FOLD_AT:
+            return f"{name}: {value}"
+        lines = _folded(value, len(name) + 2)
+        if all(len(line) < FOLD_AT for line in lines):
+            return f"{name}: " + "\r\n ".join(lines)
+    return f"{name}: {_encoded_words(value, len(name) + 2)}"
 
 
-def zone_name(text: str) -> str:
-    """An IANA time zone that this machine knows."""
-    try:
-        zoneinfo.ZoneInfo(text)
-    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
-        zones = zoneinfo.available_timezones()
-        advice = nearest_zone(text, zones) if zones else "this machine has no time zones: install the package tzdata"
-        raise ValueError(f'"{printable(text)}" is no IANA time zone; {advice}') from None
-    return text
+def _folded(value: str, used: int) -> list[str]:
+    """The words of `value` in lines of at most 77 characters (one is left for the fold's space), the first shorter."""
+    lines: list[str] = []
+    room = FOLD_AT - used
+    for word in value.split(" "):
+        if lines and len(lines[-1]) + 1 + len(word) <= room:
+            lines[-1] += " " + word
+        else:
+            room = FOLD_AT - 1 if lines else room
+            lines.append(word)
+    return lines
 
 
-def nearest_zone(text: str, zones: set[str]) -> str:
-    """Advice for a mistyped zone: a zone in any case, or one whose city is named, or the most similar."""
-    wanted = text.lower().replace(" ", "_")
-    named = sorted(zone for zone in zones if wanted in (zone.lower(), zone.lower().rpartition("/")[2]))
-    if named:
-        return f'did you mean "{named[0]}"?'
-    return nearest(text.title(), zones) or 'want one such as "Europe/Berlin" or "UTC"'
+def _encoded_words(value: str, used: int) -> str:
+    """`value` in base64 encoded words, cut between characters (RFC 2047 section 5), one to a line."""
+    words: list[str] = []
+    room = (_ENCODED_LINE - used - 12) // 4 * 3
+    chunk, size = "", 0
+    for character in value:
+        width = len(character.encode())
+        if size + width > room:
+            words.append(chunk)
+            chunk, size, room = "", 0, _WORD_BYTES
+        chunk += character
+        size += width
+    words.append(chunk)
+    encoded = (binascii.b2a_base64(word.encode(), newline=False).decode() for word in words)
+    return "\r\n ".join(f"=?utf-8?b?{word}?=" for word in encoded)
 
 
-def hours(text: str) -> Window:
-    """A window of the day such as `08:00-20:00`; `24:00` is midnight at the end of the day."""
-    match = _HOURS.fullmatch(text)
-    if not match:
-        raise ValueError(f'"{printable(text)}" is no window: want hours such as "08:00-20:00"')
-    try:
-        start, end = time.fromisoformat(match[1]), time.fromisoformat(match[2].replace("24:00", "00:00"))
-    except ValueError:
-        raise ValueError(f'"{printable(text)}" is no window: hours go from 00:00 to 24:00') from None
-    if start == end:
-        raise ValueError(f'"{printable(text)}" is empty or the whole day; leave `window` out for the whole day')
-    return Window(start, end)
+def date(moment: datetime) -> str:
+    """An RFC 5322 section 3.3 date-time in UTC, whatever the locale. `moment` is timezone-aware."""
+    utc = moment.astimezone(UTC)
+    return (
+        f"{_DAYS[utc.weekday()]}, {utc.day:02} {_MONTHS[utc.month - 1]} {utc.year:04} "
+        f"{utc.hour:02}:{utc.minute:02}:{utc.second:02} +0000"
+    )
 
 
-class DurationFrom:
-    """A duration of at least `least_s` and at most `most_s` seconds, for `Table.parsed`."""
+def https_url(url: str) -> str:
+    """`url`, checked for a place between angle brackets on one unfolded line. Raises ValueError.
 
-    def __init__(self, least_s: int, most_s: int) -> None:
-        self.least_s = least_s
-        self.most_s = most_s
-
-    def __call__(self, text: str) -> int:
-        seconds = parse_duration_s(text)
-        if not self.least_s <= seconds <= self.most_s:
-            bounds = f"{format_duration(self.least_s)} to {format_duration(self.most_s)}"
-            raise ValueError(f'"{text}" is outside {bounds}')
-        return seconds
+    Source: RFC 8058 section 3.1 (an HTTPS URI), RFC 2369 section 2.
+    """
+    if not re.fullmatch(r"https://[!-~]+", url) or re.search(r'[<>"\\^`{|}]', url):
+        raise ValueError("is not an https:// URL in ASCII; pass variables through `|urlencode`")
+    if len(url) > 900:
+        raise ValueError("is longer than 900 characters; a header line ends at 998")
+    return url

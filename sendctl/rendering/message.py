@@ -1,92 +1,207 @@
-"""Opening, decoding and parsing of one TOML file, with every failure tied to a place in it.
+"""One step's messages: compiled and checked once, then per recipient only what differs.
 
-Takes regular files of bounded size in strict UTF-8. Never guesses an encoding and never follows an include.
+`StepRenderer.render` gives an `Outgoing` whose bytes depend on nothing but the definition, the step, the recipient
+and what was frozen at the first claim, so a replay is byte-identical. Never asks the clock or the store.
+
+Fields left out on purpose, with the reasons in docs/templates.md: a name in To, Precedence, Auto-Submitted.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
-from sendctl.tomlfile.places import Place, place_at
+from sendctl.addresses import parse_email
+from sendctl.definition import Definition, Step
+from sendctl.errors import BadInput
+from sendctl.providers.base import Outgoing
+from sendctl.rendering import data, headers, mime
+from sendctl.rendering.failures import RenderError
+from sendctl.rendering.templates import Template
 
-_SYNTAX = re.compile(r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-
-
-class TomlError(ValueError):
-    """What is wrong with one file. `found` has at least one pair of place ("file:line:column") and problem."""
-
-    def __init__(self, found: Sequence[tuple[str, str]]) -> None:
-        super().__init__("; ".join(f"{place}: {text}" for place, text in found))
-        self.found = tuple(found)
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")  # left part of Message-ID (RFC 5322 section 3.6.4) and of a boundary
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """One parsed file; `text` has LF line ends. `path` is None for a document that stands in no file."""
+class Recipient:
+    """What varies from person to person; frozen with the enrollment. `contact` has the columns of the contacts file."""
 
-    path: Path | None
+    contact: Mapping[str, object]
+    token: str
+    order: Mapping[str, object] | None = None
+    item: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What is fixed at the first claim. `recipient` is the address as the contact gave it; `composed_at` is UTC."""
+
+    message_id: int
+    attempt: int
+    key: str
+    provider: str
+    recipient: str
+    composed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A message for human eyes: `headers` as they travel, with LF line ends; a part that the step lacks is empty."""
+
+    subject: str
     text: str
-    data: dict[str, Any]
+    html: str
+    headers: str
 
 
-def read_document(path: Path, *, cap_bytes: int) -> Document:
-    """Read and parse `path`. Raises TomlError for anything that keeps it from being TOML."""
-    text = read_utf8(path, cap_bytes=cap_bytes).replace("\r\n", "\n")  # as tomllib does: places must agree
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the templates gave. `unsubscribe_url` is empty unless the headers announce it."""
+
+    subject: str
+    text: str
+    html: str
+    unsubscribe_url: str
+
+
+def _checked(check: Callable[[str], str], value: str, part: str) -> str:
+    """`check(value)`, its ValueError as a RenderError that names the part."""
     try:
-        return Document(path, text, tomllib.loads(text))
-    except RecursionError:
-        raise TomlError([(f"{path}:1:1", "not TOML that can be read: nested too deeply")]) from None
-    except ValueError as error:
-        place, problem = _syntax_problem(str(error), text)
-        raise TomlError([(f"{path}:{place.line}:{place.column}", f"not TOML: {problem}")]) from None
+        return check(value)
+    except ValueError as problem:
+        raise RenderError(f"{part} {problem}") from None
 
 
-def _syntax_problem(message: str, text: str) -> tuple[Place, str]:
-    match = _SYNTAX.fullmatch(message)
-    problem = match[1] if match else message
-    place = Place(int(match[2]), int(match[3])) if match and match[2] else place_at(text, len(text))
-    return place, problem[:1].lower() + problem[1:]
+class StepRenderer:
+    """Everything that one step of one campaign revision has in common for all its recipients."""
+
+    def __init__(self, definition: Definition, step: Step) -> None:
+        """Compile and check. Raises BadInput naming step, part and the template's line."""
+        self._owner = f"step {step.name!r}"
+        if not step.subject or not (step.text or step.html):
+            raise BadInput(f"{self._owner}: an e-mail needs a subject and at least one of text and html")
+        self._sender = self._mailbox("from", definition.sender)
+        fields = [headers.mailbox_field("From", self._sender)]
+        if definition.reply_to:
+            fields.append(headers.mailbox_field("Reply-To", self._mailbox("reply_to", definition.reply_to)))
+        self._static = "\r\n".join(fields)
+        self._one_click = definition.purpose == "marketing"
+        self._campaign = _campaign_variables(definition)
+        self._links = self._compile(link=definition.link, unsubscribe_url=definition.unsubscribe_url)
+        self._parts = self._compile(subject=step.subject, text=step.text, html=step.html)
+
+    def references(self) -> frozenset[str]:
+        """Every variable that the templates mention, dotted as in `contact.first_name`; also guarded ones."""
+        names = frozenset[str]().union(*(each.references for each in (*self._links.values(), *self._parts.values())))
+        return names - self._links.keys()
+
+    def missing(self, recipient: Recipient) -> list[str]:
+        """Undefined variables of this recipient, sorted; names behind `is defined` or `default` do not count.
+
+        Raises RenderError if the row cannot be rendered for another reason, such as a line break in the subject.
+        """
+        scope = self._scope(recipient)
+        absent = {name for template in self._links.values() for name in template.missing(scope)}
+        if absent:
+            return sorted(absent)
+        scope |= self._rendered_links(scope)
+        absent = {name for template in self._parts.values() for name in template.missing(scope)}
+        if not absent:
+            _checked(headers.subject, self._parts["subject"].render(scope), "subject")
+        return sorted(absent)
+
+    def render(self, recipient: Recipient, frozen: Frozen) -> Outgoing:
+        """The message, ready to hand over. Raises RenderError."""
+        return self._compose(self._fill(recipient), frozen)
+
+    def preview(self, recipient: Recipient, frozen: Frozen) -> Preview:
+        """The same message for `sendctl preview`. Raises RenderError."""
+        parts = self._fill(recipient)
+        head, _, _ = self._compose(parts, frozen).content.partition(b"\r\n\r\n")
+        return Preview(parts.subject, parts.text, parts.html, head.decode().replace("\r\n", "\n") + "\n")
+
+    def _mailbox(self, key: str, text: str) -> headers.Mailbox:
+        try:
+            return headers.mailbox(text)
+        except ValueError as problem:
+            raise BadInput(f"{self._owner}: `{key}` of the campaign: {problem}") from None
+
+    def _compile(self, **sources: str) -> dict[str, Template]:
+        return {part: Template(part, source, owner=self._owner) for part, source in sources.items() if source}
+
+    def _scope(self, recipient: Recipient) -> dict[str, Any]:
+        scope = {"contact": data.frozen(recipient.contact, "contact"), "campaign": self._campaign}
+        scope["token"] = data.frozen(recipient.token, "token")
+        if recipient.order is not None:
+            scope["order"] = data.frozen(recipient.order, "order")
+        if recipient.item is not None:
+            scope["item"] = data.frozen(recipient.item, "item")
+        return scope
+
+    def _rendered_links(self, scope: dict[str, Any]) -> dict[str, str]:
+        links = {
+            name: _checked(headers.single_line, template.render(scope), name) for name, template in self._links.items()
+        }
+        if self._one_click and "unsubscribe_url" in links:
+            _checked(headers.https_url, links["unsubscribe_url"], "unsubscribe_url")
+        return links
+
+    def _fill(self, recipient: Recipient) -> _Parts:
+        scope = self._scope(recipient)
+        links = self._rendered_links(scope)
+        scope |= links
+        parts = {name: template.render(scope) for name, template in self._parts.items()}
+        return _Parts(
+            subject=_checked(headers.subject, parts["subject"], "subject"),
+            text=_checked(mime.canonical, parts["text"], "text") if "text" in parts else "",
+            html=_checked(mime.canonical, parts["html"], "html") if "html" in parts else "",
+            unsubscribe_url=links.get("unsubscribe_url", "") if self._one_click else "",
+        )
+
+    def _compose(self, parts: _Parts, frozen: Frozen) -> Outgoing:
+        if not _KEY.fullmatch(frozen.key):
+            raise RenderError(f"message {frozen.message_id}: key {frozen.key!r} does not fit a Message-ID")
+        recipient = _checked(lambda text: parse_email(text).address, frozen.recipient, "recipient:")
+        head = self._head(parts, frozen, recipient).encode()
+        bodies = [mime.body(kind, text) for kind, text in (("plain", parts.text), ("html", parts.html)) if text]
+        not_ascii = not head.isascii()
+        return Outgoing(
+            message_id=frozen.message_id,
+            attempt=frozen.attempt,
+            key=frozen.key,
+            provider=frozen.provider,
+            sender=self._sender.address,
+            recipient=recipient,
+            content=head + mime.entity(bodies, frozen.key),
+            eight_bit=not_ascii,
+            smtputf8=not_ascii,  # only an address can be: all else is encoded
+        )
+
+    def _head(self, parts: _Parts, frozen: Frozen, recipient: str) -> str:
+        domain = self._sender.address.rpartition("@")[2]
+        lines = [
+            f"Date: {headers.date(frozen.composed_at)}",
+            self._static,
+            f"To: {recipient}",
+            headers.text_field("Subject", parts.subject),
+            f"Message-ID: <{frozen.key}@{domain}>",
+        ]
+        if parts.unsubscribe_url:
+            # Unfolded, and both present, or mailbox providers show no button (RFC 8058 section 3.1).
+            lines.append(f"List-Unsubscribe: <{parts.unsubscribe_url}>")
+            lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
+        return "\r\n".join(lines) + "\r\n"
 
 
-def read_utf8(path: Path, *, cap_bytes: int) -> str:
-    """The text of a regular file, without a byte order mark; its line ends are kept.
-
-    Raises TomlError when it cannot be read, is not a regular file, is larger than the cap, or is not UTF-8.
-    """
-    try:
-        raw = _read_regular(path, cap_bytes)
-    except OSError as error:
-        raise TomlError([(str(path), f"cannot be read: {error.strerror or error}")]) from None
-    try:
-        return raw.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
-        place = place_at(before, len(before))
-        raise TomlError([(f"{path}:{place.line}:{place.column}", _encoding_problem(raw, error.start))]) from None
-
-
-def _read_regular(path: Path, cap_bytes: int) -> bytes:
-    # O_NONBLOCK: opening a FIFO must not hang the command before fstat has told what it is.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise TomlError([(str(path), "is not a regular file")])
-    with open(descriptor, "rb") as file:
-        raw = file.read(cap_bytes + 1)
-    if len(raw) > cap_bytes:
-        raise TomlError([(str(path), f"is larger than {cap_bytes} bytes")])
-    return raw
-
-
-def _encoding_problem(raw: bytes, start: int) -> str:
-    if raw.startswith(_UTF16):
-        return "not UTF-8 but UTF-16: save the file as UTF-8"
-    return f"byte 0x{raw[start]:02x} is not UTF-8: save the file as UTF-8"
+def _campaign_variables(definition: Definition) -> Any:
+    known = {
+        "name": definition.name,
+        "purpose": definition.purpose,
+        "from": definition.sender,
+        "reply_to": definition.reply_to or None,
+        "timezone": definition.timezone,
+    }
+    return data.frozen(known, "campaign")

@@ -1,58 +1,86 @@
-"""SENDCTL_ variables: which section and key each stands for, and which provider's table it belongs to.
+"""MIME bodies: one part or multipart/alternative, each in the transfer encoding that suits it, always 7-bit ASCII.
 
-An empty variable counts as not set. Variables of no known section are not ours and are left alone.
+Bodies are canonical: CRLF line ends, the last line ended too. Never makes a line over 78 characters. The stdlib email
+package takes milliseconds to compose a message; the tests read every message with it instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import binascii
+from dataclasses import dataclass
 
-from sendctl.tomlfile import Variable
+MAX_LINE = 78  # RFC 5322 section 2.1.1 asks for 78; SMTP servers refuse over 998 (RFC 5321 section 4.5.3.1.6)
+_BASE64_LINE = 76  # RFC 2045 section 6.8
+_SAFE = bytes(range(32, 127)).replace(b"=", b"") + b"\t\r\n"
 
-PREFIX = "SENDCTL_"
-SECTIONS = ("store", "send", "journal", "reconcile", "providers")
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """One encoded part: `subtype` is plain or html, `data` ends in CRLF."""
+
+    subtype: str
+    transfer_encoding: str
+    data: bytes
+
+    def fields(self) -> bytes:
+        """The part's own header lines."""
+        return (
+            f"Content-Type: text/{self.subtype}; charset=utf-8\r\n"
+            f"Content-Transfer-Encoding: {self.transfer_encoding}\r\n"
+        ).encode()
 
 
-def section_variables(environ: Mapping[str, str], referenced: Collection[str]) -> dict[str, dict[str, Variable]]:
-    """Variables by section and key, both in lower case: SENDCTL_STORE_URL is `url` of `store`.
+def canonical(text: str) -> str:
+    """`text` with LF line ends, the last line ended.
 
-    `referenced` are variables that hold a secret for some `*_env` key: those are no keys, whatever their names.
+    Raises ValueError if it is blank, or holds a NUL, which RFC 5322 section 4 forbids.
     """
-    found: dict[str, dict[str, Variable]] = {section: {} for section in SECTIONS}
-    for name, text in environ.items():
-        if not text or not name.startswith(PREFIX) or name != name.upper() or name in referenced:
-            continue
-        section, _, key = name.removeprefix(PREFIX).lower().partition("_")
-        if section in SECTIONS:
-            found[section][key] = Variable(name, text)
-    return found
+    if "\x00" in text:
+        raise ValueError("holds a NUL character")
+    if not text or text.isspace():
+        raise ValueError("is blank")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if text.endswith("\n") else text + "\n"
 
 
-def as_written(provider: str) -> str:
-    """A provider's name as it stands in a variable's key: lower case, dashes as underscores."""
-    return provider.lower().replace("-", "_")
+def body(subtype: str, text: str) -> Body:
+    """Encode canonical `text`: as it is if short ASCII lines allow, else whichever of the other two is shorter."""
+    data = text.replace("\n", "\r\n").encode()
+    # A store in mbox format would change a line that begins "From " (RFC 4155); base64 shows it none.
+    from_line = text.startswith("From ") or "\nFrom " in text
+    if not from_line and _is_short_ascii(data):
+        return Body(subtype, "7bit", data)
+    unsafe = len(data.translate(None, _SAFE))  # each grows by two bytes; base64 grows all by a third
+    if from_line or 6 * unsafe > len(data):
+        return Body(subtype, "base64", _base64(data))
+    return Body(subtype, "quoted-printable", binascii.b2a_qp(data))
 
 
-def provider_names(known: Iterable[str], variables: Mapping[str, Variable]) -> list[str]:
-    """The known names, then those that only a SENDCTL_PROVIDERS_<NAME>_TYPE variable defines."""
-    names = list(dict.fromkeys(known))
-    for key in sorted(variables):
-        written = key.removesuffix("_type")
-        if written != key and written not in map(as_written, names):
-            names.append(written.replace("_", "-"))
-    return names
+def _is_short_ascii(data: bytes) -> bool:
+    return data.isascii() and not data.translate(None, _SAFE + b"=") and max(map(len, data.split(b"\r\n"))) <= MAX_LINE
 
 
-def provider_of(key: str, names: Iterable[str]) -> str | None:
-    """Whose table the variable key `primary_host` belongs to: the longest name that fits."""
-    fitting = [name for name in names if key.startswith(as_written(name) + "_")]
-    return max(fitting, key=len, default=None)
+def _base64(data: bytes) -> bytes:
+    encoded = binascii.b2a_base64(data, newline=False)
+    return b"".join([encoded[at : at + _BASE64_LINE] + b"\r\n" for at in range(0, len(encoded), _BASE64_LINE)])
 
 
-def plain_value(text: str) -> object:
-    """A provider option from a variable: true, false and digits as TOML has them, "quoted" or else as text."""
-    if text in ("true", "false"):
-        return text == "true"
-    if text.isascii() and text.isdigit():
-        return int(text)
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+def entity(bodies: list[Body], key: str) -> bytes:
+    """The MIME fields, the empty line and the content, for one body or for alternatives, plainest first.
+
+    The boundary comes from the message's key: a replay has the same one. Source: RFC 2046 sections 5.1.1, 5.1.4.
+    """
+    if len(bodies) == 1:
+        return b"MIME-Version: 1.0\r\n" + bodies[0].fields() + b"\r\n" + bodies[0].data
+    boundary = b"=_" + key.encode()  # "=_" cannot occur in quoted-printable or base64 (RFC 2045 section 6.7)
+    bodies = [_free_of(boundary, each) for each in bodies]
+    parts = [b"--%b\r\n%b\r\n%b\r\n" % (boundary, each.fields(), each.data) for each in bodies]
+    head = b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="%b"\r\n\r\n' % boundary
+    return b"%b%b--%b--\r\n" % (head, b"".join(parts), boundary)
+
+
+def _free_of(boundary: bytes, each: Body) -> Body:
+    if each.transfer_encoding == "7bit" and boundary in each.data:
+        return Body(each.subtype, "base64", _base64(each.data))
+    return each

@@ -1,98 +1,102 @@
-"""Secrets by reference: which keys hold one, how a reference is followed, and how text is shown without one.
+"""Templates, compiled once: strict about undefined variables, bounded in work and size, escaped in HTML.
 
-Never stores, logs or repeats a secret in an error message.
+The engine is minijinja; docs/templates.md tells how it differs from Jinja2. Data is never compiled: only what the
+campaign file and its templates say is a template. Never reads a file: there is no loader, so no include.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
-from sendctl.errors import BadConfig
+from minijinja import Environment, TemplateError, escape
 
-REFERENCES = ("env", "file", "credential")
-SIZE_CAP_BYTES = 65536
+from sendctl.errors import BadInput
+from sendctl.rendering import data
+from sendctl.rendering.failures import RenderError, UndefinedError
 
-_SECRET_KEY = re.compile(r"(?:.*_)?(?:password|passphrase|token|secret|api_?key|private_key|access_key)", re.IGNORECASE)
-# Greedy up to the last "@": a password may hold one, and hiding too much is the safe mistake.
-_URL_PASSWORD = re.compile(r"(://[^\s:/?#@]*:)\S*@")
-_QUERY_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^\s&]*", re.IGNORECASE)
+FUEL = 200_000  # instructions of one part; a page of 4 KiB with 30 variables takes about 100
+MAX_PART_BYTES = 1 << 20  # fuel does not bound memory: `"a" * 100000000` is three instructions
 
-
-def is_secret_key(key: str) -> bool:
-    """Whether a key of this name would hold a secret itself: `password`, `api_key`, `webhook_secret`."""
-    return _SECRET_KEY.fullmatch(key) is not None
-
-
-def redact(text: str) -> str:
-    """`text` with the passwords of any URLs in it replaced by `***`."""
-    return _QUERY_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text))
+# Only text, comments and bare `{{ contact.name }}`: here every reference is surely used, so looking each up is exact.
+_BARE = re.compile(r"\{\{[-+]?\s*[A-Za-z_][\w.]*\s*[-+]?\}\}|\{#.*?#\}", re.DOTALL)
+_TAG = re.compile(r"\{[{%#]")
+_UNDEFINED_NAME = re.compile(r"`(.+)` is undefined")
 
 
-def has_password(url: str) -> bool:
-    """Whether the URL contains a password."""
-    return redact(url) != url
+def _printable(value: Any) -> Any:
+    """Lets text and numbers into a message, and neither `None` nor a Python structure."""
+    if isinstance(value, str | int | float):
+        return value
+    what = "nothing (none)" if value is None else f"a {type(value).__name__}, not text"
+    raise RenderError(f"an expression gives {what}")
 
 
-def resolve_secret(options: Mapping[str, object], name: str, environ: Mapping[str, str]) -> str | None:
-    """The secret that `<name>_env`, `<name>_file` or `<name>_credential` in `options` refers to; None without one.
-
-    A file's one trailing line end is not part of the secret. A credential is a file in systemd's
-    $CREDENTIALS_DIRECTORY (systemd.exec(5), "Credentials"). Raises BadConfig when it cannot be had or is empty.
-    """
-    if name in options:
-        raise BadConfig(f'"{name}" is given literally', hint=literal_hint(name))
-    given = [kind for kind in REFERENCES if f"{name}_{kind}" in options]
-    if not given:
-        return None
-    if len(given) > 1:
-        raise BadConfig(f'"{name}" has several references: keep one of {", ".join(f"{name}_{kind}" for kind in given)}')
-    key = f"{name}_{given[0]}"
-    target = options[key]
-    if not isinstance(target, str) or not target:
-        raise BadConfig(f'"{key}" must be text in quotes')
-    if given[0] == "env":
-        return _from_variable(key, target, environ)
-    return _from_file(key, Path(target) if given[0] == "file" else _credential_path(key, target, environ))
+def _printable_html(value: Any) -> Any:
+    """As `_printable`, with text escaped here: the engine's own escaping turns each `/` of a link into `&#x2f;`."""
+    return escape(value) if isinstance(value, str) else _printable(value)
 
 
-def literal_hint(name: str) -> str:
-    """What to write instead of a literal secret."""
-    return (
-        f'keep the secret out of the file: {name}_env = "VARIABLE", {name}_file = "/path/to/file", '
-        f'or {name}_credential = "NAME" (systemd LoadCredential=).'
-    )
+def _reason(problem: TemplateError) -> str:
+    """The engine's words without the place, which ours name better."""
+    return problem.detail or problem.message.partition(" (in ")[0]
 
 
-def _from_variable(key: str, variable: str, environ: Mapping[str, str]) -> str:
-    if not environ.get(variable):
-        raise BadConfig(f'the environment variable ${variable} named by "{key}" is not set or empty')
-    return environ[variable]
+class Template:
+    """One part of a step: `part` is what errors call it (subject, text, html, link, unsubscribe_url)."""
 
+    __slots__ = ("_environment", "bare", "part", "references")
 
-def _credential_path(key: str, name: str, environ: Mapping[str, str]) -> Path:
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        raise BadConfig(
-            f'"{key}" needs $CREDENTIALS_DIRECTORY, which is not set',
-            hint=f"only systemd units have it: add LoadCredential={name}:/path/to/file to the unit.",
-        )
-    if "/" in name or name in (".", ".."):
-        raise BadConfig(f'"{key}" must be the name of a credential, not a path')
-    return Path(folder) / name
+    def __init__(self, part: str, source: str, *, owner: str) -> None:
+        """Compile. Raises BadInput with `owner` (such as "step 'offer'"), the part and the line of a syntax error."""
+        self.part = part
+        html = part == "html"
+        finalizer = _printable_html if html else _printable
+        self._environment = Environment(undefined_behavior="strict", fuel=FUEL, finalizer=finalizer)
+        self._environment.auto_escape_callback = lambda _name: html
+        self._environment.remove_global("debug")  # would print the engine's whole state into a mail
+        try:
+            source.encode()
+            self._environment.add_template(part, source)
+            names = self._environment.undeclared_variables_in_template(part, nested=True)
+        except UnicodeEncodeError:
+            raise BadInput(f"{owner}: {part} holds a lone surrogate, which is not text") from None
+        except TemplateError as problem:
+            raise BadInput(f"{owner}: {part}, line {problem.line}: {_reason(problem)}") from None
+        self.references = frozenset(names)
+        self.bare = not _TAG.search(_BARE.sub("", source))
 
+    def render(self, scope: Mapping[str, Any]) -> str:
+        """The part's text. Raises UndefinedError, or RenderError for any other failure of this recipient's part."""
+        try:
+            text = self._environment.render_template(self.part, **scope)
+        except TemplateError as problem:
+            raise self._failure(problem) from None
+        except (RenderError, AttributeError, TypeError, ValueError, LookupError, OverflowError) as problem:
+            raise RenderError(f"{self.part}: {problem}") from None
+        if len(text) > MAX_PART_BYTES or (not text.isascii() and len(text.encode()) > MAX_PART_BYTES):
+            raise RenderError(f"{self.part} is larger than {MAX_PART_BYTES} bytes")
+        return text
 
-def _from_file(key: str, path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(SIZE_CAP_BYTES + 1)
-        secret = raw.decode("utf-8")
-    except OSError as error:
-        raise BadConfig(f'cannot read {path} named by "{key}": {error.strerror}') from None
-    except UnicodeDecodeError:
-        raise BadConfig(f'{path} named by "{key}" is not UTF-8 text') from None
-    secret = secret.removesuffix("\n").removesuffix("\r")
-    if not secret or len(raw) > SIZE_CAP_BYTES:
-        raise BadConfig(f'{path} named by "{key}" is empty or larger than {SIZE_CAP_BYTES} bytes')
-    return secret
+    def missing(self, scope: Mapping[str, Any]) -> list[str]:
+        """Names of undefined variables: all of them for a bare template, else the first that a strict render meets."""
+        if self.bare:
+            found = {name: data.scalar_at(scope, name) for name in self.references}
+            absent = sorted(name for name, here in found.items() if here is False)
+            if absent or all(found.values()):
+                return absent
+        try:
+            self.render(scope)
+        except UndefinedError as problem:
+            return [problem.name]
+        return []
+
+    def _failure(self, problem: TemplateError) -> RenderError:
+        place = f"{self.part}, line {problem.line}" if problem.line else self.part
+        detail = _reason(problem)
+        if problem.kind != "UndefinedError":
+            return RenderError(f"{place}: {detail}")
+        named = _UNDEFINED_NAME.search(detail)
+        name = named[1] if named else "an expression"
+        return UndefinedError(f"{place}: {name} is undefined", name=name)

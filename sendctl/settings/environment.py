@@ -1,207 +1,58 @@
-"""One step's messages: compiled and checked once, then per recipient only what differs.
+"""SENDCTL_ variables: which section and key each stands for, and which provider's table it belongs to.
 
-`StepRenderer.render` gives an `Outgoing` whose bytes depend on nothing but the definition, the step, the recipient
-and what was frozen at the first claim, so a replay is byte-identical. Never asks the clock or the store.
-
-Fields left out on purpose, with the reasons in docs/templates.md: a name in To, Precedence, Auto-Submitted.
+An empty variable counts as not set. Variables of no known section are not ours and are left alone.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
 
-from sendctl.addresses import parse_email
-from sendctl.definition import Definition, Step
-from sendctl.errors import BadInput
-from sendctl.providers.base import Outgoing
-from sendctl.rendering import data, headers, mime
-from sendctl.rendering.failures import RenderError
-from sendctl.rendering.templates import Template
+from sendctl.tomlfile import Variable
 
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")  # left part of Message-ID (RFC 5322 section 3.6.4) and of a boundary
+PREFIX = "SENDCTL_"
+SECTIONS = ("store", "send", "journal", "reconcile", "providers")
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """What varies from person to person; frozen with the enrollment. `contact` has the columns of the contacts file."""
+def section_variables(environ: Mapping[str, str], referenced: Collection[str]) -> dict[str, dict[str, Variable]]:
+    """Variables by section and key, both in lower case: SENDCTL_STORE_URL is `url` of `store`.
 
-    contact: Mapping[str, object]
-    token: str
-    order: Mapping[str, object] | None = None
-    item: Mapping[str, object] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """What is fixed at the first claim. `recipient` is the address as the contact gave it; `composed_at` is UTC."""
-
-    message_id: int
-    attempt: int
-    key: str
-    provider: str
-    recipient: str
-    composed_at: datetime
+    `referenced` are variables that hold a secret for some `*_env` key: those are no keys, whatever their names.
+    """
+    found: dict[str, dict[str, Variable]] = {section: {} for section in SECTIONS}
+    for name, text in environ.items():
+        if not text or not name.startswith(PREFIX) or name != name.upper() or name in referenced:
+            continue
+        section, _, key = name.removeprefix(PREFIX).lower().partition("_")
+        if section in SECTIONS:
+            found[section][key] = Variable(name, text)
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A message for human eyes: `headers` as they travel, with LF line ends; a part that the step lacks is empty."""
-
-    subject: str
-    text: str
-    html: str
-    headers: str
+def as_written(provider: str) -> str:
+    """A provider's name as it stands in a variable's key: lower case, dashes as underscores."""
+    return provider.lower().replace("-", "_")
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What the templates gave. `unsubscribe_url` is empty unless the headers announce it."""
-
-    subject: str
-    text: str
-    html: str
-    unsubscribe_url: str
-
-
-def _checked(check: Callable[[str], str], value: str, part: str) -> str:
-    """`check(value)`, its ValueError as a RenderError that names the part."""
-    try:
-        return check(value)
-    except ValueError as problem:
-        raise RenderError(f"{part} {problem}") from None
+def provider_names(known: Iterable[str], variables: Mapping[str, Variable]) -> list[str]:
+    """The known names, then those that only a SENDCTL_PROVIDERS_<NAME>_TYPE variable defines."""
+    names = list(dict.fromkeys(known))
+    for key in sorted(variables):
+        written = key.removesuffix("_type")
+        if written != key and written not in map(as_written, names):
+            names.append(written.replace("_", "-"))
+    return names
 
 
-class StepRenderer:
-    """Everything that one step of one campaign revision has in common for all its recipients."""
-
-    def __init__(self, definition: Definition, step: Step) -> None:
-        """Compile and check. Raises BadInput naming step, part and the template's line."""
-        self._owner = f"step {step.name!r}"
-        if not step.subject or not (step.text or step.html):
-            raise BadInput(f"{self._owner}: an e-mail needs a subject and at least one of text and html")
-        self._sender = self._mailbox("from", definition.sender)
-        fields = [headers.mailbox_field("From", self._sender)]
-        if definition.reply_to:
-            fields.append(headers.mailbox_field("Reply-To", self._mailbox("reply_to", definition.reply_to)))
-        self._static = "\r\n".join(fields)
-        self._one_click = definition.purpose == "marketing"
-        self._campaign = _campaign_variables(definition)
-        self._links = self._compile(link=definition.link, unsubscribe_url=definition.unsubscribe_url)
-        self._parts = self._compile(subject=step.subject, text=step.text, html=step.html)
-
-    def references(self) -> frozenset[str]:
-        """Every variable that the templates mention, dotted as in `contact.first_name`; also guarded ones."""
-        names = frozenset[str]().union(*(each.references for each in (*self._links.values(), *self._parts.values())))
-        return names - self._links.keys()
-
-    def missing(self, recipient: Recipient) -> list[str]:
-        """Undefined variables of this recipient, sorted; names behind `is defined` or `default` do not count.
-
-        Raises RenderError if the row cannot be rendered for another reason, such as a line break in the subject.
-        """
-        scope = self._scope(recipient)
-        absent = {name for template in self._links.values() for name in template.missing(scope)}
-        if absent:
-            return sorted(absent)
-        scope |= self._rendered_links(scope)
-        absent = {name for template in self._parts.values() for name in template.missing(scope)}
-        if not absent:
-            _checked(headers.subject, self._parts["subject"].render(scope), "subject")
-        return sorted(absent)
-
-    def render(self, recipient: Recipient, frozen: Frozen) -> Outgoing:
-        """The message, ready to hand over. Raises RenderError."""
-        return self._compose(self._fill(recipient), frozen)
-
-    def preview(self, recipient: Recipient, frozen: Frozen) -> Preview:
-        """The same message for `sendctl preview`. Raises RenderError."""
-        parts = self._fill(recipient)
-        head, _, _ = self._compose(parts, frozen).content.partition(b"\r\n\r\n")
-        return Preview(parts.subject, parts.text, parts.html, head.decode().replace("\r\n", "\n") + "\n")
-
-    def _mailbox(self, key: str, text: str) -> headers.Mailbox:
-        try:
-            return headers.mailbox(text)
-        except ValueError as problem:
-            raise BadInput(f"{self._owner}: `{key}` of the campaign: {problem}") from None
-
-    def _compile(self, **sources: str) -> dict[str, Template]:
-        return {part: Template(part, source, owner=self._owner) for part, source in sources.items() if source}
-
-    def _scope(self, recipient: Recipient) -> dict[str, Any]:
-        scope = {"contact": data.frozen(recipient.contact, "contact"), "campaign": self._campaign}
-        scope["token"] = data.frozen(recipient.token, "token")
-        if recipient.order is not None:
-            scope["order"] = data.frozen(recipient.order, "order")
-        if recipient.item is not None:
-            scope["item"] = data.frozen(recipient.item, "item")
-        return scope
-
-    def _rendered_links(self, scope: dict[str, Any]) -> dict[str, str]:
-        links = {
-            name: _checked(headers.single_line, template.render(scope), name) for name, template in self._links.items()
-        }
-        if self._one_click and "unsubscribe_url" in links:
-            _checked(headers.https_url, links["unsubscribe_url"], "unsubscribe_url")
-        return links
-
-    def _fill(self, recipient: Recipient) -> _Parts:
-        scope = self._scope(recipient)
-        links = self._rendered_links(scope)
-        scope |= links
-        parts = {name: template.render(scope) for name, template in self._parts.items()}
-        return _Parts(
-            subject=_checked(headers.subject, parts["subject"], "subject"),
-            text=_checked(mime.canonical, parts["text"], "text") if "text" in parts else "",
-            html=_checked(mime.canonical, parts["html"], "html") if "html" in parts else "",
-            unsubscribe_url=links.get("unsubscribe_url", "") if self._one_click else "",
-        )
-
-    def _compose(self, parts: _Parts, frozen: Frozen) -> Outgoing:
-        if not _KEY.fullmatch(frozen.key):
-            raise RenderError(f"message {frozen.message_id}: key {frozen.key!r} does not fit a Message-ID")
-        recipient = _checked(lambda text: parse_email(text).address, frozen.recipient, "recipient:")
-        head = self._head(parts, frozen, recipient).encode()
-        bodies = [mime.body(kind, text) for kind, text in (("plain", parts.text), ("html", parts.html)) if text]
-        not_ascii = not head.isascii()
-        return Outgoing(
-            message_id=frozen.message_id,
-            attempt=frozen.attempt,
-            key=frozen.key,
-            provider=frozen.provider,
-            sender=self._sender.address,
-            recipient=recipient,
-            content=head + mime.entity(bodies, frozen.key),
-            eight_bit=not_ascii,
-            smtputf8=not_ascii,  # only an address can be: all else is encoded
-        )
-
-    def _head(self, parts: _Parts, frozen: Frozen, recipient: str) -> str:
-        domain = self._sender.address.rpartition("@")[2]
-        lines = [
-            f"Date: {headers.date(frozen.composed_at)}",
-            self._static,
-            f"To: {recipient}",
-            headers.text_field("Subject", parts.subject),
-            f"Message-ID: <{frozen.key}@{domain}>",
-        ]
-        if parts.unsubscribe_url:
-            # Unfolded, and both present, or mailbox providers show no button (RFC 8058 section 3.1).
-            lines.append(f"List-Unsubscribe: <{parts.unsubscribe_url}>")
-            lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
-        return "\r\n".join(lines) + "\r\n"
+def provider_of(key: str, names: Iterable[str]) -> str | None:
+    """Whose table the variable key `primary_host` belongs to: the longest name that fits."""
+    fitting = [name for name in names if key.startswith(as_written(name) + "_")]
+    return max(fitting, key=len, default=None)
 
 
-def _campaign_variables(definition: Definition) -> Any:
-    known = {
-        "name": definition.name,
-        "purpose": definition.purpose,
-        "from": definition.sender,
-        "reply_to": definition.reply_to or None,
-        "timezone": definition.timezone,
-    }
-    return data.frozen(known, "campaign")
+def plain_value(text: str) -> object:
+    """A provider option from a variable: true, false and digits as TOML has them, "quoted" or else as text."""
+    if text in ("true", "false"):
+        return text == "true"
+    if text.isascii() and text.isdigit():
+        return int(text)
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text

@@ -1,86 +1,98 @@
-"""MIME bodies: one part or multipart/alternative, each in the transfer encoding that suits it, always 7-bit ASCII.
+"""Secrets by reference: which keys hold one, how a reference is followed, and how text is shown without one.
 
-Bodies are canonical: CRLF line ends, the last line ended too. Never a line over 78 characters, except what base64
-and quoted-printable never need either. The stdlib email package takes 5 ms a message; tests parse with it instead.
+Never stores, logs or repeats a secret in an error message.
 """
 
 from __future__ import annotations
 
-import binascii
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from pathlib import Path
 
-MAX_LINE = 78  # RFC 5322 section 2.1.1 asks for 78; SMTP servers refuse over 998 (RFC 5321 section 4.5.3.1.6)
-_BASE64_LINE = 76  # RFC 2045 section 6.8
-_SAFE = bytes(range(32, 127)).replace(b"=", b"") + b"\t\r\n"
+from sendctl.errors import BadConfig
 
+REFERENCES = ("env", "file", "credential")
+SIZE_CAP_BYTES = 65536
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """One encoded part: `subtype` is plain or html, `data` ends in CRLF."""
-
-    subtype: str
-    transfer_encoding: str
-    data: bytes
-
-    def fields(self) -> bytes:
-        """The part's own header lines."""
-        return (
-            f"Content-Type: text/{self.subtype}; charset=utf-8\r\n"
-            f"Content-Transfer-Encoding: {self.transfer_encoding}\r\n"
-        ).encode()
+_SECRET_KEY = re.compile(r"(?:.*_)?(?:password|passphrase|token|secret|api_?key|private_key|access_key)", re.IGNORECASE)
+# Greedy up to the last "@": a password may hold one, and hiding too much is the safe mistake.
+_URL_PASSWORD = re.compile(r"(://[^\s:/?#@]*:)\S*@")
+_QUERY_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^\s&]*", re.IGNORECASE)
 
 
-def canonical(text: str) -> str:
-    """`text` with LF line ends, the last line ended.
+def is_secret_key(key: str) -> bool:
+    """Whether a key of this name would hold a secret itself: `password`, `api_key`, `webhook_secret`."""
+    return _SECRET_KEY.fullmatch(key) is not None
 
-    Raises ValueError if it is blank, or holds a NUL, which RFC 5322 section 4 forbids.
+
+def redact(text: str) -> str:
+    """`text` with the passwords of any URLs in it replaced by `***`."""
+    return _QUERY_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1***@", text))
+
+
+def has_password(url: str) -> bool:
+    """Whether the URL contains a password."""
+    return redact(url) != url
+
+
+def resolve_secret(options: Mapping[str, object], name: str, environ: Mapping[str, str]) -> str | None:
+    """The secret that `<name>_env`, `<name>_file` or `<name>_credential` in `options` refers to; None without one.
+
+    A file's one trailing line end is not part of the secret. A credential is a file in systemd's
+    $CREDENTIALS_DIRECTORY (systemd.exec(5), "Credentials"). Raises BadConfig when it cannot be had or is empty.
     """
-    if "\x00" in text:
-        raise ValueError("holds a NUL character")
-    if not text or text.isspace():
-        raise ValueError("is blank")
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text if text.endswith("\n") else text + "\n"
+    if name in options:
+        raise BadConfig(f'"{name}" is given literally', hint=literal_hint(name))
+    given = [kind for kind in REFERENCES if f"{name}_{kind}" in options]
+    if not given:
+        return None
+    if len(given) > 1:
+        raise BadConfig(f'"{name}" has several references: keep one of {", ".join(f"{name}_{kind}" for kind in given)}')
+    key = f"{name}_{given[0]}"
+    target = options[key]
+    if not isinstance(target, str) or not target:
+        raise BadConfig(f'"{key}" must be text in quotes')
+    if given[0] == "env":
+        return _from_variable(key, target, environ)
+    return _from_file(key, Path(target) if given[0] == "file" else _credential_path(key, target, environ))
 
 
-def body(subtype: str, text: str) -> Body:
-    """Encode canonical `text`: as it is if short ASCII lines allow, else whichever of the other two is shorter."""
-    data = text.replace("\n", "\r\n").encode()
-    # A store in mbox format would change a line that begins "From " (RFC 4155); base64 shows it none.
-    from_line = text.startswith("From ") or "\nFrom " in text
-    if not from_line and _is_short_ascii(data):
-        return Body(subtype, "7bit", data)
-    unsafe = len(data.translate(None, _SAFE))  # each grows by two bytes; base64 grows all by a third
-    if from_line or 6 * unsafe > len(data):
-        return Body(subtype, "base64", _base64(data))
-    return Body(subtype, "quoted-printable", binascii.b2a_qp(data))
+def literal_hint(name: str) -> str:
+    """What to write instead of a literal secret."""
+    return (
+        f'keep the secret out of the file: {name}_env = "VARIABLE", {name}_file = "/path/to/file", '
+        f'or {name}_credential = "NAME" (systemd LoadCredential=).'
+    )
 
 
-def _is_short_ascii(data: bytes) -> bool:
-    return data.isascii() and not data.translate(None, _SAFE + b"=") and max(map(len, data.split(b"\r\n"))) <= MAX_LINE
+def _from_variable(key: str, variable: str, environ: Mapping[str, str]) -> str:
+    if not environ.get(variable):
+        raise BadConfig(f'the environment variable ${variable} named by "{key}" is not set or empty')
+    return environ[variable]
 
 
-def _base64(data: bytes) -> bytes:
-    encoded = binascii.b2a_base64(data, newline=False)
-    return b"".join([encoded[at : at + _BASE64_LINE] + b"\r\n" for at in range(0, len(encoded), _BASE64_LINE)])
+def _credential_path(key: str, name: str, environ: Mapping[str, str]) -> Path:
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise BadConfig(
+            f'"{key}" needs $CREDENTIALS_DIRECTORY, which is not set',
+            hint=f"only systemd units have it: add LoadCredential={name}:/path/to/file to the unit.",
+        )
+    if "/" in name or name in (".", ".."):
+        raise BadConfig(f'"{key}" must be the name of a credential, not a path')
+    return Path(folder) / name
 
 
-def entity(bodies: list[Body], key: str) -> bytes:
-    """The MIME fields, the empty line and the content, for one body or for alternatives, plainest first.
-
-    The boundary comes from the message's key: a replay has the same one. Source: RFC 2046 sections 5.1.1, 5.1.4.
-    """
-    if len(bodies) == 1:
-        return b"MIME-Version: 1.0\r\n" + bodies[0].fields() + b"\r\n" + bodies[0].data
-    boundary = b"=_" + key.encode()  # "=_" cannot occur in quoted-printable or base64 (RFC 2045 section 6.7)
-    bodies = [_free_of(boundary, each) for each in bodies]
-    parts = [b"--%b\r\n%b\r\n%b\r\n" % (boundary, each.fields(), each.data) for each in bodies]
-    head = b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="%b"\r\n\r\n' % boundary
-    return b"%b%b--%b--\r\n" % (head, b"".join(parts), boundary)
-
-
-def _free_of(boundary: bytes, each: Body) -> Body:
-    if each.transfer_encoding == "7bit" and boundary in each.data:
-        return Body(each.subtype, "base64", _base64(each.data))
-    return each
+def _from_file(key: str, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(SIZE_CAP_BYTES + 1)
+        secret = raw.decode("utf-8")
+    except OSError as error:
+        raise BadConfig(f'cannot read {path} named by "{key}": {error.strerror}') from None
+    except UnicodeDecodeError:
+        raise BadConfig(f'{path} named by "{key}" is not UTF-8 text') from None
+    secret = secret.removesuffix("\n").removesuffix("\r")
+    if not secret or len(raw) > SIZE_CAP_BYTES:
+        raise BadConfig(f'{path} named by "{key}" is empty or larger than {SIZE_CAP_BYTES} bytes')
+    return secret

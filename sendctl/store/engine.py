@@ -18,13 +18,30 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sendctl.clock import Clock, SystemClock
-from sendctl.errors import BadConfig, StoppedEarly, Unreachable
+from sendctl.errors import BadConfig, SendctlError, StoppedEarly, Unreachable
 
 BUSY_TIMEOUT_S = 60.0
 STATEMENT_TIMEOUT_S = 300
-# File systems on which SQLite's locks or shared memory do not hold (https://sqlite.org/wal.html, "network filesystem").
-NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "ceph", "glusterfs", "9p",
-                                  "fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.glusterfs"})  # fmt: skip
+# File systems on which SQLite's locks or shared memory do not hold. Source: https://sqlite.org/wal.html.
+NETWORK_FILE_SYSTEMS = frozenset(
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "9p",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.rclone",
+        "fuse.glusterfs",
+    ]
+)
 
 
 class Store:
@@ -38,19 +55,17 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One durable write transaction: committed at the end, rolled back on any exception."""
-        with _translated(), self.engine.connect() as connection:
-            with connection.begin():
-                if self.sqlite:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                yield connection
+        with _translated(), self.engine.connect() as connection, connection.begin():
+            if self.sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view of the ledger; writes nothing."""
-        with _translated(), self.engine.connect() as connection:
-            with connection.begin():
-                connection.exec_driver_sql("BEGIN" if self.sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                yield connection
+        with _translated(), self.engine.connect() as connection, connection.begin():
+            connection.exec_driver_sql("BEGIN" if self.sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            yield connection
 
     def now(self, connection: Connection) -> datetime:
         """The database's time: hosts' clocks are never compared. SQLite's is this host's."""
@@ -73,19 +88,27 @@ def _translated() -> Iterator[None]:
         raise translate(error) from error
 
 
+# What drivers say, in the words to look for, and what a person is told: (words, error, problem, hint).
+_KNOWN_PROBLEMS: tuple[tuple[tuple[str, ...], type[SendctlError], str, str], ...] = (
+    (("database is locked", "lock timeout"), StoppedEarly, "another command kept the store busy for a minute",
+     "run the command again."),
+    (("deadlock detected", "could not serialize", "statement timeout"), StoppedEarly, "the store was too busy",
+     "run the command again."),
+    (("disk is full", "No space left", "could not extend file"), Unreachable, "the store cannot grow",
+     "free disk space; nothing was half-written. Then run the command again."),
+    (("readonly database", "read-only transaction", "read-only"), Unreachable, "the store is read-only",
+     "check the owner and mode of the file and its folder, or the server's role."),
+    (("malformed", "not a database"), Unreachable, "the store's file is damaged",
+     "restore a backup: docs/runbooks/restored-backup.md."),
+)  # fmt: skip
+
+
 def translate(error: DBAPIError) -> Exception:
     """The sendctl error for a driver error, or the error itself where it is a defect of ours."""
     text = " ".join(str(error.orig).split())
-    if "database is locked" in text:
-        return StoppedEarly("the store is busy: another command has been writing to it for a minute")
-    if any(word in text for word in ("deadlock detected", "could not serialize", "lock timeout", "statement timeout")):
-        return StoppedEarly(f"the store was busy: {text}")
-    if "database or disk is full" in text or "No space left" in text or "could not extend file" in text:
-        return Unreachable(f"the store cannot grow: {text}", hint="free disk space; nothing was half-written. Run again.")
-    if "readonly database" in text or "read-only transaction" in text:
-        return Unreachable(f"the store is read-only: {text}", hint="check the file's owner and mode, or the server's role.")
-    if "malformed" in text or "not a database" in text:
-        return Unreachable(f"the store's file is damaged: {text}", hint="restore a backup; see docs/runbooks.")
+    for words, kind, problem, hint in _KNOWN_PROBLEMS:
+        if any(word in text for word in words):
+            return kind(f"{problem}: {text}", hint=hint)
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return Unreachable(f"the store cannot be used: {text}", hint="check that it is up and [store] url is right.")
     return error
@@ -107,6 +130,7 @@ def _sqlite_engine(database: str, *, create: bool) -> Engine:
     _check_sqlite_file(path, create=create)
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=database),
+        hide_parameters=True,  # people's data does not belong into a traceback
         connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
     )
     sa.event.listen(engine, "connect", _prepare_sqlite)
@@ -178,6 +202,7 @@ def _postgres_engine(url: str) -> Engine:
     try:
         engine = sa.create_engine(
             url,
+            hide_parameters=True,
             pool_pre_ping=True,
             # Behind a transaction-pooling pgbouncer a prepared statement may land on another server session.
             connect_args={"connect_timeout": 15, "prepare_threshold": None, "application_name": "sendctl"},

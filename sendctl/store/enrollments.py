@@ -15,6 +15,7 @@ from sendctl.identity import provider_key
 from sendctl.schedule import next_open
 from sendctl.states import EnrollmentStatus, State
 from sendctl.store.claims import Due
+from sendctl.store.dialect import one_of
 from sendctl.store.ids import take_ids
 from sendctl.store.ledger import guarded
 from sendctl.store.tables import enrollments, messages
@@ -33,7 +34,7 @@ _ADVANCE = (
     .where(
         enrollments.c.id == sa.bindparam("b_id"),
         enrollments.c.current_step_index == sa.bindparam("b_from"),
-        enrollments.c.status.in_([EnrollmentStatus.ACTIVE, EnrollmentStatus.FAILED]),
+        one_of(enrollments.c.status, {EnrollmentStatus.ACTIVE, EnrollmentStatus.FAILED}),
     )
     .values(
         current_step_index=sa.bindparam("b_to"),
@@ -135,6 +136,6 @@ def _set(connection: Connection, ids: Iterable[int], sources: set[EnrollmentStat
     rows = [{"b_id": enrollment_id} for enrollment_id in ids]
     if rows:
         statement = sa.update(enrollments).where(
-            enrollments.c.id == sa.bindparam("b_id"), enrollments.c.status.in_(sources)
+            enrollments.c.id == sa.bindparam("b_id"), one_of(enrollments.c.status, sources)
         )
         connection.execute(statement.values(**values), rows)

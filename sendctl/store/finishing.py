@@ -26,6 +26,16 @@ def complete(connection: Connection, now: datetime) -> None:
     )
 
 
+def reopen(connection: Connection, now: datetime) -> None:
+    """Completed campaigns that have something to do again, e.g. a retry, run again."""
+    waiting = sa.exists().where(messages.c.campaign_id == campaigns.c.id, messages.c.status.in_(_OPEN_STATES))
+    connection.execute(
+        sa.update(campaigns)
+        .where(campaigns.c.status == CampaignStatus.COMPLETED, waiting)
+        .values(status=CampaignStatus.RUNNING, updated_at=now)
+    )
+
+
 def cancel_queued(connection: Connection, campaign_id: int, now: datetime) -> int:
     """Cancel what waits in a campaign, and its enrollments; returns how many messages. What is in flight finishes."""
     rule = TRANSITIONS["cancel"]

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import TRANSITIONS, State
+from sendctl.store.dialect import one_of
 from sendctl.store.tables import messages
 
 Row = Mapping[str, Any]
@@ -40,7 +41,7 @@ def _statement(transition: str, names: tuple[str, ...], claimed: bool) -> sa.Upd
     if State.SENDING in rule.sources:
         values |= _UNCLAIMED
     statement = sa.update(messages).where(
-        messages.c.id == sa.bindparam("b_id"), messages.c.status.in_(sorted(rule.sources))
+        messages.c.id == sa.bindparam("b_id"), one_of(messages.c.status, rule.sources)
     )
     if claimed:
         statement = statement.where(messages.c.claim_id == sa.bindparam("b_claim_id"))

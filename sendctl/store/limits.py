@@ -109,9 +109,7 @@ def spend(connection: Connection, scope: str, count: int) -> None:
 
 
 def _locked(connection: Connection, scope: str) -> sa.Select[tuple[float, datetime, datetime | None]]:
-    statement = sa.select(limits.c.tokens, limits.c.refilled_at, limits.c.cooldown_until).where(
-        limits.c.scope == scope
-    )
+    statement = sa.select(limits.c.tokens, limits.c.refilled_at, limits.c.cooldown_until).where(limits.c.scope == scope)
     return statement if connection.dialect.name == "sqlite" else statement.with_for_update()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -59,7 +58,7 @@ def only_one_loads(connection: Connection) -> None:
 
 @dataclass
 class Loaded:
-    """What a chunk added. `known` were enrolled before this load; `repeated` stood twice in the file: (line, address)."""
+    """What a chunk added. `known` were enrolled before; `repeated` stood in the file already: (line, address)."""
 
     contacts: int = 0
     enrolled: int = 0

@@ -44,8 +44,10 @@ def change(connection: Connection, **values: Any) -> None:
 
 
 def database_identity(connection: Connection) -> str | None:
-    """Postgres: "system identifier/timeline/database". A promoted standby or a point-in-time restore begins a new timeline,
-    a dump restored elsewhere has another identifier. None on SQLite, or where the role may not ask.
+    """Postgres: "system identifier/timeline/database". None on SQLite, or where the role may not ask.
+
+    A promoted standby or a point-in-time restore begins a new timeline; a dump restored elsewhere has another
+    system identifier or database.
 
     Source: PostgreSQL documentation, "Control Data Functions" and "Timelines".
     """

@@ -15,6 +15,7 @@ from sendctl.definition import Definition
 from sendctl.providers.base import Outcome
 from sendctl.states import AttemptOutcome, EnrollmentStatus
 from sendctl.store.claims import Due
+from sendctl.store.dialect import one_of
 from sendctl.store.enrollments import Passed, advance, end
 from sendctl.store.ledger import move
 from sendctl.store.tables import attempts
@@ -117,7 +118,7 @@ def record_attempts(connection: Connection, rows: Sequence[dict[str, Any]], sour
         .where(
             attempts.c.message_id == sa.bindparam("b_message_id"),
             attempts.c.number == sa.bindparam("b_number"),
-            attempts.c.outcome.in_(sources),
+            one_of(attempts.c.outcome, sources),
         )
         .values(**values),
         list(rows),

@@ -33,7 +33,8 @@ class Proven:
 
 def known_messages(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[int, int]]:
     """(message id, attempts so far) by provider key, for the keys the store knows."""
-    wanted, found = list(keys), {}
+    wanted = list(keys)
+    found: dict[str, tuple[int, int]] = {}
     for start in range(0, len(wanted), 500):
         statement = sa.select(messages.c.provider_key, messages.c.id, messages.c.attempts).where(
             messages.c.provider_key.in_(wanted[start : start + 500])
@@ -70,9 +71,7 @@ def remembered(connection: Connection, keys: Iterable[str]) -> dict[str, Proven]
 
 def attempt_known(connection: Connection, message_id: int, claim_id: str) -> bool:
     """Whether the store has the attempt that this claim made."""
-    statement = sa.select(attempts.c.number).where(
-        attempts.c.message_id == message_id, attempts.c.claim_id == claim_id
-    )
+    statement = sa.select(attempts.c.number).where(attempts.c.message_id == message_id, attempts.c.claim_id == claim_id)
     return connection.execute(statement).first() is not None
 
 

@@ -92,10 +92,15 @@ class OpenAttempt:
 
 
 def open_attempts(
-    connection: Connection, *, run_id: str | None = None, expired_at: datetime | None = None
+    connection: Connection,
+    *,
+    run_id: str | None = None,
+    campaign_id: int | None = None,
+    expired_at: datetime | None = None,
 ) -> list[OpenAttempt]:
-    """Messages in `sending`: of one run, or those whose claim had expired at a moment."""
+    """Messages in `sending`: of one run, of one campaign, or those whose claim had expired at a moment."""
     living = sa.select(campaigns.c.id)
+    living = living if campaign_id is None else living.where(campaigns.c.id == campaign_id)
     statement = (
         sa.select(
             messages.c.id, attempts.c.number, attempts.c.claim_id, attempts.c.run_id, attempts.c.worker,
@@ -120,9 +125,9 @@ def attempt_states(connection: Connection, pairs: Sequence[tuple[int, int]]) -> 
     found: dict[tuple[int, int], tuple[str, str]] = {}
     for start in range(0, len(pairs), 500):
         wanted = pairs[start : start + 500]
-        statement = sa.select(
-            attempts.c.message_id, attempts.c.number, attempts.c.claim_id, attempts.c.outcome
-        ).where(attempts.c.message_id.in_({message_id for message_id, _ in wanted}))
+        statement = sa.select(attempts.c.message_id, attempts.c.number, attempts.c.claim_id, attempts.c.outcome).where(
+            attempts.c.message_id.in_({message_id for message_id, _ in wanted})
+        )
         for row in connection.execute(statement):
             found[row.message_id, row.number] = (row.claim_id, row.outcome)
     return found

@@ -1,144 +1,285 @@
-"""Header fields as lines: encoded words, mailboxes and dates. ASCII, but for an address whose local part is not.
+"""Reading a TOML table key by key: types, bounds, allowed words, unknown keys. Collects every mistake.
 
-Refuses what could end a line. Never raises anything but ValueError, whose message is a lower-case problem.
+A key may also come from an environment variable, which wins. Never stops at the first mistake: a wrong value
+counts as its default until `Findings.check` raises for all of them.
 """
 
 from __future__ import annotations
 
-import binascii
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, TypeVar
 
-from sendctl.addresses import parse_email
+from sendctl.tomlfile.places import KeyPath, Place, Places, find_places
+from sendctl.tomlfile.reading import Document, TomlError
 
-FOLD_AT = 78  # RFC 5322 section 2.1.1
-_ENCODED_LINE = 76  # RFC 2047 section 2: a line that holds an encoded word
-_WORD_BYTES = 45  # 60 base64 characters and "=?utf-8?b??=" are 72; the limit is 75
+T = TypeVar("T")
 
-# C0 without tab, DEL, C1, and the line breaks that Unicode adds: str.splitlines() cuts at each of them.
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
-
-_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # atoms: RFC 5322 section 3.2.3
-_NAMED = re.compile(r"\s*(.*?)\s*<([^<>]*)>\s*", re.DOTALL)
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
 @dataclass(frozen=True, slots=True)
-class Mailbox:
-    """One RFC 5322 mailbox: a display name, perhaps empty, and an address with its domain in A-labels."""
+class Variable:
+    """An environment variable that stands for a key; its text may be secret and is never shown."""
 
-    display: str
-    address: str
-
-
-def single_line(value: str) -> str:
-    """`value` without white space around it. Raises ValueError if a control character or line break is in it."""
-    found = _CONTROL.search(value)
-    if found:
-        raise ValueError(f"holds the control character U+{ord(found[0]):04X}")
-    return value.strip(" \t")
+    name: str
+    text: str = field(repr=False)
 
 
-def subject(value: str) -> str:
-    """A subject: a single line that is not blank. Raises ValueError."""
-    value = single_line(value)
-    if not value:
-        raise ValueError("is blank")
-    return value
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    path: KeyPath
+    text: str
+    at_key: bool = False
+    elsewhere: str = ""  # a place outside the document: a template file, an environment variable
 
 
-def mailbox(text: str) -> Mailbox:
-    """Exactly one mailbox, `Shop <news@shop.example>` or a bare address. Raises ValueError. Source: RFC 5322 3.4."""
-    named = _NAMED.fullmatch(single_line(text))
-    if not named:
-        return Mailbox("", parse_email(text.strip()).address)
-    quoted = _QUOTED.fullmatch(named[1])
-    display = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else named[1]
-    if not quoted and re.search(r'[()<>\[\]:;@\\,"]', display):
-        raise ValueError(f"not one mailbox: {text!r}; put a display name with punctuation in double quotes")
-    return Mailbox(display, parse_email(named[2]).address)
+@dataclass(slots=True)
+class Findings:
+    """Everything wrong with one document, and the keys that were asked for in each of its sections."""
+
+    document: Document
+    problems: list[_Problem] = field(default_factory=list)
+    known: dict[str, set[str]] = field(default_factory=dict)
+    unknown: list[KeyPath] = field(default_factory=list)
+
+    def root(self) -> Table:
+        """The document's top-level table."""
+        return Table(self, self.document.data, ())
+
+    def add(self, path: KeyPath, text: str, *, elsewhere: str = "") -> None:
+        """Note that the value at `path` is wrong; `elsewhere` when its place is not in the document."""
+        self.problems.append(_Problem(path, text, elsewhere=elsewhere))
+
+    def place(self, path: KeyPath) -> str:
+        """The key's place as "file:line:column"; "environment" when there is no file."""
+        return self._name(find_places(self.document.text).of_key(path))
+
+    def check(self) -> None:
+        """Raise TomlError with all problems in the order of the file, if there is one."""
+        for path in self.unknown:
+            self.problems.append(_Problem(path, self._unknown_key(path), at_key=True))
+        if not self.problems:
+            return
+        places = find_places(self.document.text)
+        located = [(_place(places, problem), problem) for problem in self.problems]
+        located.sort(key=lambda pair: (bool(pair[1].elsewhere), pair[0]))
+        raise TomlError([(problem.elsewhere or self._name(place), problem.text) for place, problem in located])
+
+    def _name(self, place: Place) -> str:
+        if self.document.path is None:
+            return "environment"
+        return f"{self.document.path}:{place.line}:{place.column}"
+
+    def _unknown_key(self, path: KeyPath) -> str:
+        key, section = str(path[-1]), section_of(path[:-1])
+        known = self.known.get(section, set())
+        where = f" in {section}" if section else ""
+        advice = nearest(key, known)
+        if not advice:
+            homes = [name for name, keys in self.known.items() if key in keys and name]
+            advice = f"it belongs in {homes[0]}" if homes else f"known keys: {', '.join(sorted(known))}"
+        return f'unknown key "{printable(key)}"{where}; {advice}'
 
 
-def mailbox_field(name: str, value: Mailbox) -> str:
-    """A header line (or two) for a mailbox, without the final line end; non-ASCII only in the address."""
-    if not value.display:
-        return f"{name}: {value.address}"
-    if not value.display.isascii() or "=?" in value.display:
-        shown = _encoded_words(value.display, len(name) + 2)
-    elif _PHRASE.fullmatch(value.display) and "  " not in value.display:
-        shown = value.display
-    else:
-        shown = '"' + re.sub(r'(["\\])', r"\\\1", value.display) + '"'
-    line = f"{name}: {shown} <{value.address}>"
-    return line if len(line) <= FOLD_AT else f"{name}: {shown}\r\n <{value.address}>"
+def _place(places: Places, problem: _Problem) -> Place:
+    return places.of_key(problem.path) if problem.at_key else places.of_value(problem.path)
 
 
-def text_field(name: str, value: str) -> str:
-    """An unstructured header field, folded and encoded as needed, without the final line end.
+def section_of(path: KeyPath) -> str:
+    """How the file writes the table's header: `[controls]`, `[[steps]]`; empty for the top level."""
+    if not path:
+        return ""
+    if isinstance(path[-1], int):
+        return f"[[{'.'.join(str(part) for part in path[:-1])}]]"
+    return f"[{'.'.join(str(part) for part in path)}]"
 
-    Source: RFC 5322 section 2.2.3 (folding), RFC 2047 (encoded words). `value` must be a single line.
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """`did you mean "..."?` for the known word most like `word`, or empty."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only mistakes need it, and every pass would pay
+
+    match = get_close_matches(word.lower(), sorted(known), n=1)
+    return f'did you mean "{match[0]}"?' if match else ""
+
+
+def printable(text: str, longest: int = 80) -> str:
+    """At most `longest` characters of `text` for a message, with control and invisible characters escaped."""
+    shown = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text[:longest])
+    return shown + "..." if len(text) > longest else shown
+
+
+def plain_name(text: str) -> str:
+    """The name of a campaign, step or provider: 1 to 64 letters, digits and dashes, the first no dash.
+
+    Raises ValueError otherwise: a dash in front would read as an option, other characters need quoting in a shell.
     """
-    # What looks like an encoded word would be decoded, and runs of spaces do not survive folding everywhere.
-    if _PLAIN.fullmatch(value) and "=?" not in value:
-        if len(name) + 2 + len(value) <= FOLD_AT:
-            return f"{name}: {value}"
-        lines = _folded(value, len(name) + 2)
-        if all(len(line) < FOLD_AT for line in lines):
-            return f"{name}: " + "\r\n ".join(lines)
-    return f"{name}: {_encoded_words(value, len(name) + 2)}"
+    if not _NAME.fullmatch(text):
+        raise ValueError(f'"{printable(text)}" is no name: want 1 to 64 letters, digits and dashes, no dash in front')
+    return text
 
 
-def _folded(value: str, used: int) -> list[str]:
-    """The words of `value` in lines of at most 77 characters (one is left for the fold's space), the first shorter."""
-    lines: list[str] = []
-    room = FOLD_AT - used
-    for word in value.split(" "):
-        if lines and len(lines[-1]) + 1 + len(word) <= room:
-            lines[-1] += " " + word
-        else:
-            room = FOLD_AT - 1 if lines else room
-            lines.append(word)
-    return lines
+class Table:
+    """One table being read. Each method names a key, checks its value and returns it, or the default."""
+
+    def __init__(
+        self,
+        findings: Findings,
+        data: Mapping[str, Any],
+        path: KeyPath,
+        variables: Mapping[str, Variable] | None = None,
+    ) -> None:
+        self.findings = findings
+        self.data = data
+        self.path = path
+        self.variables = variables or {}
+        self.known = findings.known.setdefault(section_of(path), set())
+
+    def has(self, key: str) -> bool:
+        """Whether the file or the environment gives the key."""
+        self.known.add(key)
+        return key in self.data or key in self.variables
+
+    def wrong(self, key: str, text: str) -> None:
+        """Note a problem with the key's value, at its place or its variable."""
+        variable = self.variables.get(key)
+        self.findings.add((*self.path, key), text, elsewhere=f"${variable.name}" if variable else "")
+
+    def missing(self, key: str, advice: str = "") -> None:
+        """Note that a key which must be there is not."""
+        where = f" in {section_of(self.path)}" if self.path else ""
+        self.findings.add(self.path, f'missing key "{key}"{where}' + (f": {advice}" if advice else ""))
+
+    def text(self, key: str, default: str = "") -> str:
+        """Text; a missing key gives the default."""
+        value = self._value(key, str, "text in quotes")
+        return default if value is None else str(value)
+
+    def boolean(self, key: str, default: bool) -> bool:
+        """true or false."""
+        value = self._value(key, bool, "true or false", _boolean)
+        return default if value is None else bool(value)
+
+    def integer(self, key: str, default: int, *, least: int, most: int) -> int:
+        """A whole number within bounds, both included."""
+        wanted = f"a whole number from {least} to {most}"
+        value = self._value(key, int, wanted, int)
+        return int(self._bounded(key, value, default, wanted, (least, most)))
+
+    def number(self, key: str, default: float, *, least: float, most: float) -> float:
+        """A number within bounds, both included; not a number and infinity are outside."""
+        wanted = f"a number from {least:g} to {most:g}"
+        value = self._value(key, int | float, wanted, float)
+        return float(self._bounded(key, value, default, wanted, (least, most)))
+
+    def word(self, key: str, default: str, choices: Collection[str]) -> str:
+        """One of a few words."""
+        value = self.text(key, default)
+        if value == default or value in choices:
+            return value
+        listed = ", ".join(choices)
+        self.wrong(
+            key, f'"{key}" is "{printable(value)}"; want one of {listed}; {nearest(value, choices)}'.rstrip("; ")
+        )
+        return default
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """A list of texts without repetition; in a variable they are separated by commas."""
+        value = self._value(key, list, "a list of texts", _split) or []
+        words = tuple(item for item in value if isinstance(item, str) and item)
+        if len(words) != len(value):
+            self.wrong(key, f'"{key}" must list texts in quotes only')
+        repeated = sorted({word for word in words if words.count(word) > 1})
+        if repeated:
+            self.wrong(key, f'"{key}" names "{printable(repeated[0])}" twice')
+        return tuple(dict.fromkeys(words))
+
+    def parsed(self, key: str, parse: Callable[[str], T], default: T) -> T:
+        """Text in a form of its own; `parse` raises ValueError with the problem."""
+        value = self._value(key, str, "text in quotes")
+        if value is None:
+            return default
+        try:
+            return parse(str(value))
+        except ValueError as error:
+            self.wrong(key, f'"{key}": {printable(str(error), 300)}')
+            return default
+
+    def moment(self, key: str) -> datetime | None:
+        """A date and time with its offset from UTC."""
+        value = self._value(key, date, "a date and time without quotes, such as 2026-11-23T09:00:00Z")
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value
+        if isinstance(value, datetime):
+            form = value.isoformat()
+            self.wrong(key, f'"{key}" has no offset from UTC: write {form}Z, or {form}+01:00 for local time there')
+        elif value is not None:
+            self.wrong(key, f'"{key}" has no time of day: write {value}T09:00:00Z')
+        return None
+
+    def table(self, key: str, variables: Mapping[str, Variable] | None = None) -> Table:
+        """The table under `key`; an empty one when it is missing. `variables` go before the keys in it."""
+        value = self._value(key, dict, f"a section: {section_of((*self.path, key))}") or {}
+        return Table(self.findings, value, (*self.path, key), variables)
+
+    def tables(self, key: str) -> list[Table]:
+        """The tables of the array `key`."""
+        value = self._value(key, list, f"sections: [[{key}]]") or []
+        if not all(isinstance(item, dict) for item in value):
+            self.wrong(key, f'"{key}" must be written as sections: [[{key}]]')
+            return []
+        return [Table(self.findings, item, (*self.path, key, index)) for index, item in enumerate(value)]
+
+    def finish(self) -> None:
+        """Note every key, and every variable, that no method has asked for."""
+        self.findings.unknown.extend((*self.path, key) for key in self.data if key not in self.known)
+        for key, variable in self.variables.items():
+            if key not in self.known:
+                advice = nearest(key, self.known) or f"known keys: {', '.join(sorted(self.known))}"
+                text = f'no key "{key}" in {section_of(self.path)}; {advice}'
+                self.findings.add(self.path, text, elsewhere=f"${variable.name}")
+
+    def _value(
+        self, key: str, kinds: Any, wanted: str, convert: Callable[[str], Any] = str
+    ) -> Any:  # Any: the value of a TOML key has the type its writer chose
+        self.known.add(key)
+        variable = self.variables.get(key)
+        if variable is not None:
+            try:
+                return convert(variable.text)
+            except ValueError:
+                self.wrong(key, f"want {wanted}")
+                return None
+        value = self.data.get(key)
+        if value is None or (isinstance(value, kinds) and (kinds is bool or not isinstance(value, bool))):
+            return value
+        self.wrong(key, f'"{key}" is {_kind(value)}; want {wanted}')
+        return None
+
+    def _bounded(
+        self, key: str, value: float | None, default: float, wanted: str, bounds: tuple[float, float]
+    ) -> float:
+        if value is None:
+            return default
+        if bounds[0] <= value <= bounds[1]:
+            return value
+        self.wrong(key, f'"{key}" is {value}; want {wanted}')
+        return default
 
 
-def _encoded_words(value: str, used: int) -> str:
-    """`value` in base64 encoded words, cut between characters (RFC 2047 section 5), one to a line."""
-    words: list[str] = []
-    room = (_ENCODED_LINE - used - 12) // 4 * 3
-    chunk, size = "", 0
-    for character in value:
-        width = len(character.encode())
-        if size + width > room:
-            words.append(chunk)
-            chunk, size, room = "", 0, _WORD_BYTES
-        chunk += character
-        size += width
-    words.append(chunk)
-    encoded = (binascii.b2a_base64(word.encode(), newline=False).decode() for word in words)
-    return "\r\n ".join(f"=?utf-8?b?{word}?=" for word in encoded)
+def _boolean(text: str) -> bool:
+    if text.lower() in _TRUE + _FALSE:
+        return text.lower() in _TRUE
+    raise ValueError(text)
 
 
-def date(moment: datetime) -> str:
-    """An RFC 5322 section 3.3 date-time in UTC, whatever the locale. `moment` is timezone-aware."""
-    utc = moment.astimezone(UTC)
-    return (
-        f"{_DAYS[utc.weekday()]}, {utc.day:02} {_MONTHS[utc.month - 1]} {utc.year:04} "
-        f"{utc.hour:02}:{utc.minute:02}:{utc.second:02} +0000"
-    )
+def _split(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def https_url(url: str) -> str:
-    """`url`, checked for a place between angle brackets on one unfolded line. Raises ValueError.
-
-    Source: RFC 8058 section 3.1 (an HTTPS URI), RFC 2369 section 2.
-    """
-    if not re.fullmatch(r"https://[!-~]+", url) or re.search(r'[<>"\\^`{|}]', url):
-        raise ValueError("is not an https:// URL in ASCII; pass variables through `|urlencode`")
-    if len(url) > 900:
-        raise ValueError("is longer than 900 characters; a header line ends at 998")
-    return url
+def _kind(value: object) -> str:
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a section"}
+    return names.get(type(value), "a date or time")

@@ -31,7 +31,8 @@ def only_bad(content: bytes | str) -> BadRow:
 
 def test_a_row_becomes_a_contact_with_every_column_as_written():
     (row,) = rows_of(
-        'email,phone,id,timezone,first_name,note\n Ann@X.Example ,+49 30 1234567, A-7 ,Europe/Berlin,"Ann, ""A""","two\nlines"\n'
+        "email,phone,id,timezone,first_name,note\n"
+        ' Ann@X.Example ,+49 30 1234567, A-7 ,Europe/Berlin,"Ann, ""A""","two\nlines"\n'
     )
     assert isinstance(row, ContactRow)
     assert (row.line, row.phone, row.external_id, row.timezone) == (2, "+49301234567", "A-7", "Europe/Berlin")
@@ -60,7 +61,9 @@ def test_empty_special_columns_are_none_and_one_of_email_or_phone_is_enough():
 
 
 def test_special_columns_are_found_in_any_case_and_others_get_template_names():
-    with open_contacts("-", stdin=io.BytesIO(' EMAIL ,Id,First Name,2nd line,FirstName,prénom,Größe (cm)\n'.encode())) as contacts:
+    with open_contacts(
+        "-", stdin=io.BytesIO(" EMAIL ,Id,First Name,2nd line,FirstName,prénom,Größe (cm)\n".encode())
+    ) as contacts:
         assert contacts.columns == ("email", "id", "first_name", "_2nd_line", "FirstName", "prénom", "größe_cm")
         assert contacts.delimiter == ","
         assert list(contacts.rows()) == []
@@ -100,15 +103,27 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column():
         (b"PK\x03\x04...", "<stdin>: the file is a workbook or an archive", "CSV UTF-8"),
         (b"\x1f\x8b...", "<stdin>: the file is gzip, not UTF-8", "gzip -dc"),
         (b"email,Pr\xe9nom\n", "<stdin>:1:2: in the header row: byte 0xE9 is not valid UTF-8", "UTF-8"),
-        ("name,Email Address\n", "<stdin>:1:2: no column is named 'email' or 'phone'", "rename the column 'Email Address' to 'email'"),
+        (
+            "name,Email Address\n",
+            "<stdin>:1:2: no column is named 'email' or 'phone'",
+            "rename the column 'Email Address' to 'email'",
+        ),
         ("name,Mobile\n", "<stdin>:1:2: no column is named", "rename the column 'Mobile' to 'phone'"),
         ("name,emial\n", "<stdin>:1:2: no column is named", "rename the column 'emial' to 'email'"),
         ("name,town\n", "<stdin>:1:1: no column is named", "the columns are: name, town"),
-        ("a@x.example,Ann\n", "<stdin>:1:1: 'a@x.example' is an address where a column name is expected", "header row first"),
+        (
+            "a@x.example,Ann\n",
+            "<stdin>:1:1: 'a@x.example' is an address where a column name is expected",
+            "header row first",
+        ),
         ("\nemail,,b\n", "<stdin>:2:2: column 2 has no name", "delete"),
         ("email,name,\n", "<stdin>:1:3: column 3 has no name", "delete"),
         ("email,Name,Name\n", "<stdin>:1:3: columns 2 ('Name') and 3 ('Name') are both named 'Name'", "rename"),
-        ("email,first_name,First Name\n", "columns 2 ('first_name') and 3 ('First Name') are both named 'first_name'", "rename"),
+        (
+            "email,first_name,First Name\n",
+            "columns 2 ('first_name') and 3 ('First Name') are both named 'first_name'",
+            "rename",
+        ),
         ("email,EMAIL\n", "are both named 'email'", "rename"),
         ('email,"name\n', "<stdin>:1:1: the header row is not CSV", ""),
         ("email" + ",a" * 1000, "1001 columns, the limit is 1000", ""),
@@ -211,10 +226,14 @@ WRITTEN = st.text(st.characters(blacklist_categories=["Cs"], blacklist_character
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(WRITTEN, min_size=3, max_size=3), max_size=8), st.sampled_from(",;\t"), st.sampled_from(["\n", "\r\n"]))
+@given(
+    st.lists(st.lists(WRITTEN, min_size=3, max_size=3), max_size=8),
+    st.sampled_from(",;\t"),
+    st.sampled_from(["\n", "\r\n"]),
+)
 def test_what_a_csv_writer_wrote_is_read_back_unchanged(records, delimiter, line_end):
     text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=delimiter, lineterminator=line_end)
+    writer = csv.writer(text, delimiter=delimiter, lineterminator=line_end, quoting=csv.QUOTE_ALL)
     writer.writerow(["email", "a", "b", "c"])
     writer.writerows(["x@y.example", *record] for record in records)
     rows = rows_of(text.getvalue())
@@ -229,6 +248,8 @@ def test_every_character_of_a_broken_file_is_in_a_contact_or_in_a_bad_record(par
     kept = [row.raw for row in rows if isinstance(row, BadRow)]
     good = sum(isinstance(row, ContactRow) for row in rows)
     assert body.count("y") == sum(raw.count("y") for raw in kept) + sum(
-        row.attributes["email"].count("y") + row.attributes["name"].count("y") for row in rows if isinstance(row, ContactRow)
+        row.attributes["email"].count("y") + row.attributes["name"].count("y")
+        for row in rows
+        if isinstance(row, ContactRow)
     )
     assert good <= body.count("x@y.example")

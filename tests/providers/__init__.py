@@ -1,0 +1,1 @@
+"""Tests of the providers, one folder or file each."""

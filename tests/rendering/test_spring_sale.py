@@ -49,7 +49,8 @@ def test_every_person_gets_a_letter_that_reads_back():
         frozen = replace(FROZEN, recipient=row["email"], key=f"key-{row['id']}")
         assert renderer.missing(recipient) == []
         out = renderer.render(recipient, frozen)
-        assert max(map(len, lines(out.content))) <= 78
+        # Only an address may be longer: there is no place to fold it.
+        assert max(len(line) for line in lines(out.content) if not line.startswith(b"To: ")) <= 78
         assert out.content.isascii()
         message = parsed(out.content)
         assert message["Subject"] == f"{row['first_name']}, spring has come to the shop"

@@ -39,7 +39,10 @@ ESCAPES = [
     "{{ contact.items }}",
     "{{ contact.keys }}",
     "{{ rows.count }}",
+    "{{ rows.count ~ '' }}",
     "{{ rows.append(1) }}",
+    "{% set x = rows.append(1) %}",
+    "{% set x = contact.update({'a': 1}) %}",
     "{{ rows.__class__ }}",
     "{{ '{0.__class__}'.format(contact) }}",
     "{{ (1).__class__ }}",
@@ -68,6 +71,7 @@ ESCAPES = [
 ]
 
 ENDLESS = [
+    "{% for a in range(1000) %}{% for b in range(1000) %}{% endfor %}{% endfor %}",
     "{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}",
     "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "{{ 'a' * 100000000000000 }}",

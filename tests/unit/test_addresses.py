@@ -76,8 +76,28 @@ def test_a_wrong_address_is_refused_with_the_reason_and_the_place(text, reason):
     assert reason in str(caught.value)
 
 
-@pytest.mark.parametrize("character", ["\r", "\n", "\0", "\t", "\x1b", "\x7f", "\x85", "\u200b", "\u202e", "\u2066", "\u2028", "\ud800", "\ufeff", "\u00a0"])
-@pytest.mark.parametrize("frame", ["a{}b@c.example", '"a{}b"@c.example', "a@b{}c.example", "a@b.example{}", "{}a@b.example"])
+@pytest.mark.parametrize(
+    "character",
+    [
+        "\r",
+        "\n",
+        "\0",
+        "\t",
+        "\x1b",
+        "\x7f",
+        "\x85",
+        "\u200b",
+        "\u202e",
+        "\u2066",
+        "\u2028",
+        "\ud800",
+        "\ufeff",
+        "\u00a0",
+    ],
+)
+@pytest.mark.parametrize(
+    "frame", ["a{}b@c.example", '"a{}b"@c.example', "a@b{}c.example", "a@b.example{}", "{}a@b.example"]
+)
 def test_line_breaks_controls_and_direction_marks_are_refused_everywhere(character, frame):
     with pytest.raises(ValueError, match=rf"U\+{ord(character):04X} at character"):
         parse_email(frame.format(character))
@@ -103,8 +123,7 @@ def test_lengths_are_limited_in_octets():
 def test_any_text_is_an_address_safe_to_put_in_a_command_or_a_value_error(text):
     try:
         email = parse_email(text)
-    except ValueError as error:
-        assert str(error)
+    except ValueError:
         return
     assert email.address.isprintable()
     local, _, domain = email.address.rpartition("@")
@@ -147,9 +166,9 @@ def test_a_wrong_phone_number_is_refused_with_the_reason(text, reason):
 def test_any_text_is_a_phone_number_or_a_value_error(text):
     try:
         number = parse_phone(text)
-    except ValueError as error:
-        assert str(error)
-    else:
-        assert number[0] == "+"
-        assert number[1:].isascii()
-        assert 8 <= len(number) - 1 <= 15
+    except ValueError:
+        return
+    assert number[0] == "+"
+    assert number[1:].isascii()
+    assert number[1:].isdigit()
+    assert 8 <= len(number) - 1 <= 15

@@ -46,7 +46,11 @@ class Connection(asyncio.Protocol):
     # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._use(cast("asyncio.Transport", transport))
+        self._transport = cast("asyncio.Transport", transport)
+        # `drained` means drained: the protocol is told to pause while a single byte is waiting.
+        self._transport.set_write_buffer_limits(high=0)
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the dot must not wait for the body's ACK
 
     def data_received(self, data: bytes) -> None:
         if self._quitting:
@@ -87,7 +91,8 @@ class Connection(asyncio.Protocol):
     async def drained(self) -> None:
         """Return when every byte written has left our buffers, or a reply has come instead.
 
-        Left means given to the kernel; under TLS, encrypted and handed to the socket's transport.
+        Left means given to the kernel; under TLS, all but what its layer may buffer: the dot is then marked a moment
+        early, which can make a doubt but never hide one.
         Raises Dropped or ProtocolViolation.
         """
         while self._paused and not self._replies and self._failure is None:
@@ -129,9 +134,11 @@ class Connection(asyncio.Protocol):
         """
         if not self.quiet():
             raise self._failure or ProtocolViolation("plain text was injected before TLS started")
+        self._open_transport().set_write_buffer_limits()  # uvloop's TLS never resumes a writer at limit 0
         transport = await self._loop.start_tls(self._open_transport(), self, context, server_hostname=host)
         assert transport is not None
-        self._use(transport)
+        self._transport = transport
+        self._paused = False  # what the plain transport said ends with it
         self.extensions = {}
 
     def local_address(self) -> str:
@@ -150,14 +157,6 @@ class Connection(asyncio.Protocol):
         """Close at once; bytes that have not left stay here."""
         if self._transport is not None:
             self._transport.abort()
-
-    def _use(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        # `drained` means drained: the protocol is told to pause while a single byte is waiting.
-        transport.set_write_buffer_limits(high=0)
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the dot must not wait for the body's ACK
 
     def _open_transport(self) -> asyncio.Transport:
         assert self._transport is not None

@@ -86,22 +86,22 @@ class _Handshake:
         return connection
 
     def explain(self, error: BaseException) -> Outcome | None:
-        """The outcome for a failure of the network or the server; None for anything else."""
-        match error:
-            case SetupFailed():
-                return error.outcome
-            case ssl.SSLCertVerificationError():
-                text = f"the certificate of {self._settings.host} is not valid: {error.verify_message}"
-                return classify.setup_failed("tls", text, halt=True)
-            case ProtocolViolation() if self._step == "tls":
-                return classify.setup_failed("tls", str(error), halt=True)  # an attack, or a server as bad as one
-            case TimeoutError():
-                text = f"{self._settings.host} port {self._settings.port}: no answer in time ({self._step})"
-                return classify.setup_failed(self._step, text)
-            case Dropped() | ProtocolViolation() | OSError() | UnicodeError():  # the last: a host name IDNA refuses
-                text = f"{self._settings.host} port {self._settings.port}: {error} ({self._step})"
-                return classify.setup_failed(self._step, text)
-        return None
+        """The outcome for a failure of the network or the server; None for anything else.
+
+        What breaks TLS itself halts: a bad certificate, no TLS at all, no version in common, words injected before
+        it. Each is an attack or needs a person. A connection lost during the handshake does not.
+        """
+        if isinstance(error, SetupFailed):
+            return error.outcome
+        if not isinstance(error, Dropped | ProtocolViolation | OSError | UnicodeError):  # the last: a name IDNA refuses
+            return None
+        broken_tls = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+        halt = broken_tls or (self._step == "tls" and isinstance(error, ProtocolViolation))
+        reason: object = "no answer in time" if isinstance(error, TimeoutError) else error
+        if isinstance(error, ssl.SSLCertVerificationError):
+            reason = f"the certificate is not valid: {error.verify_message}"
+        text = f"{self._settings.host} port {self._settings.port}: {reason} ({self._step})"
+        return classify.setup_failed(self._step, text, halt=halt)
 
     async def _dial(self) -> Connection:
         loop = asyncio.get_running_loop()

@@ -1,0 +1,1 @@
+"""Tests of the SMTP provider and of the SMTP double that judges it."""

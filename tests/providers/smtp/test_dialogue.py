@@ -316,6 +316,20 @@ def test_a_deadline_already_over_touches_nothing(tmp_path: Path) -> None:
     assert (outcome.kind, outcome.phase, outcome.error_class) == ("untouched", "untouched", "timeout")
 
 
+def test_a_deadline_already_over_sends_no_mail_on_an_open_connection(tmp_path: Path) -> None:
+    async def main() -> Outcome:
+        async with world.server(tmp_path) as double:
+            relay = world.provider(double.port, connections=1)
+            await world.submit(relay)
+            outcome, mark = await world.submit(relay, seconds=-1.0)
+            assert mark.calls == []
+            await relay.close()
+            return outcome
+
+    assert world.run(main()).kind == "untouched"
+    assert len([line for line in _heard(tmp_path) if line.startswith("MAIL")]) == 1
+
+
 def test_waiting_for_a_free_connection_ends_with_the_deadline(tmp_path: Path) -> None:
     async def main() -> list[Outcome]:
         async with world.server(tmp_path, {"at": "mail", "do": "silence"}) as double:

@@ -75,7 +75,7 @@ STRIPPED = {
     "502": ([{"at": "starttls", "do": "reply:502 5.5.1 what"}], {}, "halted"),
     "injected reply": ([{"at": "starttls", "do": "reply:220 go\n250-x\n250 AUTH PLAIN"}], {}, "halted"),
     "injected half a reply": ([{"at": "starttls", "do": "reply:220 go\n250-AUTH PLAIN"}], {}, "halted"),
-    "plain text instead of a handshake": ([{"at": "tls", "do": "reply:250 AUTH PLAIN"}], {}, "untouched"),
+    "plain text instead of a handshake": ([{"at": "tls", "do": "reply:250 AUTH PLAIN"}], {}, "halted"),
     "closed instead of a handshake": ([{"at": "tls", "do": "close"}], {}, "untouched"),
     "reset instead of a handshake": ([{"at": "tls", "do": "reset"}], {}, "untouched"),
     "malformed": ([{"at": "starttls", "do": "reply:go"}], {}, "halted"),

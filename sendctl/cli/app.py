@@ -1,0 +1,96 @@
+"""The program: registers the verbs, runs one, and maps every way it can end to an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from sendctl import __version__
+from sendctl.cli import (
+    cancel,
+    enqueue,
+    init,
+    messages,
+    migrate,
+    pause,
+    preview,
+    reconcile,
+    recover,
+    resume,
+    send_due,
+    show,
+    status,
+    tune,
+)
+from sendctl.cli.failures import WrongUsage, explain, explain_usage
+from sendctl.cli.frame import Program
+from sendctl.cli.shell import Shell
+from sendctl.errors import ExitCode
+
+# Rich would cost each `--help` a tenth of a second, and its boxes do not survive a pipe or a man page.
+app = typer.Typer(
+    name="sendctl",
+    cls=Program,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for _verb in (init, migrate, enqueue, preview, send_due, reconcile, status, messages, show, pause, resume, cancel, tune,
+              recover):  # fmt: skip
+    _verb.register(app)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"sendctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def sendctl(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Send campaigns from cron, and always know who was reached.
+
+    Each command is one pass over a durable ledger: it does what is due, says what it did, and exits.
+    `sendctl COMMAND --help` explains a command.
+    """
+
+
+def main() -> None:
+    """The console script."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _reader_has_gone()
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; returns the exit code."""
+    shell = Shell()
+    command: Any = typer.main.get_command(app)
+    try:
+        with command.make_context("sendctl", list(arguments) or ["--help"], obj=shell) as ctx:
+            return int(command.invoke(ctx) or ExitCode.DONE)
+    except typer.Exit as ending:
+        return ending.exit_code
+    except WrongUsage as error:
+        return explain_usage(error)
+    except BrokenPipeError:
+        _reader_has_gone()
+        return ExitCode.DONE
+    except (Exception, KeyboardInterrupt) as error:
+        return explain(error, verbose=shell.verbose)
+
+
+def _reader_has_gone() -> None:
+    """Whoever read our output, such as `head`, has had enough. Python's own flush at exit must not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

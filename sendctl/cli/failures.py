@@ -1,0 +1,55 @@
+"""How a failure looks on stderr, and which exit code it has. The only place that turns exceptions into words."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import typer
+
+from sendctl.cli.wording import clean
+from sendctl.errors import ExitCode, SendctlError
+
+# The base of what typer raises for a wrong command line. It has moved between modules from release to release.
+WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
+
+_PROBLEM_CHARACTERS = 500
+
+
+def explain(error: BaseException, *, verbose: bool) -> ExitCode:
+    """Say on stderr what went wrong and what to do; returns the exit code."""
+    match error:
+        case SendctlError():
+            if verbose:
+                traceback.print_exception(error)
+            _say(str(error), error.hint)
+            return error.exit_code
+        case KeyboardInterrupt() | typer.Abort():
+            _say("interrupted", "nothing is lost: run the command again.")
+            return ExitCode.STOPPED_EARLY
+        case _:
+            return _unexpected(error, verbose=verbose)
+
+
+def _unexpected(error: BaseException, *, verbose: bool) -> ExitCode:
+    if verbose:
+        traceback.print_exception(error)
+    first = next(iter(str(error).splitlines()), "")[:_PROBLEM_CHARACTERS]
+    _say(f"unexpected {type(error).__name__}: {first}".rstrip(": "), "" if verbose else "-v shows where it happened.")
+    return ExitCode.UNEXPECTED
+
+
+def explain_usage(error: Exception) -> ExitCode:
+    """Say what is wrong with the command line."""
+    ctx = getattr(error, "ctx", None)
+    command = ctx.command_path if ctx else "sendctl"
+    problem = str(error.format_message()) if hasattr(error, "format_message") else str(error)
+    _say((problem[:1].lower() + problem[1:]).rstrip("."), f"`{command} --help` explains the command.")
+    return ExitCode.USAGE
+
+
+def _say(problem: str, hint: str) -> None:
+    sys.stdout.flush()  # so that both streams in one file tell the story in order
+    print("sendctl: error: " + clean(problem, lines=True).replace("\n", "\n  "), file=sys.stderr)
+    if hint:
+        print("  hint: " + clean(hint, lines=True).replace("\n", "\n  "), file=sys.stderr)

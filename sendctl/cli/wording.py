@@ -1,0 +1,74 @@
+"""Values as people read them: moments, spans, counts, and text from outside with nothing a terminal would obey.
+
+Knows no store and prints nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+_SPANS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """`text` with control, direction-changing and invisible characters escaped: a reply may hold anything.
+
+    With `lines`, line ends and tabs stay.
+    """
+    kept = "\n\t" if lines else ""
+    return "".join(
+        character if character.isprintable() or character in kept else ascii(character)[1:-1] for character in text
+    )
+
+
+def utc(moment: datetime) -> str:
+    """`2026-11-23 09:00:12Z`: always UTC, always said."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def iso(moment: datetime | None) -> str | None:
+    """RFC 3339 with "Z", for JSON and CSV."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def span(seconds: float) -> str:
+    """The two largest units of a length of time, cut and not rounded: `3 d 4 h`, `12 min`, `0 s`.
+
+    Seconds are said only below ten minutes, where they matter.
+    """
+    left = int(abs(seconds))
+    parts: list[str] = []
+    for index, (unit, size_s) in enumerate(_SPANS):
+        count, left = divmod(left, size_s)
+        if count:
+            parts = [f"{count} {unit}"]
+            if index + 1 < len(_SPANS) and (size_s != 60 or count < 10):
+                rest = left // _SPANS[index + 1][1]
+                parts += [f"{rest} {_SPANS[index + 1][0]}"] if rest else []
+            break
+    return " ".join(parts) or "0 s"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """`12 min ago`, `in 3 h`, `now`."""
+    seconds = (now - moment).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
+    return f"{span(seconds)} ago" if seconds > 0 else f"in {span(seconds)}"
+
+
+def when(moment: datetime, now: datetime) -> str:
+    """A moment both ways: `2026-11-23 09:00:12Z (12 min ago)`."""
+    return f"{utc(moment)} ({ago(moment, now)})"
+
+
+def count(number: int) -> str:
+    """A count with thousands marked: `12,590`."""
+    return f"{number:,}"
+
+
+def some(number: int, singular: str, plural: str = "") -> str:
+    """`1 message`, `2,000 messages`."""
+    return f"{count(number)} {singular if number == 1 else plural or singular + 's'}"

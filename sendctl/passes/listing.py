@@ -1,0 +1,180 @@
+"""`messages` and `show`: the ledger's rows for people and programs. Reads only; a list of any length is streamed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from sendctl.addresses import parse_email, parse_phone
+from sendctl.errors import UsageError
+from sendctl.passes.context import Context
+from sendctl.rendering.message import message_id
+from sendctl.states import State
+from sendctl.store import campaigns, listing
+from sendctl.store.listing import ContactRow, MessageRow, Selection
+
+# A provider key, alone or as the left part of a Message-ID with or without its brackets.
+_KEY = re.compile(r"<?([0-9a-f]{32})(?:@[^>\s]*)?>?")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A message and its Message-ID header, "" for what is no e-mail."""
+
+    row: MessageRow
+    message_id: str
+
+
+class _MessageIds:
+    """Knows the sender of each revision, which gives the domain of its Message-IDs."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._definitions: dict[tuple[int, int], Any] = {}
+
+    def listed(self, row: MessageRow) -> Listed:
+        if row.channel != "email":
+            return Listed(row, "")
+        place = (row.campaign_id, row.revision)
+        if place not in self._definitions:
+            self._definitions[place] = campaigns.definition_of(self._connection, *place)
+        return Listed(row, message_id(self._definitions[place], row.provider_key))
+
+
+@contextmanager
+def messages(
+    context: Context, *, campaign: str | None = None, state: State | None = None, to: str | None = None,
+    limit: int | None = None, after_id: int = 0,
+) -> Iterator[tuple[datetime, Iterator[Listed]]]:  # fmt: skip
+    """(the store's time, messages in order of id), in one view of the ledger while the context lasts.
+
+    Raises UsageError for a campaign that does not exist. An address nobody has gives nothing.
+    """
+    with context.store.read() as connection:
+        now = context.store.now(connection)
+        campaign_id = contact_id = None
+        if campaign is not None:
+            found = campaigns.find(connection, campaign)
+            if found is None:
+                raise UsageError(f"there is no campaign {campaign}", hint="`sendctl status` lists them.")
+            campaign_id = found.id
+        if to is not None:
+            person = listing.contact(connection, address_key(to))
+            contact_id = person.id if person else -1
+        ids = _MessageIds(connection)
+        rows = listing.select(connection, Selection(campaign_id, state, contact_id, after_id, limit))
+        yield now, (ids.listed(row) for row in rows)
+
+
+def address_key(text: str) -> str:
+    """How the ledger compares an e-mail address or phone number. Raises UsageError for what is neither."""
+    try:
+        return parse_email(text).key if "@" in text else parse_phone(text)
+    except ValueError as error:
+        raise UsageError(f"{text} is no address: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One line of a timeline: `what` in plain words, `detail` as it came from outside."""
+
+    at: datetime
+    what: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that is known of one message. `last` is what can be said of it now."""
+
+    listed: Listed
+    moments: tuple[Moment, ...]
+    attempts: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The answer of `show`: the person, when an address was asked for, and the stories of messages."""
+
+    now: datetime
+    contact: ContactRow | None
+    stories: tuple[Story, ...]
+
+
+def show(context: Context, wanted: str) -> Shown:
+    """A message by id or Message-ID, or a person's by address. Raises UsageError when there is none."""
+    with context.store.read() as connection:
+        now = context.store.now(connection)
+        ids = _MessageIds(connection)
+        number = _message_number(connection, wanted)
+        if number is not None:
+            row = listing.by_id(connection, number)
+            if row is None:
+                raise UsageError(f"there is no message {number}", hint="`sendctl messages` lists them.")
+            return Shown(now, None, (_story(connection, ids.listed(row)),))
+        person = listing.contact(connection, address_key(wanted))
+        if person is None:
+            raise UsageError(f"nobody has the address {wanted}", hint="`sendctl messages` lists who is planned.")
+        rows = listing.select(connection, Selection(contact_id=person.id))
+        return Shown(now, person, tuple(_story(connection, ids.listed(row)) for row in list(rows)))
+
+
+def _message_number(connection: Connection, wanted: str) -> int | None:
+    if wanted.isascii() and wanted.isdigit():
+        return int(wanted)
+    match = _KEY.fullmatch(wanted)
+    if match is None:
+        return None
+    number = listing.id_of_key(connection, match[1])
+    if number is None and "@" not in wanted:
+        raise UsageError(f"no message has the key {match[1]}", hint="`sendctl messages --json` has all of them.")
+    return number
+
+
+def _story(connection: Connection, listed: Listed) -> Story:
+    row = listed.row
+    attempts = listing.attempts_of(connection, row.id)
+    moments = [Moment(row.due_at, "due")]
+    for attempt in attempts:
+        moments += _attempt(attempt)
+    moments += [Moment(one.occurred_at, f"event: {one.type}", one.detail) for one in listing.events_of(connection, row.id)]
+    return Story(listed, tuple(sorted(moments, key=lambda moment: moment.at)), tuple(attempts))
+
+
+_ENDED = {
+    "accepted": "{provider} accepted it",
+    "refused": "{provider} refused it for good",
+    "deferred": "not accepted by {provider}: later",
+    "halted": "{provider} is stopped: not accepted",
+    "untouched": "given back: no byte that counts had left",
+    "unknown": "in doubt: {provider} may or may not have accepted it",
+    "abandoned": "given up as unknown, by decision",
+}
+_EVIDENCE = {
+    "reply": "its reply",
+    "journal": "the run's journal",
+    "dead_run": "the run died and its journal is gone or was cut",
+    "claim_expired": "the claim expired; nobody can say whether the run is dead",
+    "mta_log": "the MTA's log",
+    "lookup": "a lookup at the provider",
+    "event": "an event",
+    "policy": "the campaign's in_doubt policy",
+    "operator": "an operator",
+}
+
+
+def _attempt(attempt: Any) -> Iterator[Moment]:
+    yield Moment(
+        attempt.started_at, f"attempt {attempt.number} begun through {attempt.provider}", f"run {attempt.run_id}"
+    )
+    if attempt.finished_at is None:
+        return
+    what = _ENDED[attempt.outcome].format(provider=attempt.provider)
+    known_by = f" (known from {_EVIDENCE[attempt.evidence]})" if attempt.evidence else ""
+    yield Moment(attempt.finished_at, f"attempt {attempt.number}: {what}{known_by}", attempt.reply or "")

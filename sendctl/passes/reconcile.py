@@ -1,0 +1,134 @@
+"""`reconcile`: make the ledger agree with what can be known, retry what may pass, prove the counters, raise the alarm.
+
+Sends nothing. Safe beside any other pass: each decision is a compare-and-set.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sendctl.errors import ExitCode
+from sendctl.identity import new_id
+from sendctl.journal import home as homes
+from sendctl.journal.home import RunNote
+from sendctl.passes import evidence
+from sendctl.passes.context import Context
+from sendctl.passes.deciding import Desk
+from sendctl.passes.importing import Imported, expire_foreign
+from sendctl.passes.send_due import run_row
+from sendctl.passes.startup import take_over
+from sendctl.store import claims, doubts, finishing, meta, proofs, runs
+from sendctl.store.proofs import Violation
+
+POLICY_GRACE_S = 900.0  # a webhook, a log line or another host's journal may still come
+KEEP_JOURNALS_S = 30 * 86400.0
+
+
+@dataclass
+class ReconcileReport:
+    """What a reconcile found and did."""
+
+    imported: Imported = field(default_factory=Imported)
+    claims_expired: int = 0  # claims of other hosts' runs, now in doubt
+    proven_sent: int = 0
+    proven_absent: int = 0
+    cannot_tell: dict[str, int] = field(default_factory=dict)  # reasons
+    policy_resent: int = 0
+    policy_skipped: int = 0
+    retried: int = 0
+    in_doubt: int = 0  # still
+    overdue: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+    journals_removed: int = 0
+
+    @property
+    def exit_code(self) -> ExitCode:
+        if self.violations:
+            return ExitCode.UNEXPECTED
+        return ExitCode.NEEDS_PERSON if self.in_doubt or self.overdue else ExitCode.DONE
+
+    def as_detail(self) -> dict[str, object]:
+        """The counts, for the run's record."""
+        names = ("claims_expired", "proven_sent", "proven_absent", "policy_resent", "policy_skipped", "retried")
+        return self.imported.as_detail() | {name: getattr(self, name) for name in names} | {"doubt": self.in_doubt}
+
+
+def run(context: Context) -> ReconcileReport:
+    """One pass. Raises StoreElsewhere, StoreRewound, Unreachable."""
+    report = ReconcileReport(imported=take_over(context))
+    with context.store.read() as connection:
+        store_id = meta.read(connection).store_id
+    note = RunNote(
+        store_id, new_id(), "reconcile", homes.boot_id(), os.getpid(), context.clock.utc_now().isoformat()
+    )
+    with homes.held_lock(context.home, note):
+        with context.store.write() as connection:
+            runs.record(connection, run_row(context, note, context.store.now(connection)))
+        report.claims_expired = expire_foreign(context)
+        _settle_doubt(context, report)
+        _tidy(context, report)
+        _prove(context, report)
+        with context.store.write() as connection:
+            now = context.store.now(connection)
+            runs.finish(connection, note.run_id, "done", report.as_detail(), now)
+        context.home.confirm(note.run_id)
+    report.journals_removed = _remove_old(context)
+    return report
+
+
+def _settle_doubt(context: Context, report: ReconcileReport) -> None:
+    """First proof, then the campaign's policy for what nobody can prove."""
+    with context.store.read() as connection:
+        found = doubts.in_doubt(connection)
+    if not found:
+        return
+    proof = evidence.look_up(context, found)
+    report.cannot_tell = proof.reasons
+    desk = Desk(context)
+    with desk.transaction() as connection:
+        report.proven_sent, report.proven_absent = evidence.settle(desk, connection, proof)
+        settled = proof.accepted.keys() | proof.absent.keys()
+        left = [doubt for doubt in found if doubt.message_id not in settled]
+        before = desk.now - timedelta(seconds=POLICY_GRACE_S)
+        ids: dict[str, list[int]] = {"resend": [], "skip": [], "hold": []}
+        for doubt in left:
+            policy = desk.current(connection, doubt.campaign_id).in_doubt
+            ids[policy if doubt.since < before else "hold"].append(doubt.message_id)
+        report.policy_resent = desk.resend(connection, ids["resend"], "policy")
+        report.policy_skipped = desk.skip(connection, ids["skip"], "policy", "in doubt, and the campaign says skip")
+        report.in_doubt = len(doubts.in_doubt(connection))
+
+
+def _tidy(context: Context, report: ReconcileReport) -> None:
+    """Retry what failed for a passing cause, sweep what came back after a cancel, complete what adds up."""
+    settings = context.settings.reconcile
+    desk = Desk(context)
+    with desk.transaction() as connection:
+        before = desk.now - timedelta(seconds=settings.retry_failed_after_s)
+        ids = doubts.retriable_ids(connection, before, settings.max_total_attempts)
+        due = claims.by_id(connection, ids)
+        report.retried = len(ids) - len(desk.requeue(connection, list(due.values()), "retry"))
+        finishing.reopen(connection, desk.now)
+        finishing.sweep_cancelled(connection, desk.now)
+        finishing.complete(connection, desk.now)
+
+
+def _prove(context: Context, report: ReconcileReport) -> None:
+    with context.store.read() as connection:
+        now = context.store.now(connection)
+        report.violations = proofs.check(connection)
+        grace = timedelta(seconds=context.settings.reconcile.overdue_grace_s)
+        report.overdue = doubts.overdue(connection, now - grace)
+
+
+def _remove_old(context: Context) -> int:
+    """Journals of runs that the store confirmed a month ago: no backup that old is put back."""
+    cutoff = context.clock.utc_now().timestamp() - KEEP_JOURNALS_S
+    old = [
+        run_id for run_id in context.home.confirmed() if context.home.done_path(run_id).stat().st_mtime < cutoff
+    ]
+    for run_id in old:
+        context.home.remove(run_id)
+    return len(old)

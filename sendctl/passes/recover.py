@@ -1,0 +1,246 @@
+"""`recover --campaign`: identify what is not where it should be, de-duplicate it against evidence, queue it again.
+
+A plan is made first and changes nothing; it says what will happen, why, and how many duplicates it can cost at
+worst. Applying it is a row of compare-and-sets: what has moved meanwhile stays. Recover never sends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy.engine import Connection
+
+from sendctl import faults
+from sendctl.errors import ExitCode, StoreRewound, UsageError
+from sendctl.journal import home as homes
+from sendctl.passes import evidence, replaying
+from sendctl.passes.context import Context, who
+from sendctl.passes.deciding import Desk
+from sendctl.passes.importing import expire_foreign, import_dead_runs, traces_of, verdict
+from sendctl.passes.replaying import Replayed
+from sendctl.passes.startup import take_over
+from sendctl.states import AttemptOutcome, CampaignStatus, State
+from sendctl.store import audit, campaigns, claims, doubts, finishing, meta, proofs, runs
+from sendctl.store.campaigns import Campaign
+from sendctl.store.doubts import Failure
+from sendctl.store.runs import RunRow
+
+CHOICES = ("hold", "resend", "skip")
+
+
+@dataclass
+class DeadRun:
+    """A run that died, and where its journal sends the messages that it left in flight."""
+
+    run: RunRow
+    recorded: int = 0
+    requeued: int = 0
+    in_doubt: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """What `recover` would do to one campaign. Made without changing anything."""
+
+    campaign: str
+    status: CampaignStatus
+    made_at: datetime
+    choice: str  # for what stays in doubt: hold | resend | skip
+    with_failed: bool
+    counts: dict[State, int]
+    rewound: str = ""  # why the journals must be replayed first, or empty
+    dead_runs: list[DeadRun] = field(default_factory=list)
+    alive: list[RunRow] = field(default_factory=list)  # runs of this host that go on: left alone
+    expired_claims: int = 0  # of other hosts' runs: in doubt from now on
+    in_flight: int = 0  # claimed by runs that may be alive: left alone
+    doubtful: list[int] = field(default_factory=list)  # ids that evidence does not settle
+    proof: evidence.Evidence = field(default_factory=evidence.Evidence)
+    failed: list[Failure] = field(default_factory=list)
+    failed_ids: list[int] = field(default_factory=list)
+
+    @property
+    def worst_case_duplicates(self) -> int:
+        """People who may get the message a second time if this plan is applied."""
+        return len(self.doubtful) if self.choice == "resend" else 0
+
+    @property
+    def worst_case_missed(self) -> int:
+        """People who may never get it if this plan is applied."""
+        return len(self.doubtful) if self.choice == "skip" else 0
+
+    @property
+    def does_something(self) -> bool:
+        """Whether applying it would change the ledger."""
+        chosen = bool(self.doubtful) and self.choice != "hold"
+        proven = self.proof.accepted or self.proof.absent
+        failed = self.with_failed and self.failed_ids
+        return bool(self.rewound or self.dead_runs or self.expired_claims or proven or chosen or failed)
+
+
+@dataclass
+class Recovered:
+    """What applying a plan did."""
+
+    replayed: Replayed | None = None
+    recorded: int = 0
+    requeued: int = 0
+    proven_sent: int = 0
+    proven_absent: int = 0
+    resent: int = 0
+    skipped: int = 0
+    retried: int = 0
+    in_doubt: int = 0  # still
+    counts: dict[State, int] = field(default_factory=dict)
+    waiting_for_hosts: str = ""  # after a rewind: who must still replay, in words
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.NEEDS_PERSON if self.in_doubt else ExitCode.DONE
+
+
+# -- identify, de-duplicate ---------------------------------------------------------------------------------------
+
+
+def plan(context: Context, name: str, *, in_doubt: str | None = None, failed: bool = False) -> Plan:
+    """Make a plan; reads only. `in_doubt` None means the campaign's own policy. Raises UsageError."""
+    with context.store.read() as connection:
+        campaign = campaigns.find(connection, name)
+        if campaign is None:
+            raise UsageError(f"there is no campaign {name}", hint="`sendctl status` lists them.")
+        desk = Desk(context)
+        choice = in_doubt or desk.current(connection, campaign.id).in_doubt
+        made = Plan(
+            name, campaign.status, context.store.now(connection), choice, failed, proofs.counts(connection, campaign.id)
+        )
+        _find_runs(context, connection, campaign, made)
+        found = doubts.in_doubt(connection, campaign.id)
+        made.failed = doubts.failures(connection, campaign.id)
+        made.failed_ids = doubts.failed_ids(connection, campaign.id)
+    made.rewound = _rewound(context)
+    made.proof = evidence.look_up(context, found)
+    settled = made.proof.accepted.keys() | made.proof.absent.keys()
+    made.doubtful = [doubt.message_id for doubt in found if doubt.message_id not in settled]
+    made.doubtful += [message_id for dead in made.dead_runs for message_id in dead.in_doubt]
+    return made
+
+
+def _rewound(context: Context) -> str:
+    """Why a replay is needed, without beginning an epoch."""
+    with context.store.read() as connection:
+        row = meta.read(connection)
+        identity = meta.database_identity(connection)
+    if row.database_id is not None and identity is not None and row.database_id != identity:
+        return "the Postgres database changed under the store: failover, restore or copy"
+    return replaying.needed(context) or import_dead_runs(context, only_look=True).rewound
+
+
+def _find_runs(context: Context, connection: Connection, campaign: Campaign, made: Plan) -> None:
+    """Sort what is in flight by what is known of its run: dead here, alive here, or another host's."""
+    mine = {row.id: row for row in runs.unfinished(connection) if row.host_id == context.home.host_id}
+    store_id = meta.read(connection).store_id
+    expired_before = made.made_at - timedelta(seconds=context.settings.send.deadline_s)
+    opened = runs.open_attempts(connection, campaign_id=campaign.id)
+    for run_id in {row.run_id for row in opened} & mine.keys():
+        note = homes.note_of(context.home, run_id)
+        with homes.dead_run(context.home, run_id) as dead:
+            if not dead or note is None or note.store_id != store_id:
+                made.alive.append(mine[run_id])
+                continue
+            traces, intact = traces_of(context.home, note)
+        found = DeadRun(mine[run_id])
+        made.dead_runs.append(found)
+        for row in (row for row in opened if row.run_id == run_id):
+            outcome, _ = verdict(traces.get((row.message_id, row.number)), proves_absence=row.worker in intact)
+            if outcome.kind is AttemptOutcome.UNKNOWN:
+                found.in_doubt.append(row.message_id)
+            elif outcome.kind is AttemptOutcome.UNTOUCHED:
+                found.requeued += 1
+            else:
+                found.recorded += 1
+    handled = {dead.run.id for dead in made.dead_runs} | {row.id for row in made.alive}
+    others = [row for row in opened if row.run_id not in handled]
+    expired = [row for row in others if row.claim_expires_at < expired_before]
+    made.expired_claims = len(expired)
+    made.doubtful += [row.message_id for row in expired]
+    made.in_flight = len(opened) - sum(
+        len(dead.in_doubt) + dead.requeued + dead.recorded for dead in made.dead_runs
+    ) - len(expired)
+
+
+# -- apply --------------------------------------------------------------------------------------------------------
+
+
+def apply(context: Context, made: Plan, *, reason: str, expected: int | None = None) -> Recovered:
+    """Carry a plan out and record who did and why. Raises UsageError when `expected` is not the plan's number.
+
+    `expected` is the number of messages in doubt that the operator agreed to resend or skip.
+    """
+    if expected is not None and expected != len(made.doubtful):
+        raise UsageError(
+            f"--expect {expected}, but {len(made.doubtful)} messages are in doubt",
+            hint="look at the plan again with --dry-run; nothing was changed.",
+        )
+    done = Recovered()
+    _take_over(context, made, done)
+    _settle(context, made, done, reason)
+    return done
+
+
+def _take_over(context: Context, made: Plan, done: Recovered) -> None:
+    """Everything that is true whatever the operator chose: journals, and claims that nobody can vouch for."""
+    if made.rewound:
+        done.replayed = replaying.replay_all(context)
+    try:
+        imported = take_over(context)
+    except StoreRewound as error:
+        if not made.rewound:
+            raise
+        # This host has done its part; others have not, and `send-due` goes on refusing until they have.
+        imported = import_dead_runs(context)
+        done.waiting_for_hosts = str(error)
+    done.recorded, done.requeued = imported.recorded, imported.requeued
+    expire_foreign(context)
+
+
+def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
+    desk = Desk(context)
+    with context.store.read() as connection:
+        campaign = campaigns.find(connection, made.campaign)
+        assert campaign is not None
+        found = doubts.in_doubt(connection, campaign.id)
+    proof = evidence.look_up(context, found)
+    with desk.transaction() as connection:
+        done.proven_sent, done.proven_absent = evidence.settle(desk, connection, proof)
+        planned = set(made.doubtful)
+        left = [
+            doubt.message_id for doubt in doubts.in_doubt(connection, campaign.id) if doubt.message_id in planned
+        ]
+        if made.choice == "resend":
+            done.resent = desk.resend(connection, left, "operator")
+        elif made.choice == "skip":
+            done.skipped = desk.skip(connection, left, "operator", f"in doubt, given up: {reason or 'no reason given'}")
+        if made.with_failed:
+            still = set(doubts.failed_ids(connection, campaign.id)) & set(made.failed_ids)
+            due = list(claims.by_id(connection, sorted(still)).values())
+            done.retried = len(due) - len(desk.requeue(connection, due, "retry"))
+        finishing.reopen(connection, desk.now)
+        done.counts = proofs.counts(connection, campaign.id)
+        done.in_doubt = done.counts[State.IN_DOUBT]
+        _write_audit(context, desk, connection, campaign, made, done, reason)
+        faults.passing("recover.before_commit")
+    faults.passing("recover.committed")
+
+
+def _write_audit(
+    context: Context, desk: Desk, connection: Connection, campaign: Campaign, made: Plan, done: Recovered, reason: str
+) -> None:
+    names = ("recorded", "requeued", "proven_sent", "proven_absent", "resent", "skipped", "retried", "in_doubt")
+    detail: dict[str, object] = {name: getattr(done, name) for name in names}
+    detail |= {"choice": made.choice, "worst_case_duplicates": made.worst_case_duplicates}
+    if done.replayed is not None:
+        detail |= {"replayed": done.replayed.as_detail()}
+    audit.write(
+        connection, login=who(context.environ), hostname=context.hostname, action="recover",
+        campaign_id=campaign.id, reason=reason, detail=detail, now=desk.now,
+    )  # fmt: skip

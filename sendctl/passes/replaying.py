@@ -1,0 +1,147 @@
+"""After a rewind: replay this host's journals into the store, oldest run first, until it knows what they know.
+
+Each run is one transaction. What is proven of a message that does not exist (yet) is remembered and asked for at
+every claim. Nothing is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.engine import Connection
+
+from sendctl.errors import StoreLocked
+from sendctl.journal import home as homes
+from sendctl.journal.home import RunNote
+from sendctl.journal.records import Trace
+from sendctl.passes.context import Context
+from sendctl.passes.deciding import Desk
+from sendctl.passes.importing import import_run, traces_of
+from sendctl.providers.base import Outcome, Phase
+from sendctl.states import AttemptOutcome
+from sendctl.store import claims, meta, replay, runs
+from sendctl.store.enrollments import Passed
+from sendctl.store.replay import Proven
+
+
+@dataclass
+class Replayed:
+    """What the journals put back."""
+
+    runs: int = 0
+    sent: int = 0
+    in_doubt: int = 0
+    remembered: int = 0  # of messages that the store does not have
+    known: int = 0  # the store knew already
+    contradictions: int = 0  # the store says otherwise: sent again, or claimed anew
+
+    def as_detail(self) -> dict[str, object]:
+        names = ("runs", "sent", "in_doubt", "remembered", "known", "contradictions")
+        return {name: getattr(self, name) for name in names}
+
+
+def needed(context: Context) -> str:
+    """Why this host's journals must be replayed, or ""."""
+    with context.store.read() as connection:
+        row = meta.read(connection)
+        mine = meta.host_epoch(connection, context.home.host_id)
+    return "" if mine in (None, row.epoch) else row.epoch_reason or "another host found that the store was rewound"
+
+
+def replay_all(context: Context) -> Replayed:
+    """Replay, then enter this host into the store's epoch. Raises StoreLocked while a run of this host is alive."""
+    done = Replayed()
+    with context.store.read() as connection:
+        row = meta.read(connection)
+    notes = [homes.note_of(context.home, run_id) for run_id in context.home.pending() + context.home.confirmed()]
+    ours = [note for note in notes if note is not None and note.store_id == row.store_id]
+    for note in sorted(ours, key=lambda note: note.started_at):
+        _replay(context, note, done)
+    with context.store.write() as connection:
+        now = context.store.now(connection)
+        row = meta.read(connection)
+        meta.note_host(
+            connection, host_id=context.home.host_id, hostname=context.hostname, epoch=row.epoch, now=now
+        )
+        meta.change(connection, database_id=meta.database_identity(connection))
+    return done
+
+
+def _replay(context: Context, note: RunNote, done: Replayed) -> None:
+    pending = note.run_id in context.home.pending()
+    if not pending:
+        _replay_run(context, note, done)
+        return
+    with homes.dead_run(context.home, note.run_id) as dead:
+        if not dead:
+            raise StoreLocked(f"run {note.run_id} (pid {note.pid}) is still alive on this host")
+        _replay_run(context, note, done)
+        context.home.confirm(note.run_id)
+
+
+def _replay_run(context: Context, note: RunNote, done: Replayed) -> None:
+    traces, intact = traces_of(context.home, note)
+    desk = Desk(context)
+    with desk.transaction() as connection:
+        proven = [_proven(note, trace) for trace in sorted(traces.values(), key=lambda trace: trace.begun_at)]
+        for item in proven:
+            if item is not None:
+                _put_back(desk, connection, item, done)
+        row = runs.find(connection, [note.run_id]).get(note.run_id)
+        if row is None:
+            runs.record(connection, _replayed_row(context, note))
+            runs.finish(connection, note.run_id, "replayed", {"attempts": len(traces)}, desk.now)
+        elif row.finished_at is None:
+            import_run(desk, connection, note, traces, intact=intact)
+            runs.finish(connection, note.run_id, "replayed", {"attempts": len(traces)}, desk.now)
+    done.runs += 1
+
+
+def _replayed_row(context: Context, note: RunNote) -> runs.RunRow:
+    started_at = datetime.fromisoformat(note.started_at)
+    return runs.RunRow(
+        note.run_id, note.command, context.home.host_id, context.hostname, note.pid, note.boot_id,
+        "replayed from its journal", started_at, started_at, None, None, {},
+    )  # fmt: skip
+
+
+def _proven(note: RunNote, trace: Trace) -> Proven | None:
+    """What a trace proves about acceptance: yes, or perhaps. None when it was certainly not accepted."""
+    accepted = trace.outcome is not None and trace.outcome.kind is AttemptOutcome.ACCEPTED
+    unknown = trace.dotted and (trace.outcome is None or trace.outcome.kind is AttemptOutcome.UNKNOWN)
+    if not accepted and not unknown:
+        return None
+    outcome = trace.outcome
+    return Proven(
+        trace.key, note.run_id, 0, trace.claim_id, trace.provider, accepted,
+        outcome.provider_message_id if outcome else "", outcome.text if outcome else "",
+        datetime.fromtimestamp(trace.settled_at or trace.begun_at, UTC),
+    )  # fmt: skip
+
+
+def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed) -> None:
+    place = replay.known_messages(connection, [proven.key]).get(proven.key)
+    if place is None:
+        replay.remember(connection, proven)
+        done.remembered += 1
+        return
+    message_id, attempts_so_far = place
+    if replay.attempt_known(connection, message_id, proven.claim_id):
+        done.known += 1
+    elif replay.put_back(connection, message_id, attempts_so_far, proven, desk.now):
+        done.sent += proven.accepted
+        done.in_doubt += not proven.accepted
+        if proven.accepted:
+            due = claims.by_id(connection, [message_id])[message_id]
+            desk.advance(connection, [Passed(due, proven.at)])
+    elif proven.accepted and desk.resolve(connection, message_id, _accepted(proven), evidence="journal"):
+        done.sent += 1
+    else:
+        done.contradictions += 1
+
+
+def _accepted(proven: Proven) -> Outcome:
+    return Outcome(
+        AttemptOutcome.ACCEPTED, Phase.REPLIED, text=proven.text, provider_message_id=proven.provider_message_id
+    )

@@ -1,0 +1,203 @@
+"""`status`: what is happening, read in one consistent view of the ledger. Writes nothing, and takes no lock for long.
+
+Judging it, and saying what to do next, is passes/advice.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from sendctl.definition import Definition
+from sendctl.errors import SendctlError, UsageError
+from sendctl.journal import home as homes
+from sendctl.journal.home import Home, machine_id
+from sendctl.passes.context import Context
+from sendctl.states import CampaignStatus, State
+from sendctl.store import audit, campaigns, doubts, limits, meta, reports, runs
+from sendctl.store.campaigns import Campaign
+from sendctl.store.doubts import Failure
+from sendctl.store.limits import Breaker
+from sendctl.store.runs import RunRow
+
+RECENT_S = 86400.0
+SHOWN_RUNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run, and whether it lives: "ended", "alive", "dead", or "unknown" where only another host can tell."""
+
+    row: RunRow
+    life: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit."""
+
+    at: datetime
+    login: str
+    hostname: str
+    action: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """What concerns all campaigns. `foreign` and `rewound` say why nothing may be sent, or are empty."""
+
+    sending_enabled: bool
+    foreign: str
+    rewound: str
+    hosts_behind: tuple[str, ...]
+    last_pass_at: datetime | None
+    last_pass_host: str | None
+    breakers: tuple[Breaker, ...]  # those not closed
+    runs: tuple[RunState, ...]  # the last few, and all that have not ended
+    audit: tuple[AuditEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignState:
+    """One campaign. `counts` has every state; `planned` is their sum."""
+
+    campaign: Campaign
+    definition: Definition
+    counts: Mapping[State, int]
+    in_doubt_since: datetime | None
+    next_due_at: datetime | None
+    due: int
+    overdue: int
+    failures: tuple[Failure, ...]
+    failed_recently: int
+    stuck: int  # in flight, with a claim that has expired
+    sent_per_s: float | None
+    halted: str  # why sendctl itself paused it, or empty
+
+    @property
+    def planned(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def settled(self) -> int:
+        """Messages about which nothing more is to be done or found out."""
+        waiting = (State.QUEUED, State.SENDING, State.IN_DOUBT)
+        return self.planned - sum(self.counts[state] for state in waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The answer. `now` is the store's time."""
+
+    now: datetime
+    store: StoreState
+    campaigns: tuple[CampaignState, ...]
+
+
+def read(context: Context, name: str | None = None) -> Situation:
+    """All campaigns but archived ones, or one of any kind. Raises UsageError when there is none of that name."""
+    with context.store.read() as connection:
+        now = context.store.now(connection)
+        if name is None:
+            chosen = campaigns.every(connection)
+            counts = reports.counts(connection)
+        else:
+            chosen = [_campaign(connection, name)]
+            counts = reports.counts(connection, chosen[0].id)
+        overdue_before = now - timedelta(seconds=context.settings.reconcile.overdue_grace_s)
+        states = tuple(_state(connection, one, counts[one.id], now, overdue_before) for one in chosen)
+        store = _store_state(context, connection, chosen[0].id if name else None)
+    return Situation(now, store, states)
+
+
+def _campaign(connection: Connection, name: str) -> Campaign:
+    campaign = campaigns.find(connection, name)
+    if campaign is None:
+        raise UsageError(f"there is no campaign {name}", hint="`sendctl status` lists them.")
+    return campaign
+
+
+def _state(
+    connection: Connection, campaign: Campaign, counts: Mapping[State, int], now: datetime, overdue_before: datetime
+) -> CampaignState:
+    number, running = campaign.id, campaign.status is CampaignStatus.RUNNING
+    return CampaignState(
+        campaign=campaign,
+        definition=campaigns.definition_of(connection, number, campaign.revision),
+        counts=counts,
+        in_doubt_since=reports.oldest_in_doubt(connection, number) if counts[State.IN_DOUBT] else None,
+        next_due_at=reports.next_due(connection, number),
+        due=reports.due_before(connection, number, now),
+        overdue=reports.due_before(connection, number, overdue_before) if running else 0,
+        failures=tuple(doubts.failures(connection, number)) if counts[State.FAILED] else (),
+        failed_recently=reports.failed_since(connection, number, now - timedelta(seconds=RECENT_S)),
+        stuck=sum(item.messages for item in reports.stuck(connection, now, number)) if counts[State.SENDING] else 0,
+        sent_per_s=reports.sent_per_s(connection, number, now),
+        halted=reports.halt_reason(connection, number) or "" if campaign.status is CampaignStatus.PAUSED else "",
+    )
+
+
+def _store_state(context: Context, connection: Connection, campaign_id: int | None) -> StoreState:
+    row = meta.read(connection)
+    behind = tuple(meta.hosts_behind(connection, row.epoch))
+    return StoreState(
+        sending_enabled=context.settings.send.enabled,
+        foreign=_foreign(context, connection, row),
+        rewound=(row.epoch_reason or "journals are not replayed") if behind else "",
+        hosts_behind=behind,
+        last_pass_at=row.last_pass_at,
+        last_pass_host=row.last_pass_host,
+        breakers=tuple(one for one in limits.breakers(connection).values() if one.state != "closed"),
+        runs=_runs(context, connection),
+        audit=tuple(_entry(line) for line in audit.latest(connection, campaign_id)),
+    )
+
+
+def _entry(line: Any) -> AuditEntry:
+    return AuditEntry(line.at, line.login, line.hostname, line.action, line.reason)
+
+
+def _foreign(context: Context, connection: Connection, row: meta.Meta) -> str:
+    if context.store.sqlite:
+        here = machine_id()
+        return f"the store belongs to {row.bound_to.rpartition('/')[2]}" if row.bound_to not in (None, here) else ""
+    identity = meta.database_identity(connection)
+    if row.database_id is None or identity is None:
+        return ""
+    system, _, database = row.database_id.split("/")
+    here_system, _, here_database = identity.split("/")
+    same = (system, database) == (here_system, here_database)
+    return "" if same else "the store is a copy: it was made in another Postgres database"
+
+
+def _runs(context: Context, connection: Connection) -> tuple[RunState, ...]:
+    rows = {row.id: row for row in runs.latest(connection, SHOWN_RUNS)}
+    rows |= {row.id: row for row in runs.unfinished(connection)}
+    home = _home(context)
+    newest = sorted(rows.values(), key=lambda row: row.started_at, reverse=True)
+    return tuple(RunState(row, _life(home, row)) for row in newest)
+
+
+def _home(context: Context) -> Home | None:
+    """The journal folder if it is there and ours to read: looking must not create it."""
+    try:
+        return context.home if context.settings.journal.path.is_dir() else None
+    except (SendctlError, OSError):
+        return None
+
+
+def _life(home: Home | None, row: RunRow) -> str:
+    if row.finished_at is not None:
+        return "ended"
+    if home is None or row.host_id != home.host_id:
+        return "unknown"
+    try:
+        with homes.dead_run(home, row.id) as dead:
+            return "dead" if dead else "alive"
+    except OSError:  # another user's
+        return "unknown"

@@ -1,0 +1,12 @@
+"""The Message-ID of a message: its provider key at the domain of its campaign's sender. The same on every attempt."""
+
+from __future__ import annotations
+
+from sendctl.definition import Definition
+from sendctl.rendering.headers import mailbox
+
+
+def message_id(definition: Definition, key: str) -> str:
+    """`<key@domain>`, as it stands in the header (RFC 5322 section 3.6.4)."""
+    domain = mailbox(definition.sender).address.rpartition("@")[2]
+    return f"<{key}@{domain}>"

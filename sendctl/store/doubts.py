@@ -1,0 +1,123 @@
+"""Finding what needs deciding: messages in doubt with the attempt that put them there, and the failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.states import AttemptOutcome, CampaignStatus, State
+from sendctl.store.tables import attempts, campaigns, messages
+
+_LIVING = (CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.COMPLETED)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A message in doubt. `since` is when it became so, `handed_over_at` the begin of its attempt.
+
+    `evidence` says how its attempt became unknown: "claim_expired" means that its run may still be alive.
+    """
+
+    message_id: int
+    campaign_id: int
+    revision: int
+    recipient: str
+    provider_key: str
+    provider: str
+    run_id: str
+    since: datetime
+    handed_over_at: datetime
+    evidence: str
+
+
+def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Doubt]:
+    """All messages in doubt, oldest first; of one campaign when given."""
+    statement = (
+        sa.select(
+            messages.c.id, messages.c.campaign_id, messages.c.revision, messages.c.recipient,
+            messages.c.provider_key, attempts.c.provider, attempts.c.run_id, messages.c.in_doubt_at,
+            attempts.c.started_at, attempts.c.evidence,
+        )
+        .join(attempts, attempts.c.message_id == messages.c.id)
+        .where(messages.c.status == State.IN_DOUBT, attempts.c.outcome == AttemptOutcome.UNKNOWN)
+        .where(_of(campaign_id))
+        .order_by(messages.c.in_doubt_at, messages.c.id)
+    )  # fmt: skip
+    return [Doubt(*row) for row in connection.execute(statement)]
+
+
+def _of(campaign_id: int | None) -> sa.ColumnElement[bool]:
+    """Names campaigns, so that the index on (campaign_id, status) is used."""
+    if campaign_id is not None:
+        return messages.c.campaign_id == campaign_id
+    return messages.c.campaign_id.in_(sa.select(campaigns.c.id).where(campaigns.c.status != CampaignStatus.ARCHIVED))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Failed messages of one kind: how many, and whether the cause may pass."""
+
+    error_class: str
+    transient: bool
+    count: int
+    example: str
+
+
+def failures(connection: Connection, campaign_id: int) -> list[Failure]:
+    """Failed messages of a campaign by error class, most first."""
+    count = sa.func.count()
+    statement = (
+        sa.select(messages.c.error_class, messages.c.transient, count, sa.func.min(messages.c.last_error))
+        .where(messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED)
+        .group_by(messages.c.error_class, messages.c.transient)
+        .order_by(count.desc(), messages.c.error_class)
+    )
+    return [Failure(row[0] or "", bool(row[1]), row[2], row[3] or "") for row in connection.execute(statement)]
+
+
+def failed_ids(connection: Connection, campaign_id: int) -> list[int]:
+    """Ids of a campaign's failed messages."""
+    statement = sa.select(messages.c.id).where(
+        messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED
+    )
+    return list(connection.execute(statement.order_by(messages.c.id)).scalars())
+
+
+def retriable_ids(connection: Connection, failed_before: datetime, max_attempts: int) -> list[int]:
+    """Ids of messages that failed for a passing cause before a moment, with attempts left in all."""
+    living = sa.select(campaigns.c.id).where(campaigns.c.status.in_(_LIVING))
+    statement = sa.select(messages.c.id).where(
+        messages.c.campaign_id.in_(living), messages.c.status == State.FAILED, messages.c.transient == 1,
+        messages.c.failed_at < failed_before, messages.c.attempts < max_attempts,
+    )  # fmt: skip
+    return list(connection.execute(statement.order_by(messages.c.id)).scalars())
+
+
+def overdue(connection: Connection, before: datetime) -> dict[str, tuple[int, datetime]]:
+    """(count, oldest) of queued messages that were to go before a moment, by running campaign."""
+    statement = (
+        sa.select(campaigns.c.name, sa.func.count(), sa.func.min(messages.c.next_attempt_at))
+        .join(messages, messages.c.campaign_id == campaigns.c.id)
+        .where(
+            campaigns.c.status == CampaignStatus.RUNNING, messages.c.status == State.QUEUED,
+            messages.c.next_attempt_at < before,
+        )
+        .group_by(campaigns.c.name)
+        .order_by(campaigns.c.name)
+    )  # fmt: skip
+    return {row[0]: (row[1], row[2]) for row in connection.execute(statement)}
+
+
+def abandon(connection: Connection, ids: Sequence[int], evidence: str, now: datetime) -> None:
+    """Close unknown attempts by a decision, so that a new one may be opened."""
+    statement = (
+        sa.update(attempts)
+        .where(attempts.c.message_id == sa.bindparam("b_id"), attempts.c.outcome == AttemptOutcome.UNKNOWN)
+        .values(outcome=AttemptOutcome.ABANDONED, evidence=evidence, finished_at=now)
+    )
+    if ids:
+        connection.execute(statement, [{"b_id": message_id} for message_id in ids])

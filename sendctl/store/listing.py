@@ -1,0 +1,161 @@
+"""What `messages` and `show` ask the ledger: rows of messages in order of id, and all that is known of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.states import State
+from sendctl.store.tables import attempts, campaigns, contacts, enrollments, events, messages, steps, suppressions
+
+# States that most messages are in, so that walking along the ids finds them at once; the others are found by index.
+_COMMON = (None, State.QUEUED, State.SENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which messages: all that are given must hold. `contact_id` is a person, `after_id` where to go on."""
+
+    campaign_id: int | None = None
+    state: State | None = None
+    contact_id: int | None = None
+    after_id: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """One message as it is listed; `provider` and `provider_message_id` are of its last attempt."""
+
+    id: int
+    campaign_id: int
+    campaign: str
+    revision: int  # frozen at the first claim, else the current one
+    recipient: str
+    channel: str
+    step_index: int
+    step: str
+    occurrence: int
+    status: State
+    attempts: int
+    due_at: datetime
+    next_attempt_at: datetime
+    expires_at: datetime | None
+    sent_at: datetime | None
+    failed_at: datetime | None
+    in_doubt_at: datetime | None
+    transient: bool
+    provider: str | None
+    provider_message_id: str | None
+    provider_key: str
+    error_class: str | None
+    last_error: str | None
+
+
+_M, _C, _A = messages.c, campaigns.c, attempts.c
+_REVISION = sa.func.coalesce(_M.revision, _C.revision)
+_ROWS = (
+    sa.select(
+        _M.id, _M.campaign_id, _C.name, _REVISION, _M.recipient, _M.channel, _M.step_index, steps.c.name,
+        _M.occurrence, _M.status, _M.attempts, _M.due_at, _M.next_attempt_at, _M.expires_at, _M.sent_at, _M.failed_at,
+        _M.in_doubt_at, _M.transient, _A.provider, _A.provider_message_id, _M.provider_key, _M.error_class,
+        _M.last_error,
+    )
+    .join(campaigns, _C.id == _M.campaign_id)
+    .outerjoin(
+        steps,
+        sa.and_(
+            steps.c.campaign_id == _M.campaign_id, steps.c.revision == _REVISION, steps.c.step_index == _M.step_index
+        ),
+    )
+    .outerjoin(attempts, sa.and_(_A.message_id == _M.id, _A.number == _M.attempts))
+)  # fmt: skip
+
+
+def _row(row: Sequence[Any]) -> MessageRow:
+    values = dict(zip(MessageRow.__slots__, row, strict=True))
+    return MessageRow(**(values | {"status": State(values["status"]), "transient": bool(values["transient"])}))
+
+
+def select(connection: Connection, selection: Selection) -> Iterator[MessageRow]:
+    """The selected messages in order of id, streamed: memory stays flat at any number."""
+    statement = _ROWS.where(_M.id > selection.after_id).order_by(_M.id)
+    if selection.state is not None:
+        statement = statement.where(_M.status == selection.state)
+    if selection.campaign_id is not None:
+        # Adding nothing hides the column from the index on (campaign_id, status): see _COMMON.
+        walk = selection.state in _COMMON and selection.contact_id is None
+        column = _M.campaign_id + 0 if walk else _M.campaign_id
+        statement = statement.where(column == selection.campaign_id)
+    if selection.contact_id is not None:
+        statement = statement.where(_M.enrollment_id.in_(_places(connection, selection.contact_id)))
+    if selection.limit is not None:
+        statement = statement.limit(selection.limit)
+    rows = connection.execution_options(stream_results=True, max_row_buffer=1000).execute(statement)
+    return (_row(row) for row in rows)
+
+
+def _places(connection: Connection, contact_id: int) -> list[int]:
+    """Enrollments of one person: one index seek a campaign, as their index begins with the campaign."""
+    every = list(connection.execute(sa.select(_C.id)).scalars())
+    statement = sa.select(enrollments.c.id).where(
+        enrollments.c.campaign_id.in_(every), enrollments.c.contact_id == contact_id
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def by_id(connection: Connection, message_id: int) -> MessageRow | None:
+    """The message with that id."""
+    row = connection.execute(_ROWS.where(_M.id == message_id)).one_or_none()
+    return _row(row) if row else None
+
+
+def id_of_key(connection: Connection, key: str) -> int | None:
+    """The message with that provider key, which is the left part of its Message-ID."""
+    return connection.execute(sa.select(_M.id).where(_M.provider_key == key)).scalar_one_or_none()
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRow:
+    """A person, and why they must not be contacted if so."""
+
+    id: int
+    address_key: str
+    email: str | None
+    phone: str | None
+    external_id: str | None
+    timezone: str | None
+    created_at: datetime
+    suppressed_for: str | None
+    suppressed_at: datetime | None
+
+
+def contact(connection: Connection, address_key: str) -> ContactRow | None:
+    """The person with that address."""
+    c = contacts.c
+    statement = (
+        sa.select(
+            c.id, c.address_key, c.email, c.phone, c.external_id, c.timezone, c.created_at, suppressions.c.reason,
+            suppressions.c.created_at,
+        )
+        .outerjoin(suppressions, suppressions.c.address_key == c.address_key)
+        .where(c.address_key == address_key)
+    )  # fmt: skip
+    row = connection.execute(statement).one_or_none()
+    return ContactRow(*row) if row else None
+
+
+def attempts_of(connection: Connection, message_id: int) -> list[Any]:
+    """The attempts of a message, first to last."""
+    return list(connection.execute(sa.select(attempts).where(_A.message_id == message_id).order_by(_A.number)))
+
+
+def events_of(connection: Connection, message_id: int) -> list[Any]:
+    """What was learned of a message after it was sent."""
+    statement = sa.select(events).where(events.c.message_id == message_id).order_by(events.c.occurred_at, events.c.id)
+    return list(connection.execute(statement))

@@ -1,0 +1,122 @@
+"""What `status` asks the ledger. Reads only; each statement is one range of `messages_by_state`, at any size."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.states import State
+from sendctl.store.tables import audit, campaigns, messages
+
+RATE_WINDOW_S = 60
+RATE_SAMPLE = 5000
+
+_M = messages.c
+
+
+def counts(connection: Connection, campaign_id: int | None = None) -> dict[int, dict[State, int]]:
+    """Messages by campaign and state; every state is there. Derived each time from the index alone."""
+    statement = sa.select(_M.campaign_id, _M.status, sa.func.count()).group_by(_M.campaign_id, _M.status)
+    if campaign_id is not None:
+        statement = statement.where(_M.campaign_id == campaign_id)
+    found: dict[int, dict[State, int]] = defaultdict(lambda: dict.fromkeys(State, 0))
+    for owner, status, number in connection.execute(statement):
+        found[owner][State(status)] = number
+    return found
+
+
+def _in_state(campaign_id: int, state: State) -> sa.ColumnElement[bool]:
+    return sa.and_(_M.campaign_id == campaign_id, _M.status == state)
+
+
+def oldest_in_doubt(connection: Connection, campaign_id: int) -> datetime | None:
+    """Since when the longest doubt lasts."""
+    statement = sa.select(sa.func.min(_M.in_doubt_at)).where(_in_state(campaign_id, State.IN_DOUBT))
+    return connection.execute(statement).scalar_one()
+
+
+def next_due(connection: Connection, campaign_id: int) -> datetime | None:
+    """When the first queued message may go; in the past when it is due."""
+    statement = sa.select(sa.func.min(_M.next_attempt_at)).where(_in_state(campaign_id, State.QUEUED))
+    return connection.execute(statement).scalar_one()
+
+
+def due_before(connection: Connection, campaign_id: int, moment: datetime) -> int:
+    """Queued messages that could have gone before a moment."""
+    statement = sa.select(sa.func.count()).where(
+        _in_state(campaign_id, State.QUEUED), _M.next_attempt_at < moment
+    )
+    return connection.execute(statement).scalar_one()
+
+
+def failed_since(connection: Connection, campaign_id: int, moment: datetime) -> int:
+    """Messages that failed since a moment and are still failed."""
+    statement = sa.select(sa.func.count()).where(_in_state(campaign_id, State.FAILED), _M.failed_at >= moment)
+    return connection.execute(statement).scalar_one()
+
+
+def sent_per_s(connection: Connection, campaign_id: int, now: datetime) -> float | None:
+    """About how many messages a second were accepted in the last minute; None when none was.
+
+    An estimate from the newest few thousand by order of sending: no index on `sent_at` is kept for a figure that is
+    only looked at, since every message would pay for it.
+    """
+    newest = (
+        sa.select(_M.sent_at)
+        .where(_in_state(campaign_id, State.SENT))
+        .order_by(_M.next_attempt_at.desc())
+        .limit(RATE_SAMPLE)
+        .subquery()
+    )
+    since = now - timedelta(seconds=RATE_WINDOW_S)
+    statement = sa.select(sa.func.count(), sa.func.min(newest.c.sent_at)).where(newest.c.sent_at >= since)
+    number, first = connection.execute(statement).one()
+    if not number:
+        return None
+    # A full sample reaches back less than the window: then it has its own length.
+    length_s = (now - first).total_seconds() if number == RATE_SAMPLE else RATE_WINDOW_S
+    return float(number) / max(length_s, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """Messages in flight whose claim is over, by the run that holds them."""
+
+    run_id: str
+    messages: int
+
+
+def stuck(connection: Connection, now: datetime, campaign_id: int | None = None) -> list[Stuck]:
+    """Claims that have expired: their run is dead, stopped, or on a host that is."""
+    # The join lets the index on (campaign_id, status) find the few in flight.
+    statement = (
+        sa.select(_M.run_id, sa.func.count())
+        .join(campaigns, campaigns.c.id == _M.campaign_id)
+        .where(_M.status == State.SENDING, _M.claim_expires_at < now)
+        .group_by(_M.run_id)
+        .order_by(_M.run_id)
+    )
+    if campaign_id is not None:
+        statement = statement.where(_M.campaign_id == campaign_id)
+    return [Stuck(run_id, number) for run_id, number in connection.execute(statement)]
+
+
+def in_flight(connection: Connection, campaign_id: int) -> int:
+    """How many messages of a campaign are being handed over at this moment."""
+    return connection.execute(sa.select(sa.func.count()).where(_in_state(campaign_id, State.SENDING))).scalar_one()
+
+
+def halt_reason(connection: Connection, campaign_id: int) -> str | None:
+    """Why sendctl itself paused the campaign, when that was the last thing done to its life; else None."""
+    statement = (
+        sa.select(audit.c.action, audit.c.reason)
+        .where(audit.c.campaign_id == campaign_id, audit.c.action.in_(["halt", "pause", "resume", "cancel"]))
+        .order_by(audit.c.id.desc())
+        .limit(1)
+    )
+    row = connection.execute(statement).one_or_none()
+    return row.reason if row is not None and row.action == "halt" else None

@@ -1,0 +1,134 @@
+"""The file of skipped records: written whole or not at all, and read again after a repair."""
+
+import csv
+import io
+import os
+import stat
+
+import pytest
+
+from sendctl.errors import UsageError
+from sendctl.inputs.contacts import BadRow, open_contacts
+
+
+def skip(content: bytes, path, name="in.csv"):
+    source = path.parent / name
+    source.write_bytes(content)
+    with open_contacts(source) as contacts, contacts.skip_file(path) as skipped:
+        for row in contacts.rows():
+            if isinstance(row, BadRow):
+                skipped.write(row)
+    return skipped.count
+
+
+CSV = b"""\xef\xbb\xbfemail;Full Name;n
+a@x.example;Ann;1\r
+b@x;"Bob; ""B"" =1+1";2
+c@x.example;short
+d@x.example;"broken" quote;3
+e@x;Ren\xe9e;"two
+lines"
+"""
+
+
+def test_csv_records_stay_as_written_beside_their_line_and_reason(tmp_path):
+    path = tmp_path / "bad.csv"
+    assert skip(CSV, path) == 4
+    lines = path.read_bytes().split(b"\n")
+    assert lines[0] == b"sendctl_line;sendctl_reason;email;Full Name;n"
+    assert lines[1] == b"""3;column 1: email: the domain 'x' has no dot;b@x;"Bob; ""B"" =1+1";2"""
+    assert lines[2].startswith(b"4;column 3: 2 fields where the header has 3")
+    assert lines[3].endswith(b';d@x.example;"broken" quote;3')
+    assert b"\n".join(lines[4:]).endswith(b';e@x;Ren\xe9e;"two\nlines"\n')
+    titles, first, *_ = csv.reader(io.StringIO(path.read_text(errors="replace")), delimiter=";")
+    assert len(titles) == len(first) == 5
+
+
+def test_a_repaired_file_reads_like_the_original_rows(tmp_path):
+    path = tmp_path / "bad.csv"
+    skip(CSV, path)
+    repaired = (
+        path.read_bytes()
+        .replace(b"@x;", b"@x.example;")
+        .replace(b"short", b"long;9")
+        .replace(b'"broken" ', b"")
+        .replace(b"\xe9", b"e")
+    )
+    path.write_bytes(repaired)
+    with open_contacts(path) as contacts:
+        rows = list(contacts.rows())
+    assert [row.email.key for row in rows] == ["b@x.example", "c@x.example", "d@x.example", "e@x.example"]
+    assert rows[0].attributes == {"email": "b@x.example", "full_name": 'Bob; "B" =1+1', "n": "2"}
+
+
+def test_a_file_that_is_not_repaired_gives_the_same_bad_rows_again(tmp_path):
+    first, second, third = tmp_path / "1.csv", tmp_path / "2.csv", tmp_path / "3.csv"
+    assert skip(CSV, first) == skip(first.read_bytes(), second) == skip(second.read_bytes(), third) == 4
+
+
+def test_json_lines_keep_their_values_and_gain_line_and_reason(tmp_path):
+    path = tmp_path / "bad.jsonl"
+    content = b'{"email": "a@x", "n": [1, 2]}\n{}\nnot json\n["x"]\n'
+    content += b'{"email": "Ren\xe9e@x.example"}\n{"email": "ok@x.example"}\n'
+    assert skip(content, path, "in.jsonl") == 5
+    lines = path.read_bytes().split(b"\n")
+    notes = b"""{"sendctl_line": 1, "sendctl_reason": "column email: the domain 'x' has no dot", """
+    assert lines[0] == notes + b'"email": "a@x", "n": [1, 2]}'
+    assert lines[1] == b"""{"sendctl_line": 2, "sendctl_reason": "column 1: neither email nor phone"}"""
+    assert lines[2].endswith(b'"sendctl_raw": "not json"}')
+    assert lines[3].endswith(b'"sendctl_raw": "[\\"x\\"]"}')
+    path.write_bytes(lines[0].replace(b"a@x", b"a@x.example") + b"\n" + lines[4].replace(b"\xe9", b"e"))
+    with open_contacts(path) as contacts:
+        rows = list(contacts.rows())
+    assert rows[0].attributes == {"email": "a@x.example", "n": [1, 2]}
+    assert rows[1].attributes == {"email": "Renee@x.example"}
+
+
+def test_the_file_is_private_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        skip(CSV, tmp_path / "bad.csv")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "bad.csv").stat().st_mode) == 0o600
+
+
+def test_after_an_error_the_earlier_file_is_untouched_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("earlier")
+    source = tmp_path / "in.csv"
+    source.write_bytes(CSV)
+
+    def interrupted():
+        with open_contacts(source) as contacts, contacts.skip_file(path) as skipped:
+            skipped.write(BadRow(2, 1, "reason", "raw"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "earlier"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bad.csv", "in.csv"]
+
+
+def test_the_contacts_file_itself_is_never_overwritten(tmp_path):
+    source, link = tmp_path / "in.csv", tmp_path / "link.csv"
+    source.write_bytes(CSV)
+    link.symlink_to(source)
+    with open_contacts(source) as contacts:
+        for path in (source, link):
+            with pytest.raises(UsageError, match="is the contacts file itself"):
+                contacts.skip_file(path)
+        with pytest.raises(UsageError, match="is a folder"):
+            contacts.skip_file(tmp_path)
+        with pytest.raises(UsageError, match="cannot write"), contacts.skip_file(tmp_path / "no" / "bad.csv"):
+            pass
+
+
+def test_a_reason_never_breaks_out_of_its_cell(tmp_path):
+    path = tmp_path / "bad.csv"
+    source = tmp_path / "in.csv"
+    source.write_text("email,name\n")
+    with open_contacts(source) as contacts, contacts.skip_file(path) as skipped:
+        skipped.write(BadRow(2, 1, 'a "reason", with\r\nlines \x1b[31m \u202e', "raw,row"))
+    rows = list(csv.reader(io.StringIO(path.read_text(), newline="")))
+    assert rows[1] == ["2", 'column 1: a "reason", with  lines  [31m  ', "raw", "row"]
