@@ -44,27 +44,27 @@ class Coverage:
         start, end = _minute(moment.earliest - before), _minute(moment.latest)
         self.blind.update(range(start, end + 1))
 
-    def what_is_missing(self, dotted_at: datetime, settle: timedelta, now: datetime) -> str:
-        """Why silence about `dotted_at` proves nothing, in plain words; empty if it proves absence."""
-        start, end = dotted_at - MARGIN, dotted_at + settle
-        if now < end:
-            return f"it is too early: absence counts from {_clock(end)} on"
+    def what_is_missing(self, begun_at: datetime, settled_at: datetime, now: datetime) -> str:
+        """Why silence from `begun_at` to `settled_at` proves nothing, in plain words; empty if it proves absence."""
+        if now < settled_at:
+            return f"it is too early: absence counts from {_clock(settled_at)} on"
         if self.problems:
             return f"not every log could be read: {self.problems[0]}"
-        if self.blind and any(minute in self.blind for minute in range(_minute(start), _minute(end) + 1)):
-            return f"the log around {_clock(dotted_at)} lost lines or took in messages without naming their Message-ID"
+        start = begun_at - MARGIN
+        if self.blind and any(minute in self.blind for minute in range(_minute(start), _minute(settled_at) + 1)):
+            return f"the log around {_clock(begun_at)} lost lines or took in messages without naming their Message-ID"
         hosts: dict[str, list[Span]] = {}
         for span in self.spans:
             hosts.setdefault(span.host, []).append(span)
-        near = [spans for spans in hosts.values() if _is_near(spans, dotted_at)]
+        near = [spans for spans in hosts.values() if _is_near(spans, start, settled_at)]
         if not near:
-            return f"no log covers {_clock(dotted_at)}"
-        return next((reason for spans in near if (reason := _hole(spans, start, end))), "")
+            return f"no log covers {_clock(begun_at)}"
+        return next((reason for spans in near if (reason := _hole(spans, start, settled_at))), "")
 
 
-def _is_near(spans: list[Span], moment: datetime) -> bool:
+def _is_near(spans: list[Span], start: datetime, end: datetime) -> bool:
     first, last = min(span.first_at for span in spans), max(span.last_at for span in spans)
-    return first - HORIZON <= moment <= last + HORIZON
+    return first - HORIZON <= end and start <= last + HORIZON
 
 
 def _hole(spans: list[Span], start: datetime, end: datetime) -> str:

@@ -22,13 +22,16 @@ class LastStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One message in doubt. `key` is its whole Message-ID without <>, `dotted_at` (UTC) the last moment at which
-    the last byte may have left: of several attempts in doubt, that of the latest.
+    """One message in doubt. `key` is its whole Message-ID without <>.
+
+    `dotted_at` is the last moment at which the last byte may have left, `begun_at` the first at which the first may
+    have: of several attempts in doubt the latest and the earliest. Both UTC; without `begun_at` they are one.
     """
 
     key: str
     recipient: str
     dotted_at: datetime
+    begun_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,8 @@ def search(
 ) -> dict[str, Finding]:
     """A finding for each wanted key.
 
-    `paths` are files or glob patterns, of all hosts that may have taken the messages; `settle_s` seconds after its
-    moment a message that is nowhere in the log will not come any more; `now` is UTC; `zone` is that of the MTA's
+    `paths` are files or glob patterns, of all hosts that may have taken the messages; `settle_s` seconds after
+    `dotted_at` a message that is nowhere in the log will not come any more; `now` is UTC; `zone` is that of the MTA's
     host where its log names none, by default this host's. Absent is only true of an owner proven dead: a stopped
     process may still send its last byte. Raises nothing for the logs' sake: what is unreadable is CannotTell.
     """
@@ -124,7 +124,7 @@ def _judge(wanted: Wanted, trail: Trail, coverage: Coverage, settle: timedelta, 
             f"queue id {unsettled.queue_id} carries the message, but the log shows neither that it entered the queue "
             "nor that it was cut off or refused: it may be on hold"
         )
-    if missing := coverage.what_is_missing(wanted.dotted_at, settle, now):
+    if missing := coverage.what_is_missing(wanted.begun_at or wanted.dotted_at, wanted.dotted_at + settle, now):
         return CannotTell(missing)
     if trail.handovers:
         ended = trail.handovers[-1]

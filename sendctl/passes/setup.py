@@ -48,7 +48,7 @@ CONTACTS = """\
 email,first_name,town
 ana@example.com,Ana,Lisbon
 bjorn.o'neil@example.com,Björn,"Malmö, Sweden"
-chloé@exämple.com,Chloé,
+chloe@bücher.example,Chloé,
 dora+news@example.org,Dora,Graz
 """
 

@@ -59,6 +59,7 @@ class MaildirProvider:
         self.name = name
         self._path = path
         self._fsync = fsync
+        self._durable = False  # whether the maildir's own folders are known to survive a power loss
         self._read_names = _ReadNames(path / "cur")
 
     async def submit(self, message: Outgoing, deadline: Deadline, mark: PhaseMark) -> Outcome:
@@ -106,15 +107,19 @@ class MaildirProvider:
         """Create what is missing of the maildir. Raises OSError if the place is something else."""
         if not _is_folder(self._path):
             self._path.mkdir(mode=0o700)
-            self._sync(self._path.parent)
+            self._durable = False
         missing = [folder for folder in _FOLDERS if not _is_folder(self._path / folder)]
         if len(missing) == len(_FOLDERS) and any(self._path.iterdir()):
             raise OSError(errno.ENOTDIR, "is neither a maildir nor empty", str(self._path))
         for folder in missing:
             with suppress(FileExistsError):  # another process was faster
                 (self._path / folder).mkdir(mode=0o700)
-        if missing:
+        if missing or not self._durable:
+            # On first use too: whoever made the folders may have died before they were durable.
             self._sync(self._path)
+            with suppress(PermissionError):  # another's folder need not be readable
+                self._sync(self._path.parent)
+            self._durable = True
 
     def _write(self, temporary: Path, message: Outgoing) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import binascii
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_LINE = 78  # RFC 5322 section 2.1.1 asks for 78; SMTP servers refuse over 998 (RFC 5321 section 4.5.3.1.6)
 _BASE64_LINE = 76  # RFC 2045 section 6.8
+_REMEMBERED_BYTES = 256
 _SAFE = bytes(range(32, 127)).replace(b"=", b"") + b"\t\r\n"
 
 
@@ -54,11 +56,24 @@ def body(subtype: str, text: str) -> Body:
     unsafe = len(data.translate(None, _SAFE))  # each grows by two bytes; base64 grows all by a third
     if from_line or 6 * unsafe > len(data):
         return Body(subtype, "base64", _base64(data))
-    return Body(subtype, "quoted-printable", binascii.b2a_qp(data))
+    return Body(subtype, "quoted-printable", _quoted_printable(data))
 
 
 def _is_short_ascii(data: bytes) -> bool:
     return data.isascii() and not data.translate(None, _SAFE + b"=") and max(map(len, data.split(b"\r\n"))) <= MAX_LINE
+
+
+def _quoted_printable(data: bytes) -> bytes:
+    lines = data.split(b"\r\n")
+    return b"\r\n".join([_remembered(each) if len(each) < _REMEMBERED_BYTES else _quoted_line(each) for each in lines])
+
+
+def _quoted_line(line: bytes) -> bytes:
+    return binascii.b2a_qp(line).replace(b"\n", b"\r\n")  # soft breaks: it takes CRLF only from its input
+
+
+# Most lines of a step are the same for everybody, and encoding them anew takes a third of a message's time.
+_remembered = lru_cache(maxsize=1024)(_quoted_line)
 
 
 def _base64(data: bytes) -> bytes:

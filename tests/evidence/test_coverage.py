@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from sendctl.evidence import logs
 from sendctl.evidence.model import Absent, Accepted, CannotTell
 from sendctl.evidence.search import search
 from tests.evidence.writing import (
@@ -55,6 +56,13 @@ def test_the_edges_of_the_settling_time_are_enough(tmp_path: Path) -> None:
     log = write(tmp_path / "mail.log", quiet(-60) + quiet(600))
     assert isinstance(find(log, now=DOTTED_AT + timedelta(seconds=600)), Absent)
     assert isinstance(find(log, now=DOTTED_AT + timedelta(seconds=599)), CannotTell)
+
+
+def test_the_log_must_reach_back_to_the_first_byte_that_may_have_left(tmp_path: Path) -> None:
+    log = write(tmp_path / "mail.log", framed([]))
+    first_line_at = DOTTED_AT + timedelta(seconds=BEFORE)
+    assert isinstance(find(log, begun_at=first_line_at + timedelta(seconds=60)), Absent)
+    assert isinstance(find(log, begun_at=first_line_at + timedelta(seconds=59)), CannotTell)
 
 
 def test_a_line_still_being_written_does_not_count(tmp_path: Path) -> None:
@@ -184,3 +192,13 @@ def test_an_hour_that_occurs_twice_is_read_as_the_one_that_covers_less(tmp_path:
         assert isinstance(found, CannotTell), log
     both = search([ends, begins], "postfix", [wanted(dotted_at=at.replace(hour=9))], now=NOW, zone=berlin)[KEY]
     assert isinstance(both, CannotTell)
+
+
+def test_a_file_replaced_since_the_search_began_is_not_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "mail.log", framed([]))
+    (file,), problems = logs.find([path])
+    path.rename(tmp_path / "mail.log.1")
+    write(path, framed([]))
+    assert not problems
+    with pytest.raises(logs.RotatedMeanwhile):
+        list(logs.lines(file))

@@ -74,8 +74,10 @@ def write(path: Path, text: str | bytes, *, written_at: datetime = NOW) -> Path:
     return path
 
 
-def wanted(key: str = KEY, recipient: str = RECIPIENT, dotted_at: datetime = DOTTED_AT) -> Wanted:
-    return Wanted(key, recipient, dotted_at)
+def wanted(
+    key: str = KEY, recipient: str = RECIPIENT, dotted_at: datetime = DOTTED_AT, begun_at: datetime | None = None
+) -> Wanted:
+    return Wanted(key, recipient, dotted_at, begun_at)
 
 
 def find(*paths: Path | str, mta: Mta = "postfix", now: datetime = NOW, **fields: object) -> Finding:

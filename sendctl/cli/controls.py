@@ -1,0 +1,161 @@
+"""`sendctl pause`, `resume`, `cancel` and `tune`: what an operator changes while a campaign lives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sendctl.cli.frame import Verb
+from sendctl.cli.shell import print_json, shell_of
+from sendctl.cli.wording import some
+from sendctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from sendctl.definition import Controls
+    from sendctl.passes.control import ControlReport
+
+Name = Annotated[str | None, typer.Argument(metavar="CAMPAIGN", help="The campaign's name.", show_default=False)]
+Option = Annotated[str | None, typer.Option("--campaign", metavar="NAME", help="The same, as an option.")]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    for verb in (pause, resume, cancel, tune):
+        app.command(verb.__name__, cls=Verb, epilog="0 2 69 78")(verb)
+
+
+def pause(ctx: typer.Context, name: Name = None, campaign: Option = None, reason: Reason = "", as_json: Json = False) -> int:
+    """Stop a campaign before its next window.
+
+    What is in flight finishes within its deadline; nothing more is claimed until `sendctl resume`.
+    """
+    from sendctl.passes import control
+
+    return _show(ctx, control.pause(shell_of(ctx).context(), _one(name, campaign), reason), as_json)
+
+
+def resume(
+    ctx: typer.Context, name: Name = None, campaign: Option = None, reason: Reason = "", as_json: Json = False
+) -> int:
+    """Let a paused campaign go on."""
+    from sendctl.passes import control
+
+    return _show(ctx, control.resume(shell_of(ctx).context(), _one(name, campaign), reason), as_json)
+
+
+def cancel(
+    ctx: typer.Context, name: Name = None, campaign: Option = None, reason: Reason = "", as_json: Json = False
+) -> int:
+    """End a campaign for good: what is queued is never sent.
+
+    What is in flight finishes within its deadline. There is no way back; `sendctl pause` stops it for now.
+    """
+    from sendctl.passes import control
+
+    return _show(ctx, control.cancel(shell_of(ctx).context(), _one(name, campaign), reason), as_json)
+
+
+def tune(
+    ctx: typer.Context,
+    name: Name = None,
+    campaign: Option = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Most messages of one window.", show_default=False)
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(metavar="RATE", help='Such as "50/s", "20000/day", or "none".', show_default=False)
+    ] = None,
+    cooldown: Annotated[
+        str | None, typer.Option(metavar="SPAN", help='Least time between windows, such as "30s".', show_default=False)
+    ] = None,
+    max_attempts: Annotated[
+        int | None, typer.Option(metavar="N", help="Attempts before a message fails.", show_default=False)
+    ] = None,
+    retry_base: Annotated[
+        str | None, typer.Option(metavar="SPAN", help='First wait before a retry, such as "1m".', show_default=False)
+    ] = None,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> int:
+    """Change a campaign's live controls, or show them.
+
+    The next window of every pass reads them. The campaign file's [controls] count only when it is first enqueued.
+    """
+    from sendctl.passes import control
+
+    given: dict[str, Any] = {
+        "batch_size": batch_size, "rate": rate, "cooldown": cooldown, "max_attempts": max_attempts,
+        "retry_base": retry_base,
+    }  # fmt: skip
+    changes = {key: value for key, value in given.items() if value is not None}
+    return _show(ctx, control.tune(shell_of(ctx).context(), _one(name, campaign), changes, reason), as_json)
+
+
+def _one(name: str | None, campaign: str | None) -> str:
+    if (name is None) == (campaign is None):
+        raise UsageError("name one campaign", hint="`sendctl status` lists them.")
+    return name or campaign or ""
+
+
+def _show(ctx: typer.Context, report: ControlReport, as_json: bool) -> int:
+    if as_json:
+        print_json(_json(report))
+    else:
+        shell = shell_of(ctx)
+        for line in _lines(report):
+            shell.say(line)
+    return report.exit_code
+
+
+_DONE = {"pause": "paused", "resume": "running again", "cancel": "cancelled"}
+
+
+def _lines(report: ControlReport) -> list[str]:
+    if report.action == "tune":
+        return [f"campaign {report.campaign}: {'changed' if report.changed else 'nothing changed'}", *_controls(report)]
+    said = _DONE[report.action] if report.changed else f"already {report.status}"
+    lines = [f"campaign {report.campaign}: {said}"]
+    if report.action == "cancel" and report.changed:
+        lines.append(f"{some(report.cancelled, 'queued message')} cancelled")
+    if report.action != "resume":
+        lines.append(_flying(report))
+    return lines
+
+
+def _flying(report: ControlReport) -> str:
+    if not report.in_flight:
+        return "no message is in flight"
+    verb = "is" if report.in_flight == 1 else "are"
+    return f"{some(report.in_flight, 'message')} {verb} in flight and will finish within {report.deadline_s:g} s"
+
+
+def _controls(report: ControlReport) -> list[str]:
+    before, after = _worded(report.before), _worded(report.controls)
+    return [
+        f"  {key:<13} {value}" + (f"   (was {before[key]})" if before[key] != value else "")
+        for key, value in after.items()
+    ]
+
+
+def _worded(controls: Controls) -> dict[str, str]:
+    """The controls in the forms of the campaign file."""
+    from sendctl.durations import format_duration, format_rate
+
+    return {
+        "batch_size": str(controls.batch_size),
+        "rate": format_rate(controls.rate) if controls.rate else "none",
+        "cooldown": format_duration(controls.cooldown_s).replace(" ", ""),
+        "max_attempts": str(controls.max_attempts),
+        "retry_base": format_duration(controls.retry_base_s).replace(" ", ""),
+    }
+
+
+def _json(report: ControlReport) -> dict[str, Any]:
+    return {
+        "schema": "sendctl.control/1", "campaign": report.campaign, "action": report.action,
+        "status": report.status, "changed": report.changed, "in_flight": report.in_flight,
+        "deadline_s": report.deadline_s, "cancelled": report.cancelled, "controls": _worded(report.controls),
+    }  # fmt: skip

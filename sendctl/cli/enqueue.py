@@ -1,0 +1,147 @@
+"""`sendctl enqueue`: put a campaign and its people into the ledger."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from sendctl.cli.frame import Verb
+from sendctl.cli.shell import Shell, print_json, shell_of
+from sendctl.cli.wording import clean, iso, some, utc
+from sendctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sendctl.passes.enqueue import EnqueueReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("enqueue", cls=Verb, epilog="0 2 65 69 75 78")(enqueue)
+
+
+def enqueue(
+    ctx: typer.Context,
+    campaign_file: Annotated[Path, typer.Argument(metavar="CAMPAIGN.toml", help="The campaign file.")],
+    contacts: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help='Who: CSV or JSON Lines; "-" is standard input.', show_default=False),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN", help='When the first step is due: "now", "+2h", "2026-11-23 09:00".', show_default=False
+        ),
+    ] = None,
+    skip_bad: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Go on without bad rows, and keep them in FILE.", show_default=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")] = False,
+) -> int:
+    """Check a campaign and its contacts, then plan the messages.
+
+    All or nothing: a bad row is named by file, line and column, and nothing is written. Running it again adds only
+    who is new, so a longer file adds the difference. A changed campaign file reaches messages not tried yet.
+    """
+    from sendctl.passes import enqueue as passes
+
+    shell = shell_of(ctx)
+    context = shell.context()
+    due_at = _moment(at, campaign_file, context.clock.utc_now()) if at is not None else None
+    with _progress(shell, contacts is not None) as progress:
+        report = passes.run(
+            context, campaign_file, contacts=_source(contacts), at=due_at, dry_run=dry_run, skip_bad=skip_bad,
+            progress=progress,
+        )  # fmt: skip
+    if as_json:
+        print_json(_json(report))
+    else:
+        for line in _lines(report, context.clock.utc_now()):
+            shell.say(line)
+        for note in report.notes:
+            shell.note(f"sendctl: note: {note}")
+    return report.exit_code
+
+
+def _source(contacts: str | None) -> Path | Literal["-"] | None:
+    if contacts is None:
+        return None
+    return "-" if contacts == "-" else Path(contacts)
+
+
+def _moment(at: str, campaign_file: Path, now: datetime) -> datetime:
+    """A local time is one in the campaign's own time zone."""
+    from zoneinfo import ZoneInfo
+
+    from sendctl.durations import parse_when
+    from sendctl.inputs.campaign_file import load_definition
+
+    try:
+        return parse_when(at, now=now, zone=ZoneInfo(load_definition(campaign_file).timezone))
+    except ValueError as error:
+        raise UsageError(f"--at: {error}") from None
+
+
+@contextmanager
+def _progress(shell: Shell, reading: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A bar on stderr while a person waits for a file to be read."""
+    if shell.quiet or not reading or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<8}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(phase: str, done_bytes: int, all_bytes: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(phase, total=all_bytes or None)
+            bars.update(tasks[phase], completed=done_bytes)
+
+        yield show
+
+
+def _lines(report: EnqueueReport, now: datetime) -> Iterator[str]:
+    would = "would be " if report.dry_run else ""
+    state = "new" if report.created else f"revision {report.revision}"
+    yield f"campaign {report.campaign} ({state}): {some(report.enrolled, 'message')} {would}planned"
+    if report.changed:
+        yield f"  changed          {clean(', '.join(report.changed))}"
+    if report.rows or report.skipped:
+        yield f"  rows             {report.rows:,}"
+    if report.known:
+        yield f"  known before     {report.known:,}"
+    if report.repeated_count:
+        yield f"  twice in file    {report.repeated_count:,}: one message each"
+        yield from (f"    line {line}: {clean(address)}" for line, address in report.repeated)
+        left = report.repeated_count - len(report.repeated)
+        if left > 0:
+            yield f"    ... and {left:,} more"
+    if report.skipped:
+        yield f"  bad, left out    {report.skipped:,}"
+    if report.first_due_at is not None and report.enrolled:
+        first = max(report.first_due_at, now)
+        yield f"  first is due     {'now' if first == now else utc(first)}"
+    if report.dry_run:
+        yield "nothing was written: this was a dry run"
+
+
+def _json(report: EnqueueReport) -> dict[str, Any]:
+    return {
+        "schema": "sendctl.enqueue/1", "campaign": report.campaign, "dry_run": report.dry_run,
+        "created": report.created, "revision": report.revision, "changed": report.changed, "rows": report.rows,
+        "enrolled": report.enrolled, "known": report.known, "contacts": report.contacts, "skipped": report.skipped,
+        "repeated_count": report.repeated_count,
+        "repeated": [{"line": line, "address": address} for line, address in report.repeated],
+        "first_due_at": iso(report.first_due_at), "notes": report.notes,
+    }  # fmt: skip

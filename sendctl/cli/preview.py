@@ -1,0 +1,83 @@
+"""`sendctl preview`: one message as its reader will see it, from the files alone."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sendctl.cli.frame import Verb
+from sendctl.cli.shell import print_json, shell_of
+from sendctl.cli.wording import clean
+
+if TYPE_CHECKING:
+    from sendctl.passes.preview import PreviewReport
+
+
+class Part(StrEnum):
+    """What of the message is printed."""
+
+    ALL = "all"
+    HEADERS = "headers"
+    TEXT = "text"
+    HTML = "html"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("preview", cls=Verb, epilog="0 2 65")(preview)
+
+
+def preview(
+    ctx: typer.Context,
+    campaign_file: Annotated[Path, typer.Argument(metavar="CAMPAIGN.toml", help="The campaign file.")],
+    contacts: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Whose data; without it, names stand for values.",
+                                 show_default=False)
+    ] = None,
+    row: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The record, from 1; else the first.", show_default=False)
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The record with this address.", show_default=False)
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The step; else the first.", show_default=False)
+    ] = None,
+    part: Annotated[Part, typer.Option(help="What to print.")] = Part.ALL,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")] = False,
+) -> int:  # fmt: skip
+    """Show one message of a campaign as it would be sent.
+
+    Needs no store and no configuration. What varies by person comes from the contacts file; links hold a made-up
+    token.
+    """
+    from sendctl.clock import SystemClock
+    from sendctl.passes import preview as passes
+
+    source = None if contacts is None else "-" if contacts == "-" else Path(contacts)
+    report = passes.run(
+        campaign_file, contacts=source, row=row, to=to, step=step, now=SystemClock().utc_now()  # type: ignore[arg-type]
+    )  # fmt: skip
+    if as_json:
+        names = ("campaign", "step", "recipient", "sample", "subject", "headers", "text", "html", "size_bytes")
+        print_json({"schema": "sendctl.preview/1"} | {name: getattr(report, name) for name in names})
+    else:
+        _print(report, part)
+    if report.sample:
+        shell_of(ctx).note("sendctl: note: names in brackets stand for values; --contacts FILE shows a person's")
+    return report.exit_code
+
+
+def _print(report: PreviewReport, part: Part) -> None:
+    if part is not Part.ALL:
+        text = {Part.HEADERS: report.headers, Part.TEXT: report.text, Part.HTML: report.html}[part]
+        print(clean(text, lines=True).rstrip("\n"))
+        return
+    print(f"campaign {report.campaign}, step {report.step}, {report.size_bytes:,} bytes")
+    for heading, text in (("headers", report.headers), ("text", report.text), ("html", report.html)):
+        if text:
+            print(f"\n---- {heading} " + "-" * (74 - len(heading)))
+            print(clean(text, lines=True).rstrip("\n"))
