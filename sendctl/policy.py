@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sendctl.definition import Controls
-from sendctl.providers.base import Outcome, Phase, Scope
+from sendctl.providers.base import Outcome, Scope
 from sendctl.schedule import retry_delay_s
 from sendctl.states import AttemptOutcome
 
@@ -84,7 +84,7 @@ def concerns_everyone(outcomes: Sequence[Outcome], *, at_least: int = 10) -> str
 
     A 5.7.1 or 5.3.4 can concern one recipient or everyone: only counting across recipients tells.
     """
-    reached = [outcome for outcome in outcomes if outcome.phase is not Phase.UNTOUCHED]
+    reached = [outcome for outcome in outcomes if outcome.kind is not AttemptOutcome.UNTOUCHED]
     refused = [outcome for outcome in reached if outcome.kind is AttemptOutcome.REFUSED]
     if len(refused) < at_least or len(refused) < 0.9 * len(reached):
         return ""

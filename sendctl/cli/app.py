@@ -9,22 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sendctl import __version__
-from sendctl.cli import (
-    cancel,
-    enqueue,
-    init,
-    messages,
-    migrate,
-    pause,
-    preview,
-    reconcile,
-    recover,
-    resume,
-    send_due,
-    show,
-    status,
-    tune,
-)
+from sendctl.cli import controls, enqueue, messages, preview, reconcile, recover, send_due, setup, show, status
 from sendctl.cli.failures import WrongUsage, explain, explain_usage
 from sendctl.cli.frame import Program
 from sendctl.cli.shell import Shell
@@ -39,8 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for _verb in (init, migrate, enqueue, preview, send_due, reconcile, status, messages, show, pause, resume, cancel, tune,
-              recover):  # fmt: skip
+for _verb in (setup, enqueue, preview, send_due, reconcile, status, messages, show, controls, recover):
     _verb.register(app)
 
 

@@ -1,5 +1,6 @@
 """`sendctl pause`, `resume`, `cancel` and `tune`: what an operator changes while a campaign lives."""
 
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +28,9 @@ def register(app: typer.Typer) -> None:
         app.command(verb.__name__, cls=Verb, epilog="0 2 69 78")(verb)
 
 
-def pause(ctx: typer.Context, name: Name = None, campaign: Option = None, reason: Reason = "", as_json: Json = False) -> int:
+def pause(
+    ctx: typer.Context, name: Name = None, campaign: Option = None, reason: Reason = "", as_json: Json = False
+) -> int:
     """Stop a campaign before its next window.
 
     What is in flight finishes within its deadline; nothing more is claimed until `sendctl resume`.

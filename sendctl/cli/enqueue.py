@@ -1,5 +1,6 @@
 """`sendctl enqueue`: put a campaign and its people into the ledger."""
 
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
 
 import sys

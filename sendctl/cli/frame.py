@@ -97,8 +97,8 @@ class Program(TyperGroup):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         for heading, names in SECTIONS.items():
-            rows = [(name, command.get_short_help_str(62)) for name in names if (command := self.get_command(ctx, name))]
-            _section(formatter, heading, [(name.ljust(10), text) for name, text in rows])
+            rows = [(name.ljust(10), self.commands[name].get_short_help_str(62)) for name in names]
+            _section(formatter, heading, rows)
         _write_parameters(self, ctx, formatter)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:

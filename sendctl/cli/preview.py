@@ -1,5 +1,6 @@
 """`sendctl preview`: one message as its reader will see it, from the files alone."""
 
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
 
 from enum import StrEnum

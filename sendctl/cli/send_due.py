@@ -1,5 +1,6 @@
 """`sendctl send-due`: the command that cron runs every minute."""
 
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any

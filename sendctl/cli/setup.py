@@ -1,5 +1,6 @@
 """`sendctl init` and `sendctl migrate`."""
 
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
 
 import os

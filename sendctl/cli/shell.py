@@ -3,6 +3,7 @@
 stdout is data, stderr is diagnostics. Never opens the store or reads the configuration before a verb asks for it.
 """
 
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
 
 import json

@@ -18,7 +18,7 @@ from sendctl.inputs.csv_rows import csv_rows
 from sendctl.inputs.json_rows import json_rows
 from sendctl.inputs.skip_file import SkipFile
 from sendctl.inputs.sniff import CSV, file_format
-from sendctl.inputs.source_file import SourceFile, open_source
+from sendctl.inputs.source_file import LineReader, SourceFile, open_source
 
 __all__ = ["BadRow", "ContactFile", "ContactRow", "SkipFile", "open_contacts"]
 
@@ -32,6 +32,7 @@ class ContactFile:
 
     def __init__(self, source: SourceFile) -> None:
         self._source = source
+        self._lines: LineReader | None = None
         self.name = source.name
         self.size_bytes = source.size_bytes
         is_csv = file_format(source) == CSV
@@ -45,7 +46,7 @@ class ContactFile:
         Raises BadInput if the file changed since it was opened.
         """
         self._source.refuse_change()
-        lines = self._source.lines()
+        lines = self._lines = self._source.lines()
         if self._header:
             yield from csv_rows(lines, read_header(self.name, lines))
         else:
@@ -55,6 +56,18 @@ class ContactFile:
     def position_bytes(self) -> int:
         """How far the newest `rows()` has read, to the length of a buffer; for a progress bar against `size_bytes`."""
         return self._source.position_bytes()
+
+    def reject(self, row: ContactRow, name: str, reason: str) -> BadRow:
+        """The contact that the newest `rows()` has just given, as a bad record: for what only the caller can check.
+
+        `name` is the column or key to blame, one that the file lacks included. Raises ValueError for any other row.
+        """
+        if self._lines is None or self._lines.first_line() != row.line:
+            raise ValueError(f"line {row.line} is not the one just read")
+        if self.columns is None:
+            return BadRow(row.line, name, reason, self._lines.raw())
+        column = self.columns.index(name) + 1 if name in self.columns else 1
+        return BadRow(row.line, column, f"{name}: {reason}", self._lines.raw())
 
     def error(self, bad: BadRow) -> BadInput:
         """The error that names the file, line, column and reason of one bad record."""

@@ -7,7 +7,7 @@ flat at any size.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,11 +19,12 @@ from sqlalchemy.exc import IntegrityError
 
 from sendctl import faults, identity
 from sendctl.definition import Definition
-from sendctl.errors import BadInput, ExitCode, SendctlError, StoppedEarly, UsageError
+from sendctl.errors import BadInput, ExitCode, StoppedEarly, UsageError
 from sendctl.inputs.campaign_file import load_definition
-from sendctl.inputs.contacts import BadRow, ContactFile, ContactRow, open_contacts
+from sendctl.inputs.contacts import ContactFile, ContactRow, open_contacts
 from sendctl.passes.context import Context, who
 from sendctl.passes.rendered import recipient_of
+from sendctl.passes.row_checks import ANY_TOKEN, Progress, check_rows, problem_of
 from sendctl.rendering.message import StepRenderer
 from sendctl.schedule import next_open
 from sendctl.states import CampaignStatus
@@ -33,8 +34,7 @@ from sendctl.store.enrollments import expiry
 from sendctl.store.loading import Entry, Ids, Loaded
 
 CHUNK_ROWS = 2000
-SHOWN_PROBLEMS = 20
-Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
+SHOWN_REPEATS = 20
 
 
 @dataclass
@@ -78,7 +78,8 @@ def run(
     with ExitStack() as stack:
         file = stack.enter_context(open_contacts(contacts)) if contacts is not None else None
         if file is not None:
-            _check_rows(stack, file, renderers, report, skip_bad, progress)
+            checked = check_rows(file, renderers, skip_bad, progress)
+            report.rows, report.skipped = checked.good, checked.bad
         ids = _take_ids(context, report.rows) if not dry_run else _no_ids()
         try:
             _write(context, definition, file, ids, at, report, progress)
@@ -100,56 +101,6 @@ def _check_supported(definition: Definition, path: Path) -> None:
         if present:
             raise BadInput(f"{reason} is not supported by this version of sendctl", place=str(path),
                            hint="e-mail campaigns with initial and drip steps are.")  # fmt: skip
-
-
-def _check_rows(
-    stack: ExitStack, file: ContactFile, renderers: list[StepRenderer], report: EnqueueReport,
-    skip_bad: Path | None, progress: Progress | None,
-) -> None:  # fmt: skip
-    """The first reading: count the good rows; the bad ones end the command, or go to the --skip-bad file."""
-    keep = stack.enter_context(file.skip_file(skip_bad)) if skip_bad is not None else None
-    problems: list[BadRow] = []
-    for row in file.rows():
-        if progress is not None and report.rows % CHUNK_ROWS == 0:
-            progress("checking", file.position_bytes(), file.size_bytes)
-        bad = _problem(row, renderers)
-        if bad is None:
-            report.rows += 1
-        elif keep is not None:
-            keep.write(bad)
-            report.skipped += 1
-        else:
-            report.skipped += 1
-            problems = [*problems, bad][:SHOWN_PROBLEMS]
-    if keep is None and report.skipped:
-        raise _bad_rows(file, problems, report.skipped)
-
-
-def _problem(row: ContactRow | BadRow, renderers: list[StepRenderer]) -> BadRow | None:
-    """Why a row cannot be sent to, or None. Each variable that a template uses must be there."""
-    if isinstance(row, BadRow):
-        return row
-    if row.email is None:
-        return BadRow(row.line, "email", "an e-mail campaign needs an address", "")
-    recipient = recipient_of(row.attributes, "t" * 32)
-    for renderer in renderers:
-        try:
-            missing = renderer.missing(recipient)
-        except SendctlError as error:
-            return BadRow(row.line, "-", str(error), "")
-        if missing:
-            return BadRow(row.line, missing[0], f"the template uses {', '.join(missing)}, which this row lacks", "")
-    return None
-
-
-def _bad_rows(file: ContactFile, problems: list[BadRow], count: int) -> BadInput:
-    first = file.error(problems[0])
-    if count == 1:
-        return first
-    lines = [str(file.error(problem)) for problem in problems]
-    more = [f"... and {count - len(lines)} more"] if count > len(lines) else []
-    text = "\n  ".join([f"{count} rows cannot be used; nothing was written", *lines, *more])
-    return BadInput(text, hint=first.hint)
 
 
 def _take_ids(context: Context, count: int) -> Ids:
@@ -181,7 +132,7 @@ def _check_existing(context: Context, definition: Definition, renderers: list[St
             return
         _check_structure(before, definition)
         for address, snapshot in loading.waiting_snapshots(connection, campaign.id):
-            recipient = recipient_of(json.loads(snapshot), "t" * 32)
+            recipient = recipient_of(json.loads(snapshot), ANY_TOKEN)
             missing = {name for renderer in renderers for name in renderer.missing(recipient)}
             if missing:
                 raise BadInput(
@@ -263,7 +214,7 @@ def _load(
     total = Loaded()
     for chunk in _chunks(maker.entries(file, skipping=report.skipped > 0), CHUNK_ROWS):
         added, repeated = loading.load_chunk(connection, campaign.id, "email", chunk, ids, now)
-        total.add(added, most=SHOWN_PROBLEMS)
+        total.add(added, most=SHOWN_REPEATS)
         report.repeated_count += repeated
         if progress is not None:
             progress("loading", file.position_bytes(), file.size_bytes)
@@ -295,7 +246,7 @@ class _EntryMaker:
     def entries(self, file: ContactFile, *, skipping: bool) -> Iterator[Entry]:
         """The second reading. Rows were checked; `skipping` checks again to leave out the bad ones."""
         for row in file.rows():
-            if isinstance(row, ContactRow) and not (skipping and _problem(row, self._renderers)):
+            if isinstance(row, ContactRow) and not (skipping and problem_of(row, self._renderers)):
                 yield self._entry(row)
 
     def _entry(self, row: ContactRow) -> Entry:

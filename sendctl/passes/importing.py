@@ -77,7 +77,7 @@ def _newest_forgotten(context: Context, store_id: str) -> str:
     newest: list[str] = []
     for run_id in context.home.confirmed():
         note = homes.note_of(context.home, run_id)
-        if note is not None and note.store_id == store_id and note.command == "send-due":
+        if note is not None and note.store_id == store_id:
             newest.append(run_id)
         if len(newest) == 3:
             break
@@ -114,8 +114,8 @@ def _import(context: Context, note: RunNote, imported: Imported) -> None:
             imported.runs.append(note.run_id)
         faults.passing("import.before_commit")
     faults.passing("import.committed")
-    if row is None:
-        context.home.lock_path(note.run_id).unlink(missing_ok=True)  # died before it was recorded or began anything
+    if row is None or note.command != "send-due":
+        context.home.lock_path(note.run_id).unlink(missing_ok=True)  # nothing was begun: no journal to keep
     else:
         context.home.confirm(note.run_id)
 

@@ -143,7 +143,9 @@ def _story(connection: Connection, listed: Listed) -> Story:
     moments = [Moment(row.due_at, "due")]
     for attempt in attempts:
         moments += _attempt(attempt)
-    moments += [Moment(one.occurred_at, f"event: {one.type}", one.detail) for one in listing.events_of(connection, row.id)]
+    moments += [
+        Moment(one.occurred_at, f"event: {one.type}", one.detail) for one in listing.events_of(connection, row.id)
+    ]
     return Story(listed, tuple(sorted(moments, key=lambda moment: moment.at)), tuple(attempts))
 
 

@@ -60,9 +60,7 @@ def run(context: Context) -> ReconcileReport:
     report = ReconcileReport(imported=take_over(context))
     with context.store.read() as connection:
         store_id = meta.read(connection).store_id
-    note = RunNote(
-        store_id, new_id(), "reconcile", homes.boot_id(), os.getpid(), context.clock.utc_now().isoformat()
-    )
+    note = RunNote(store_id, new_id(), "reconcile", homes.boot_id(), os.getpid(), context.clock.utc_now().isoformat())
     with homes.held_lock(context.home, note):
         with context.store.write() as connection:
             runs.record(connection, run_row(context, note, context.store.now(connection)))
@@ -73,7 +71,7 @@ def run(context: Context) -> ReconcileReport:
         with context.store.write() as connection:
             now = context.store.now(connection)
             runs.finish(connection, note.run_id, "done", report.as_detail(), now)
-        context.home.confirm(note.run_id)
+        context.home.lock_path(note.run_id).unlink(missing_ok=True)  # it has no journal to keep
     report.journals_removed = _remove_old(context)
     return report
 
@@ -126,9 +124,7 @@ def _prove(context: Context, report: ReconcileReport) -> None:
 def _remove_old(context: Context) -> int:
     """Journals of runs that the store confirmed a month ago: no backup that old is put back."""
     cutoff = context.clock.utc_now().timestamp() - KEEP_JOURNALS_S
-    old = [
-        run_id for run_id in context.home.confirmed() if context.home.done_path(run_id).stat().st_mtime < cutoff
-    ]
+    old = [run_id for run_id in context.home.confirmed() if context.home.done_path(run_id).stat().st_mtime < cutoff]
     for run_id in old:
         context.home.remove(run_id)
     return len(old)

@@ -163,9 +163,9 @@ def _find_runs(context: Context, connection: Connection, campaign: Campaign, mad
     expired = [row for row in others if row.claim_expires_at < expired_before]
     made.expired_claims = len(expired)
     made.doubtful += [row.message_id for row in expired]
-    made.in_flight = len(opened) - sum(
-        len(dead.in_doubt) + dead.requeued + dead.recorded for dead in made.dead_runs
-    ) - len(expired)
+    made.in_flight = (
+        len(opened) - sum(len(dead.in_doubt) + dead.requeued + dead.recorded for dead in made.dead_runs) - len(expired)
+    )
 
 
 # -- apply --------------------------------------------------------------------------------------------------------
@@ -213,9 +213,7 @@ def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
     with desk.transaction() as connection:
         done.proven_sent, done.proven_absent = evidence.settle(desk, connection, proof)
         planned = set(made.doubtful)
-        left = [
-            doubt.message_id for doubt in doubts.in_doubt(connection, campaign.id) if doubt.message_id in planned
-        ]
+        left = [doubt.message_id for doubt in doubts.in_doubt(connection, campaign.id) if doubt.message_id in planned]
         if made.choice == "resend":
             done.resent = desk.resend(connection, left, "operator")
         elif made.choice == "skip":

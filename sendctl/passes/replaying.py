@@ -61,9 +61,7 @@ def replay_all(context: Context) -> Replayed:
     with context.store.write() as connection:
         now = context.store.now(connection)
         row = meta.read(connection)
-        meta.note_host(
-            connection, host_id=context.home.host_id, hostname=context.hostname, epoch=row.epoch, now=now
-        )
+        meta.note_host(connection, host_id=context.home.host_id, hostname=context.hostname, epoch=row.epoch, now=now)
         meta.change(connection, database_id=meta.database_identity(connection))
     return done
 

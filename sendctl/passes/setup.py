@@ -10,7 +10,8 @@ from sendctl.errors import ExitCode, Unreachable, UsageError
 from sendctl.journal.home import machine_id
 from sendctl.passes.context import Context, who
 from sendctl.settings import redact, sample_config
-from sendctl.store import audit, meta, migrate as schema
+from sendctl.store import audit, meta
+from sendctl.store import migrate as schema
 from sendctl.store.engine import Store, open_store
 
 CAMPAIGN = """\
@@ -86,7 +87,9 @@ def write_samples(config: Path) -> InitReport:
     present = [path for path in files if os.path.lexists(path)]
     if present:
         names = ", ".join(str(path) for path in present)
-        raise UsageError(f"already there: {names}; nothing was written", hint="init never overwrites: use a new folder.")
+        raise UsageError(
+            f"already there: {names}; nothing was written", hint="init never overwrites: use a new folder."
+        )
     for path, text in files.items():
         _write_new(path, text, 0o600 if path == config else 0o644)
     return InitReport(tuple(files))

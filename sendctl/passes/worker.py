@@ -31,6 +31,7 @@ from sendctl.providers.registry import build_provider
 
 LONGEST_WAIT_S = 5.0  # for a token or a breaker; beyond that the next pass goes on
 FIRST_WINDOW = 20
+SAME_REQUEST_S = 1.0  # one Ctrl-C or systemctl stop reaches a worker from its group and again from its parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Worker:
         self.clerk = Clerk(self.desk, orders.run_id, orders.worker, frozenset(self.providers), orders.campaign)
         self.report = Report()
         self.draining = asyncio.Event()
+        self._drained_s = 0.0
         header = Header(
             orders.store_id, orders.run_id, orders.worker, context.home.host_id, homes.boot_id(),
             self.clock.utc_now().isoformat(),
@@ -114,11 +116,13 @@ class Worker:
 
     def drain(self) -> None:
         """Claim and begin nothing more; what is in flight finishes within its deadline."""
-        if self.draining.is_set():  # asked a second time: stop now, the journal knows how far each message got
-            self.journal.sync()
+        if not self.draining.is_set():
+            self._drained_s = self.clock.boot_s()
+            self.draining.set()
+            self.submitter.draining = True
+        elif self.clock.boot_s() - self._drained_s > SAME_REQUEST_S:
+            self.journal.sync()  # asked a second time: stop now, the journal knows how far each message got
             os._exit(ExitCode.STOPPED_EARLY)
-        self.draining.set()
-        self.submitter.draining = True
 
     def _limit(self, window_size: int, started_s: float) -> int:
         """How many to claim next; 0 ends the loop, with the reason in the report."""

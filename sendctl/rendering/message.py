@@ -20,6 +20,7 @@ from sendctl.errors import BadInput
 from sendctl.providers.base import Outgoing
 from sendctl.rendering import data, headers, mime
 from sendctl.rendering.failures import RenderError
+from sendctl.rendering.names import message_id_at
 from sendctl.rendering.templates import Template
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")  # left part of Message-ID (RFC 5322 section 3.6.4) and of a boundary
@@ -181,13 +182,12 @@ class StepRenderer:
         )
 
     def _head(self, parts: _Parts, frozen: Frozen, recipient: str) -> str:
-        domain = self._sender.address.rpartition("@")[2]
         lines = [
             f"Date: {headers.date(frozen.composed_at)}",
             self._static,
             f"To: {recipient}",
             headers.text_field("Subject", parts.subject),
-            f"Message-ID: <{frozen.key}@{domain}>",
+            f"Message-ID: {message_id_at(self._sender, frozen.key)}",
         ]
         if parts.unsubscribe_url:
             # Unfolded, and both present, or mailbox providers show no button (RFC 8058 section 3.1).

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from sendctl.definition import Definition
-from sendctl.rendering.headers import mailbox
+from sendctl.rendering.headers import Mailbox, mailbox
 
 
 def message_id(definition: Definition, key: str) -> str:
     """`<key@domain>`, as it stands in the header (RFC 5322 section 3.6.4)."""
-    domain = mailbox(definition.sender).address.rpartition("@")[2]
-    return f"<{key}@{domain}>"
+    return message_id_at(mailbox(definition.sender), key)
+
+
+def message_id_at(sender: Mailbox, key: str) -> str:
+    """The same for a sender that is parsed already."""
+    return f"<{key}@{sender.address.rpartition('@')[2]}>"

@@ -81,9 +81,7 @@ def failures(connection: Connection, campaign_id: int) -> list[Failure]:
 
 def failed_ids(connection: Connection, campaign_id: int) -> list[int]:
     """Ids of a campaign's failed messages."""
-    statement = sa.select(messages.c.id).where(
-        messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED
-    )
+    statement = sa.select(messages.c.id).where(messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED)
     return list(connection.execute(statement.order_by(messages.c.id)).scalars())
 
 

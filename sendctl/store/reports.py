@@ -47,9 +47,7 @@ def next_due(connection: Connection, campaign_id: int) -> datetime | None:
 
 def due_before(connection: Connection, campaign_id: int, moment: datetime) -> int:
     """Queued messages that could have gone before a moment."""
-    statement = sa.select(sa.func.count()).where(
-        _in_state(campaign_id, State.QUEUED), _M.next_attempt_at < moment
-    )
+    statement = sa.select(sa.func.count()).where(_in_state(campaign_id, State.QUEUED), _M.next_attempt_at < moment)
     return connection.execute(statement).scalar_one()
 
 

@@ -84,6 +84,32 @@ def test_json_lines_keep_their_values_and_gain_line_and_reason(tmp_path):
     assert rows[1].attributes == {"email": "Renee@x.example"}
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "raws"),
+    [
+        ("in.csv", 'email,n\na@x.example,"1\n2"\n\nb@x.example,3\n', ['a@x.example,"1\n2"', "b@x.example,3"]),
+        ("in.jsonl", '{"email": "a@x.example"}\n\n{"email": "b@x.example"}', None),
+    ],
+)
+def test_a_contact_that_the_caller_rejects_is_kept_as_written(tmp_path, name, content, raws):
+    path = tmp_path / name
+    path.write_text(content)
+    with open_contacts(path) as contacts:
+        bad = [contacts.reject(row, "n", "is odd") for row in contacts.rows()]
+    assert [row.raw for row in bad] == (raws or content.split("\n\n"))
+    assert (bad[0].column, bad[0].reason) == ((2, "n: is odd") if raws else ("n", "is odd"))
+
+
+def test_only_the_contact_just_read_can_be_rejected(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("email\na@x.example\nb@x.example\n")
+    with open_contacts(path) as contacts:
+        first, second = contacts.rows()
+        for row in (first, second):
+            with pytest.raises(ValueError, match="not the one just read"):
+                contacts.reject(row, "email", "reason")
+
+
 def test_the_file_is_private_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:

@@ -1,0 +1,148 @@
+"""`sendctl messages`: who got it, who did not, who is unknown; as a table, JSON, JSON Lines or CSV."""
+
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sendctl.cli.frame import Verb
+from sendctl.cli.shell import Shell, shell_of
+from sendctl.cli.wording import ago, clean, iso
+from sendctl.errors import ExitCode, UsageError
+from sendctl.states import State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sendctl.passes.listing import Listed
+
+TABLE_ROWS = 50
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("messages", cls=Verb, epilog="0 2 69 78")(messages)
+
+
+def messages(
+    ctx: typer.Context,
+    campaign: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only of this campaign.", show_default=False)
+    ] = None,
+    status: Annotated[State | None, typer.Option(help="Only in this state.", show_default=False)] = None,
+    to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only to this person.", show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="At most N; a table has 50, else all.", show_default=False)
+    ] = None,
+    after: Annotated[int, typer.Option(metavar="ID", min=0, help="Go on after this message.", show_default=False)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array (docs/json.md).")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")] = False,
+) -> int:
+    """List messages in order of id, whatever their number.
+
+    The states: queued, sending, in_doubt, sent (the provider accepted it), bounced, failed, suppressed, cancelled,
+    expired.
+    """
+    from sendctl.passes import listing
+
+    if as_json + as_jsonl + as_csv > 1:
+        raise UsageError("--json, --jsonl and --csv exclude each other")
+    shell = shell_of(ctx)
+    is_table = not (as_json or as_jsonl or as_csv)
+    most = limit or (TABLE_ROWS if is_table else None)
+    selected = listing.messages(shell.context(), campaign=campaign, state=status, to=to, limit=most, after_id=after)
+    with selected as (now, rows):
+        if as_json:
+            _write_array(rows)
+        elif as_jsonl:
+            for row in rows:
+                print(json.dumps(message_json(row)))
+        elif as_csv:
+            _write_csv(rows)
+        else:
+            _print_table(shell, list(rows), now, most or TABLE_ROWS, with_campaign=campaign is None)
+    return ExitCode.DONE
+
+
+def message_json(listed: Listed) -> dict[str, Any]:
+    """One message as data."""
+    row = listed.row
+    return {
+        "schema": "sendctl.message/1", "id": row.id, "campaign": row.campaign, "to": row.recipient,
+        "channel": row.channel, "step": row.step, "status": row.status, "attempts": row.attempts,
+        "due_at": iso(row.due_at), "next_attempt_at": iso(row.next_attempt_at), "sent_at": iso(row.sent_at),
+        "failed_at": iso(row.failed_at), "in_doubt_at": iso(row.in_doubt_at), "provider": row.provider,
+        "provider_message_id": row.provider_message_id, "message_id": listed.message_id or None,
+        "error_class": row.error_class, "last_error": row.last_error,
+    }  # fmt: skip
+
+
+def _write_array(rows: Iterator[Listed]) -> None:
+    """A JSON array, one element a line, written as it is read."""
+    lead = "[\n"
+    for row in rows:
+        sys.stdout.write(lead + json.dumps(message_json(row)))
+        lead = ",\n"
+    print("[]" if lead == "[\n" else "\n]")
+
+
+def _write_csv(rows: Iterator[Listed]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\r\n")  # RFC 4180 section 2
+    columns: list[str] = []
+    for row in rows:
+        data = message_json(row)
+        if not columns:
+            columns = [name for name in data if name != "schema"]
+            writer.writerow(columns)
+        writer.writerow([harmless(data[name]) for name in columns])
+
+
+def harmless(value: object) -> str:
+    """A CSV field that no spreadsheet takes for a formula, and no terminal for a command.
+
+    Source: OWASP, "CSV Injection".
+    """
+    text = "" if value is None else clean(str(value))
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *, with_campaign: bool) -> None:
+    from rich.table import Table
+
+    from sendctl.cli.screen import BY_STATE, console
+
+    if not rows:
+        shell.say("no such messages")
+        return
+    screen = console(wide=True)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("ID", justify="right", no_wrap=True)
+    if with_campaign:
+        table.add_column("CAMPAIGN", no_wrap=True, overflow="ellipsis", max_width=14)
+    table.add_column("TO", no_wrap=True, overflow="ellipsis", min_width=12, ratio=None)
+    table.add_column("STATE", no_wrap=True)
+    table.add_column("WHEN", no_wrap=True)
+    table.add_column("TRIES", justify="right", no_wrap=True)
+    table.add_column("LAST ERROR", no_wrap=True, overflow="ellipsis")
+    for listed in rows:
+        row = listed.row
+        cells = [str(row.id), *([row.campaign] if with_campaign else []), clean(row.recipient)]
+        cells += [row.status, _since(listed, now), str(row.attempts), clean(row.last_error or "")]
+        table.add_row(*(screen.plain(cell, BY_STATE[row.status] if cell == row.status else "") for cell in cells))
+    screen.show(table)
+    if len(rows) == limit:
+        shell.note(f"{limit} shown; more: --after {rows[-1].row.id}, or --json, --csv for all")
+
+
+def _since(listed: Listed, now: datetime) -> str:
+    """When it came into its state, or when it will leave it."""
+    row = listed.row
+    moment = {State.SENT: row.sent_at, State.FAILED: row.failed_at, State.IN_DOUBT: row.in_doubt_at}.get(row.status)
+    return ago(moment or row.next_attempt_at, now)

@@ -1,0 +1,92 @@
+"""`sendctl reconcile`: the pass that puts right what can be known without a person."""
+
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sendctl.cli.frame import Verb
+from sendctl.cli.shell import Shell, print_json, shell_of
+from sendctl.cli.wording import clean, iso, some, when
+from sendctl.errors import ExitCode
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sendctl.passes.reconcile import ReconcileReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("reconcile", cls=Verb, epilog="0 1 3 5 6 69 75 78")(reconcile)
+
+
+def reconcile(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")] = False,
+) -> int:
+    """Settle what killed passes and lost replies left behind.
+
+    Imports journals, takes up dead claims, looks for proof about what is in doubt, tries failed messages again
+    after a day, and proves that the states add up. Sends nothing; run it from cron.
+    """
+    from sendctl.passes import reconcile as passes
+
+    shell = shell_of(ctx)
+    context = shell.context()
+    report = passes.run(context)
+    if as_json:
+        print_json(_json(report))
+    elif not shell.quiet or report.exit_code is not ExitCode.DONE:
+        _print(shell, report, context.clock.utc_now())
+    return report.exit_code
+
+
+def _print(shell: Shell, report: ReconcileReport, now: datetime) -> None:
+    done = [line for line in _done(report) if line]
+    for line in done or ["nothing to put right"]:
+        print(line)
+    for reason, number in report.cannot_tell.items():
+        print(f"  no proof for {some(number, 'message')}: {clean(reason)}")
+    if report.in_doubt:
+        print(f"{some(report.in_doubt, 'message')} in doubt: `sendctl status` says where")
+    for name, (number, oldest) in report.overdue.items():
+        print(f"campaign {name}: {some(number, 'message')} overdue, the oldest since {when(oldest, now)}")
+    for violation in report.violations:
+        ids = ", ".join(map(str, violation.ids))
+        shell.note(f"sendctl: error: the ledger of {violation.campaign} contradicts itself: {violation.what}: {ids}")
+
+
+def _done(report: ReconcileReport) -> list[str]:
+    imported = report.imported
+    lines = (
+        (len(imported.runs), "dead run", "taken up"),
+        (imported.recorded, "outcome", "recorded from journals"),
+        (imported.requeued, "message", "queued again: they were not sent"),
+        (imported.late + report.proven_sent, "message", "in doubt proven and settled"),
+        (report.proven_absent, "message", "in doubt proven absent, queued again"),
+        (imported.in_doubt + report.claims_expired, "message", "newly in doubt"),
+        (report.policy_resent, "message", "in doubt queued again, as the campaign says"),
+        (report.policy_skipped, "message", "in doubt given up, as the campaign says"),
+        (report.retried, "failed message", "queued again after a day"),
+        (report.journals_removed, "old journal", "removed"),
+    )
+    return [f"{some(number, noun)} {what}" if number else "" for number, noun, what in lines]
+
+
+def _json(report: ReconcileReport) -> dict[str, Any]:
+    return {"schema": "sendctl.reconcile/1"} | report.as_detail() | {
+        "in_doubt": report.in_doubt,
+        "cannot_tell": report.cannot_tell,
+        "overdue": {
+            name: {"messages": number, "oldest_at": iso(oldest)} for name, (number, oldest) in report.overdue.items()
+        },
+        "violations": [
+            {"campaign": violation.campaign, "what": violation.what, "ids": list(violation.ids)}
+            for violation in report.violations
+        ],
+        "journals_removed": report.journals_removed,
+        "exit_code": int(report.exit_code),
+    }  # fmt: skip

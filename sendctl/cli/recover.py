@@ -1,0 +1,98 @@
+"""`sendctl recover`: the on-call's command. Shows a plan, asks, applies it, and writes down who and why."""
+
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sendctl.cli.frame import Verb
+from sendctl.cli.recover_words import plan_json, plan_lines, recovered_json, recovered_lines
+from sendctl.cli.shell import Shell, on_terminal, print_json, shell_of
+from sendctl.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from sendctl.passes.recover import Plan
+
+
+class Choice(StrEnum):
+    """What is done with a message in doubt that no evidence settles."""
+
+    HOLD = "hold"
+    RESEND = "resend"
+    SKIP = "skip"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("recover", cls=Verb, epilog="0 2 3 5 6 69 75 78")(recover)
+
+
+def recover(
+    ctx: typer.Context,
+    campaign: Annotated[str, typer.Option(metavar="NAME", help="The campaign to put right.", show_default=False)],
+    in_doubt: Annotated[
+        Choice | None,
+        typer.Option("--in-doubt", help="What no evidence settles; else as the campaign says.", show_default=False),
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Queue failed messages again too.")] = False,
+    expect: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Go on only if exactly N are in doubt.", show_default=False),
+    ] = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit.", show_default=False)] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Apply the plan without asking.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")] = False,
+) -> int:
+    """Put a campaign right after a crash, an outage or a restored backup.
+
+    Finds every message that is not where it should be, settles what journals and logs prove, and queues again what
+    was certainly not sent. What stays in doubt is held unless --in-doubt says otherwise. Sends nothing itself: the
+    next send-due does. Safe beside running passes.
+    """
+    from sendctl.passes import recover as passes
+
+    shell = shell_of(ctx)
+    context = shell.context()
+    plan = passes.plan(context, campaign, in_doubt=in_doubt, failed=failed)
+    if not as_json:
+        for line in plan_lines(plan):
+            shell.say(line)
+    if dry_run:
+        if as_json:
+            print_json(plan_json(plan))
+        return ExitCode.NEEDS_PERSON if plan.does_something or plan.doubtful else ExitCode.DONE
+    if plan.does_something and not yes:
+        reason = _ask(shell, plan, reason, as_json=as_json)
+    done = passes.apply(context, plan, reason=reason, expected=expect)
+    if as_json:
+        print_json(plan_json(plan) | {"applied": recovered_json(done)})
+    else:
+        for line in recovered_lines(plan, done):
+            shell.say(line)
+    return done.exit_code
+
+
+def _ask(shell: Shell, plan: Plan, reason: str, *, as_json: bool) -> str:
+    """Let a person agree; returns the reason. Raises UsageError without one, typer.Abort on a no."""
+    if as_json or not on_terminal():
+        raise UsageError(
+            "nobody is here to agree to the plan, and nothing was changed",
+            hint="look at it with --dry-run, then run it with --yes.",
+        )
+    reason = reason or typer.prompt("Why (for the audit)", default="", show_default=False, err=True)
+    risky = plan.worst_case_duplicates or plan.worst_case_missed
+    if not risky:
+        if not typer.confirm("Apply this plan?", err=True):
+            raise typer.Abort
+        return reason
+    fate = "get it twice" if plan.worst_case_duplicates else "never get it"
+    answer = typer.prompt(f"Up to {risky} people may {fate}. Type that number to go on", default="", err=True,
+                          show_default=False)  # fmt: skip
+    if answer.strip() != str(risky):
+        shell.note("that is not the number: nothing was changed")
+        raise typer.Abort
+    return reason

@@ -1,0 +1,158 @@
+"""A plan of `recover` and what it did, in words for a tired person and in JSON."""
+
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sendctl.cli.wording import ago, clean, count, iso, some, when
+
+if TYPE_CHECKING:
+    from sendctl.passes.recover import Plan, Recovered
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """The plan: what was found, what evidence says, what happens then, and the worst case."""
+    yield f"Plan for campaign {plan.campaign} ({plan.status}), {when(plan.made_at, plan.made_at)}".replace(" (now)", "")
+    yield ""
+    yield "1. What is not where it should be"
+    yield from _indented(_found(plan) or ["nothing: every message is where it should be"])
+    yield ""
+    yield "2. What evidence settles"
+    yield from _indented(_evidence(plan) or ["nothing"])
+    yield ""
+    yield "3. What this does"
+    yield from _indented(_doing(plan))
+    yield ""
+    yield f"Worst case: {count(plan.worst_case_duplicates)} people get it twice, {count(plan.worst_case_missed)} never."
+    yield ""
+
+
+def _indented(lines: list[str]) -> Iterator[str]:
+    return (f"   {line}" for line in lines)
+
+
+def _found(plan: Plan) -> list[str]:
+    lines = [f"the store was rewound: {clean(plan.rewound)}"] if plan.rewound else []
+    for dead in plan.dead_runs:
+        started = ago(dead.run.started_at, plan.made_at)
+        lines.append(f"run {dead.run.id} on {clean(dead.run.hostname)}, started {started}, died")
+    if plan.expired_claims:
+        lines.append(f"{some(plan.expired_claims, 'claim')} of other hosts' runs expired")
+    known = len(plan.proof.accepted) + len(plan.proof.absent)
+    if plan.doubtful or known:
+        lines.append(f"{some(len(plan.doubtful) + known, 'message')} in doubt")
+    for failure in plan.failed:
+        kind = "a passing cause" if failure.transient else "good"
+        lines.append(f"{some(failure.count, 'message')} failed for {kind}: {clean(failure.example)[:60]}")
+    if plan.in_flight:
+        lines.append(f"{some(plan.in_flight, 'message')} in flight with runs that may be alive: left alone")
+    return lines
+
+
+def _evidence(plan: Plan) -> list[str]:
+    lines = []
+    recorded = sum(dead.recorded for dead in plan.dead_runs)
+    requeued = sum(dead.requeued for dead in plan.dead_runs)
+    if plan.rewound:
+        lines.append("the journals of this host say what the store forgot")
+    if recorded:
+        lines.append(f"{some(recorded, 'outcome')} stand in the journals of dead runs")
+    if requeued:
+        lines.append(f"{some(requeued, 'message')} certainly did not leave: the journals say so")
+    if plan.proof.accepted:
+        lines.append(f"{some(len(plan.proof.accepted), 'message')} in doubt were accepted: the MTA's log has them")
+    if plan.proof.absent:
+        lines.append(f"{some(len(plan.proof.absent), 'message')} in doubt were never accepted: the log proves it")
+    lines += [
+        f"no proof for {some(number, 'message')}: {clean(reason)}" for reason, number in plan.proof.reasons.items()
+    ]
+    return lines
+
+
+def _doing(plan: Plan) -> list[str]:
+    lines = ["replays the journals of this host into the store"] if plan.rewound else []
+    known = sum(dead.recorded for dead in plan.dead_runs) + len(plan.proof.accepted)
+    if known:
+        lines.append(f"records {some(known, 'proven outcome')}")
+    again = sum(dead.requeued for dead in plan.dead_runs) + len(plan.proof.absent)
+    if again:
+        lines.append(f"queues {some(again, 'message')} again that were certainly not sent")
+    if plan.doubtful:
+        lines.append(_choice(plan))
+    if plan.with_failed and plan.failed_ids:
+        lines.append(f"queues {some(len(plan.failed_ids), 'failed message')} again")
+    elif plan.failed_ids:
+        lines.append(f"leaves {some(len(plan.failed_ids), 'failed message')} as they are; --failed queues them again")
+    return lines or ["nothing"]
+
+
+def _choice(plan: Plan) -> str:
+    doubtful = some(len(plan.doubtful), "message")
+    match plan.choice:
+        case "resend":
+            return f"queues {doubtful} again that may have been accepted (--in-doubt resend)"
+        case "skip":
+            return f"gives {doubtful} up that may not have been accepted (--in-doubt skip)"
+    return f"holds {doubtful} in doubt; --in-doubt resend or skip decides"
+
+
+def recovered_lines(plan: Plan, done: Recovered) -> Iterator[str]:
+    """What was done, and what comes next."""
+    parts = [
+        (done.recorded, "recorded"), (done.requeued, "queued again"), (done.proven_sent, "proven sent"),
+        (done.proven_absent, "proven absent and queued again"), (done.resent, "in doubt, queued again"),
+        (done.skipped, "in doubt, given up"), (done.retried, "failed, queued again"),
+    ]  # fmt: skip
+    said = ", ".join(f"{count(number)} {what}" for number, what in parts if number)
+    if done.replayed is not None:
+        yield f"Replayed: {', '.join(f'{name} {value}' for name, value in done.replayed.as_detail().items())}."
+    yield f"Done: {said or 'nothing had to change'}."
+    counts = " + ".join(f"{state} {count(number)}" for state, number in done.counts.items() if number)
+    yield f"Now: planned {count(sum(done.counts.values()))} = {counts or '0'}"
+    if done.waiting_for_hosts:
+        yield clean(done.waiting_for_hosts)
+    if done.in_doubt:
+        yield f"{some(done.in_doubt, 'message')} in doubt: hold, or decide with --in-doubt resend or skip."
+    elif plan.status == "paused":
+        yield f"The campaign is paused. Next: sendctl resume {plan.campaign}"
+    else:
+        yield f"Next: sendctl send-due --campaign {plan.campaign}"
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The plan as data."""
+    return {
+        "schema": "sendctl.recover/1", "campaign": plan.campaign, "status": plan.status, "made_at": iso(plan.made_at),
+        "in_doubt_choice": plan.choice, "failed_too": plan.with_failed, "counts": _counts(plan.counts),
+        "rewound": plan.rewound or None,
+        "dead_runs": [
+            {
+                "id": dead.run.id, "host": dead.run.hostname, "started_at": iso(dead.run.started_at),
+                "recorded": dead.recorded, "requeued": dead.requeued, "in_doubt": len(dead.in_doubt),
+            }
+            for dead in plan.dead_runs
+        ],
+        "alive_runs": [run.id for run in plan.alive], "in_flight": plan.in_flight,
+        "expired_claims": plan.expired_claims, "proven_sent": len(plan.proof.accepted),
+        "proven_absent": len(plan.proof.absent), "no_proof": plan.proof.reasons,
+        "in_doubt": len(plan.doubtful), "failed": len(plan.failed_ids),
+        "worst_case_duplicates": plan.worst_case_duplicates, "worst_case_missed": plan.worst_case_missed,
+        "does_something": plan.does_something, "applied": None,
+    }  # fmt: skip
+
+
+def recovered_json(done: Recovered) -> dict[str, Any]:
+    """What was done as data."""
+    names = ("recorded", "requeued", "proven_sent", "proven_absent", "resent", "skipped", "retried", "in_doubt")
+    return {name: getattr(done, name) for name in names} | {
+        "replayed": done.replayed.as_detail() if done.replayed is not None else None,
+        "waiting_for_hosts": done.waiting_for_hosts or None,
+        "counts": _counts(done.counts),
+        "exit_code": int(done.exit_code),
+    }
+
+
+def _counts(counts: Any) -> dict[str, int]:
+    return {str(state): number for state, number in counts.items()}

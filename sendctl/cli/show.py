@@ -1,0 +1,139 @@
+"""`sendctl show`: the whole story of one message, or of all messages to one person."""
+
+# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sendctl.cli.frame import Verb
+from sendctl.cli.messages import message_json
+from sendctl.cli.shell import print_json, shell_of
+from sendctl.cli.wording import ago, clean, iso, some, utc, when
+from sendctl.states import State
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sendctl.passes.listing import Shown, Story
+    from sendctl.store.listing import ContactRow, MessageRow
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("show", cls=Verb, epilog="0 2 69 78")(show)
+
+
+def show(
+    ctx: typer.Context,
+    wanted: Annotated[
+        str,
+        typer.Argument(metavar="ID|ADDRESS|MESSAGE-ID", help="A message's id or Message-ID, or a person's address."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")] = False,
+) -> int:
+    """Show everything known of one message or one person, in order of time.
+
+    Says what happened, how that is known, and what can be said now.
+    """
+    from sendctl.errors import ExitCode
+    from sendctl.passes import listing
+
+    shown = listing.show(shell_of(ctx).context(), wanted)
+    if as_json:
+        print_json(_json(shown))
+    else:
+        print("\n".join(_lines(shown)))
+    return ExitCode.DONE
+
+
+def _lines(shown: Shown) -> Iterator[str]:
+    if shown.contact is not None:
+        yield from _person(shown.contact, len(shown.stories), shown.now)
+    for number, story in enumerate(shown.stories):
+        if number or shown.contact is not None:
+            yield ""
+        yield from _story(story, shown.now)
+
+
+def _person(contact: ContactRow, messages: int, now: datetime) -> Iterator[str]:
+    yield f"{clean(contact.email or contact.phone or contact.address_key)}: {some(messages, 'message')}"
+    if contact.external_id:
+        yield f"  id          {clean(contact.external_id)}"
+    if contact.timezone:
+        yield f"  time zone   {contact.timezone}"
+    yield f"  known since {utc(contact.created_at)}"
+    if contact.suppressed_at is not None:
+        yield f"  suppressed  {when(contact.suppressed_at, now)}: {clean(contact.suppressed_for or '')}"
+
+
+def _story(story: Story, now: datetime) -> Iterator[str]:
+    row = story.listed.row
+    yield f"message {row.id}: {row.status}"
+    yield f"  {_verdict(row, now)}"
+    yield f"  to          {clean(row.recipient)} ({row.channel})"
+    yield f"  campaign    {row.campaign}, step {row.step}, revision {row.revision}"
+    if story.listed.message_id:
+        yield f"  Message-ID  {story.listed.message_id}"
+    if row.provider_message_id:
+        yield f"  provider's  {clean(row.provider_message_id)}"
+    yield ""
+    for moment in story.moments:
+        yield f"  {utc(moment.at)}  {clean(moment.what)}"
+        if moment.detail:
+            yield f"  {'':20}  {clean(moment.detail)}"
+
+
+def _verdict(row: MessageRow, now: datetime) -> str:
+    """What can be said of it now."""
+    match row.status:
+        case State.SENT:
+            return f"the provider accepted it {ago(row.sent_at or now, now)}"
+        case State.IN_DOUBT:
+            return f"nobody knows, since {ago(row.in_doubt_at or now, now)}, whether the provider accepted it"
+        case State.FAILED:
+            again = "tried again by itself a day after that" if row.transient else "not tried again by itself"
+            return f"not sent, {again}: {clean(row.last_error or 'no reason recorded')}"
+        case State.SENDING:
+            return "on its way at this moment"
+        case State.QUEUED:
+            tried = f", tried {some(row.attempts, 'time')}" if row.attempts else ""
+            return f"not sent yet{tried}; next attempt {ago(row.next_attempt_at, now)}"
+        case State.BOUNCED:
+            return "accepted by the provider, then returned by the receiving side"
+        case State.SUPPRESSED:
+            return "not sent: the address must not be contacted"
+        case State.CANCELLED:
+            return "not sent: the campaign or the enrollment was cancelled"
+        case State.EXPIRED:
+            return f"not sent: it would have been later than {utc(row.expires_at or row.due_at)}"
+
+
+def _json(shown: Shown) -> dict[str, Any]:
+    return {
+        "schema": "sendctl.show/1",
+        "contact": _contact_json(shown.contact) if shown.contact is not None else None,
+        "messages": [_story_json(story) for story in shown.stories],
+    }
+
+
+def _contact_json(contact: ContactRow) -> dict[str, Any]:
+    return {
+        "email": contact.email, "phone": contact.phone, "id": contact.external_id, "timezone": contact.timezone,
+        "created_at": iso(contact.created_at), "suppressed_at": iso(contact.suppressed_at),
+        "suppressed_for": contact.suppressed_for,
+    }  # fmt: skip
+
+
+def _story_json(story: Story) -> dict[str, Any]:
+    names = ("number", "provider", "outcome", "phase", "evidence", "code", "enhanced", "error_class", "reply",
+             "provider_message_id")  # fmt: skip
+    attempts = [
+        {name: getattr(attempt, name) for name in names}
+        | {"run": attempt.run_id, "started_at": iso(attempt.started_at), "finished_at": iso(attempt.finished_at)}
+        for attempt in story.attempts
+    ]
+    timeline = [{"at": iso(one.at), "what": one.what, "detail": one.detail or None} for one in story.moments]
+    return message_json(story.listed) | {"attempts_made": attempts, "timeline": timeline}
