@@ -8,7 +8,8 @@ folder=${1:-demo}
 campaign=examples/spring-sale
 unset "${!SENDCTL_@}" # the demo must not reach the store or the providers of your own settings
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; else bold='' plain=''; fi
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 run() { printf '$ %s\n' "$*" && "$@"; }
 
 if [ -n "$(ls -A "$folder" 2>/dev/null)" ] && ! grep -qs "^# Written by examples/demo.sh" "$folder/sendctl.toml"; then
@@ -52,6 +53,8 @@ mails=("$folder"/Maildir/new/*)
 say "${#mails[@]} messages are in $folder/Maildir. Open them with any mail reader:"
 echo "  mutt -f $folder/Maildir"
 echo "  python3 -c 'import mailbox; print(mailbox.Maildir(\"$folder/Maildir\").popitem()[1])'"
-echo "Ask the ledger, with SENDCTL_CONFIG=$SENDCTL_CONFIG:"
-echo "  sendctl messages --campaign spring-sale"
+sendctl=$(command -v sendctl)
+echo "Ask the ledger yourself:"
+echo "  export SENDCTL_CONFIG=$SENDCTL_CONFIG"
+echo "  ${sendctl#"$PWD"/} messages --campaign spring-sale"
 echo "  sqlite3 $folder/sendctl.db 'SELECT status, count(*) FROM messages GROUP BY status'"

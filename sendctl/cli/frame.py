@@ -62,7 +62,9 @@ def _section(formatter: Any, heading: str, rows: list[tuple[str, str]]) -> None:
 
 
 def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
-    own, common, arguments = [], [], []
+    own: list[tuple[str, str]] = []
+    common: list[tuple[str, str]] = []
+    arguments: list[tuple[str, str]] = []
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)
         if record is not None:

@@ -1,6 +1,5 @@
 """A plan of `recover` and what it did, in words for a tired person and in JSON."""
 
-# ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
 
 from collections.abc import Iterator

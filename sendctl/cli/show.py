@@ -88,27 +88,19 @@ def _story(story: Story, now: datetime) -> Iterator[str]:
 
 def _verdict(row: MessageRow, now: datetime) -> str:
     """What can be said of it now."""
-    match row.status:
-        case State.SENT:
-            return f"the provider accepted it {ago(row.sent_at or now, now)}"
-        case State.IN_DOUBT:
-            return f"nobody knows, since {ago(row.in_doubt_at or now, now)}, whether the provider accepted it"
-        case State.FAILED:
-            again = "tried again by itself a day after that" if row.transient else "not tried again by itself"
-            return f"not sent, {again}: {clean(row.last_error or 'no reason recorded')}"
-        case State.SENDING:
-            return "on its way at this moment"
-        case State.QUEUED:
-            tried = f", tried {some(row.attempts, 'time')}" if row.attempts else ""
-            return f"not sent yet{tried}; next attempt {ago(row.next_attempt_at, now)}"
-        case State.BOUNCED:
-            return "accepted by the provider, then returned by the receiving side"
-        case State.SUPPRESSED:
-            return "not sent: the address must not be contacted"
-        case State.CANCELLED:
-            return "not sent: the campaign or the enrollment was cancelled"
-        case State.EXPIRED:
-            return f"not sent: it would have been later than {utc(row.expires_at or row.due_at)}"
+    tried = f", tried {some(row.attempts, 'time')}" if row.attempts else ""
+    again = "tried again by itself a day after that" if row.transient else "not tried again by itself"
+    return {
+        State.SENT: f"the provider accepted it {ago(row.sent_at or now, now)}",
+        State.IN_DOUBT: f"in doubt since {utc(row.in_doubt_at or now)}: nobody knows whether it was accepted",
+        State.FAILED: f"not sent, {again}: {clean(row.last_error or 'no reason recorded')}",
+        State.SENDING: "on its way at this moment",
+        State.QUEUED: f"not sent yet{tried}; next attempt {ago(row.next_attempt_at, now)}",
+        State.BOUNCED: "accepted by the provider, then returned by the receiving side",
+        State.SUPPRESSED: "not sent: the address must not be contacted",
+        State.CANCELLED: "not sent: the campaign or the enrollment was cancelled",
+        State.EXPIRED: f"not sent: it would have been later than {utc(row.expires_at or row.due_at)}",
+    }[row.status]
 
 
 def _json(shown: Shown) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,10 +90,8 @@ def _watch(shell: Shell, campaign: str | None, every_s: float) -> int:
     if not sys.stdout.isatty():
         raise UsageError("--watch needs a terminal", hint="leave it out, or use --json in a loop.")
     context = shell.context()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         _live(context, campaign, every_s)
-    except KeyboardInterrupt:
-        pass
     return ExitCode.DONE
 
 

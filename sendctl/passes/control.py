@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from sendctl.definition import Controls
 from sendctl.durations import parse_rate
 from sendctl.errors import ExitCode, UsageError
-from sendctl.inputs.campaign_checks import DurationFrom
+from sendctl.inputs.campaign_checks import duration_from
 from sendctl.passes.context import Context, who
 from sendctl.states import CampaignStatus
 from sendctl.store import audit, campaigns, finishing, reports
@@ -118,8 +118,8 @@ def _write_audit(
 # The bounds of [controls] in inputs/campaign_file.py; a test holds both equal.
 BATCH_SIZES = (1, 10_000)
 ATTEMPTS = (1, 20)
-COOLDOWNS = DurationFrom(0, 7 * 86400)
-RETRY_BASES = DurationFrom(1, 6 * 3600)
+COOLDOWNS = duration_from(0, 7 * 86400)
+RETRY_BASES = duration_from(1, 6 * 3600)
 
 
 def changed_controls(controls: Controls, changes: Mapping[str, str | int]) -> Controls:

@@ -1,6 +1,7 @@
 """Settling doubt from the log of one's own MTA: a Message-ID in it proves acceptance, its absence only sometimes.
 
-Absence counts when the log is complete and settled and the run is proven dead or gave the message up itself.
+Absence counts when the provider hands over to that MTA only ([reconcile] mta_providers), the log is complete and
+settled, and the run is proven dead or gave the message up itself.
 """
 
 from __future__ import annotations
@@ -36,30 +37,21 @@ class Evidence:
 def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     """Search the logs for messages in doubt. Reads files and the store; writes nothing."""
     evidence = Evidence()
-    reachable = [doubt for doubt in doubts if _through_own_mta(context, doubt, evidence)]
-    if not reachable:
+    if not doubts:
+        return evidence
+    if not context.settings.reconcile.mta:
+        evidence.reasons["no MTA log is configured: [reconcile] mta, mta_logs and mta_providers"] = len(doubts)
         return evidence
     with context.store.read() as connection:
         desk = Desk(context)
-        wanted = {doubt.message_id: _wanted(desk, connection, doubt) for doubt in reachable}
+        wanted = {doubt.message_id: _wanted(desk, connection, doubt) for doubt in doubts}
         now = context.store.now(connection)
     settings = context.settings.reconcile
     mta = cast("Literal['postfix', 'exim']", settings.mta)
     findings = search(settings.mta_logs, mta, list(wanted.values()), now=now)
-    for doubt in reachable:
-        _conclude(doubt, findings[wanted[doubt.message_id].key], evidence)
+    for doubt in doubts:
+        _conclude(doubt, findings[wanted[doubt.message_id].key], evidence, own=doubt.provider in settings.mta_providers)
     return evidence
-
-
-def _through_own_mta(context: Context, doubt: Doubt, evidence: Evidence) -> bool:
-    table = context.settings.providers.get(doubt.provider)
-    if table is None or table.type != "smtp":
-        evidence.cannot_tell(f"provider {doubt.provider} has no log to look into")
-        return False
-    if not context.settings.reconcile.mta:
-        evidence.cannot_tell("no MTA log is configured: [reconcile] mta and mta_logs")
-        return False
-    return True
 
 
 def _wanted(desk: Desk, connection: Connection, doubt: Doubt) -> Wanted:
@@ -68,13 +60,16 @@ def _wanted(desk: Desk, connection: Connection, doubt: Doubt) -> Wanted:
     return Wanted(name, doubt.recipient, begun_at=doubt.handed_over_at, dotted_at=doubt.since)
 
 
-def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence) -> None:
+def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool) -> None:
+    """`own`: this provider hands over to the MTA whose log it is, and to no other, so that silence means something."""
     match finding:
         case Accepted(queue_id, _, last_status):
             text = f"the MTA's log has it as {queue_id}, last {last_status}"
             evidence.accepted[doubt.message_id] = Outcome(
                 AttemptOutcome.ACCEPTED, Phase.REPLIED, text=text, provider_message_id=queue_id
             )
+        case Absent() if not own:
+            evidence.cannot_tell(f"the log does not have it, but provider {doubt.provider} is not in mta_providers")
         case Absent(reason) if doubt.evidence != "claim_expired":
             evidence.absent[doubt.message_id] = Outcome(
                 AttemptOutcome.DEFERRED, Phase.DOTTED, text=reason, error_class="not_in_log"

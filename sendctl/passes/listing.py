@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from sendctl.addresses import parse_email, parse_phone
 from sendctl.errors import UsageError
 from sendctl.passes.context import Context
-from sendctl.rendering.message import message_id
+from sendctl.rendering.names import message_id
 from sendctl.states import State
 from sendctl.store import campaigns, listing
 from sendctl.store.listing import ContactRow, MessageRow, Selection

@@ -182,9 +182,12 @@ def _read_reconcile(reconcile: Table, folder: Path) -> ReconcileSettings:
         max_total_attempts=reconcile.integer("max_total_attempts", default.max_total_attempts, least=1, most=100),
         mta=reconcile.word("mta", default.mta, ("postfix", "exim")),
         mta_logs=tuple(str(store_url.resolve(pattern, folder)) for pattern in reconcile.words("mta_logs")),
+        mta_providers=reconcile.words("mta_providers"),
     )
     if reconcile.has("mta") != reconcile.has("mta_logs"):
         present, absent = ("mta", "mta_logs") if reconcile.has("mta") else ("mta_logs", "mta")
         reconcile.wrong(present, f'"{present}" needs "{absent}" beside it')
+    if reconcile.has("mta_providers") and not reconcile.has("mta"):
+        reconcile.wrong("mta_providers", '"mta_providers" needs "mta" beside it')
     reconcile.finish()
     return read

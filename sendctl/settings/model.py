@@ -63,6 +63,9 @@ class ReconcileSettings:
     max_total_attempts: int = 6
     mta: str = ""  # postfix | exim: whose logs mta_logs are
     mta_logs: tuple[str, ...] = ()  # absolute file name patterns
+    mta_providers: tuple[
+        str, ...
+    ] = ()  # those that hand over to this MTA and nowhere else: only for them is silence proof
 
 
 @dataclass(frozen=True, slots=True)

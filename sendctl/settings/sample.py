@@ -49,6 +49,7 @@ path = "outbox"
 # max_total_attempts = 6                     # attempts of one message, all retries together
 # mta = "postfix"                            # postfix | exim: whose logs settle what is in doubt. Default: none
 # mta_logs = ["/var/log/mail.log*"]          # current and rotated files, also compressed. Default: none
+# mta_providers = ["relay"]                  # that hand over to this MTA only: their silence is proof. Default: none
 """
 
 

@@ -36,13 +36,15 @@ def _in_state(campaign_id: int, state: State) -> sa.ColumnElement[bool]:
 def oldest_in_doubt(connection: Connection, campaign_id: int) -> datetime | None:
     """Since when the longest doubt lasts."""
     statement = sa.select(sa.func.min(_M.in_doubt_at)).where(_in_state(campaign_id, State.IN_DOUBT))
-    return connection.execute(statement).scalar_one()
+    found: datetime | None = connection.execute(statement).scalar_one()
+    return found
 
 
 def next_due(connection: Connection, campaign_id: int) -> datetime | None:
     """When the first queued message may go; in the past when it is due."""
     statement = sa.select(sa.func.min(_M.next_attempt_at)).where(_in_state(campaign_id, State.QUEUED))
-    return connection.execute(statement).scalar_one()
+    found: datetime | None = connection.execute(statement).scalar_one()
+    return found
 
 
 def due_before(connection: Connection, campaign_id: int, moment: datetime) -> int:

@@ -194,6 +194,7 @@ MISTAKES = [
     ),
     (STORE + "[reconcile]\nmta = 'exim'\n", '4:7: "mta" needs "mta_logs" beside it'),
     (STORE + "[reconcile]\nmta_logs = ['x']\n", '4:12: "mta_logs" needs "mta" beside it'),
+    (STORE + "[reconcile]\nmta_providers = ['x']\n", '4:17: "mta_providers" needs "mta" beside it'),
     (STORE + "[reconcile]\nretry_failed_after_s = 1\n", '4:24: "retry_failed_after_s" is 1; want a number from 60'),
     (STORE + "[journal]\npaht = 'x'\n", '4:1: unknown key "paht" in [journal]; did you mean "path"?'),
 ]
