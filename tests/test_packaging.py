@@ -141,6 +141,7 @@ def units() -> list[Path]:
 def accepted_options(verb: str) -> set[str]:
     """The options that a verb of the real command line takes."""
     import typer  # noqa: PLC0415  only these tests need the command line
+
     from sendctl.cli.app import app  # noqa: PLC0415
 
     command: Any = typer.main.get_command(app)

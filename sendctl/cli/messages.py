@@ -116,27 +116,28 @@ def harmless(value: object) -> str:
 def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *, with_campaign: bool) -> None:
     from rich.table import Table
 
-    from sendctl.cli.screen import BY_STATE, console
+    from sendctl.cli.screen import BY_STATE, console, plain
 
     if not rows:
         shell.say("no such messages")
         return
-    screen = console(wide=True)
+    errors = any(listed.row.last_error for listed in rows)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("ID", justify="right", no_wrap=True)
-    if with_campaign:
-        table.add_column("CAMPAIGN", no_wrap=True, overflow="ellipsis", max_width=14)
-    table.add_column("TO", no_wrap=True, overflow="ellipsis", min_width=12, ratio=None)
-    table.add_column("STATE", no_wrap=True)
-    table.add_column("WHEN", no_wrap=True)
-    table.add_column("TRIES", justify="right", no_wrap=True)
-    table.add_column("LAST ERROR", no_wrap=True, overflow="ellipsis")
+    for heading, shown in (("CAMPAIGN", with_campaign), ("TO", True)):
+        if shown:
+            table.add_column(heading)  # these and LAST ERROR give way where the terminal is narrow
+    for heading in ("STATE", "WHEN", "TRIES"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "TRIES" else "left")
+    if errors:
+        table.add_column("LAST ERROR")
     for listed in rows:
         row = listed.row
-        cells = [str(row.id), *([row.campaign] if with_campaign else []), clean(row.recipient)]
-        cells += [row.status, _since(listed, now), str(row.attempts), clean(row.last_error or "")]
-        table.add_row(*(screen.plain(cell, BY_STATE[row.status] if cell == row.status else "") for cell in cells))
-    screen.show(table)
+        texts = [row.campaign] * with_campaign + [clean(row.recipient)]
+        cells = [plain(text) for text in (str(row.id), *texts)] + [plain(row.status, BY_STATE[row.status])]
+        cells += [plain(_since(listed, now)), plain(str(row.attempts))]
+        table.add_row(*cells, *([plain(clean(row.last_error or ""))] if errors else []))
+    console(wide=True).show(table)
     if len(rows) == limit:
         shell.note(f"{limit} shown; more: --after {rows[-1].row.id}, or --json, --csv for all")
 

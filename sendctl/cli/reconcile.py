@@ -9,7 +9,7 @@ import typer
 
 from sendctl.cli.frame import Verb
 from sendctl.cli.shell import Shell, print_json, shell_of
-from sendctl.cli.wording import clean, iso, some, when
+from sendctl.cli.wording import clean, hanging, iso, some, when
 from sendctl.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _print(shell: Shell, report: ReconcileReport, now: datetime) -> None:
     for line in done or ["nothing to put right"]:
         print(line)
     for reason, number in report.cannot_tell.items():
-        print(f"  no proof for {some(number, 'message')}: {clean(reason)}")
+        print("\n".join(hanging(f"no proof for {some(number, 'message')}: {clean(reason)}", "    ", first="  ")))
     if report.in_doubt:
         print(f"{some(report.in_doubt, 'message')} in doubt: `sendctl status` says where")
     for name, (number, oldest) in report.overdue.items():

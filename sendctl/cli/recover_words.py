@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sendctl.cli.wording import ago, clean, count, iso, some, when
+from sendctl.cli.wording import ago, clean, count, hanging, iso, some, when
 
 if TYPE_CHECKING:
     from sendctl.passes.recover import Plan, Recovered
@@ -24,12 +24,12 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield "3. What this does"
     yield from _indented(_doing(plan))
     yield ""
-    yield f"Worst case: {count(plan.worst_case_duplicates)} people get it twice, {count(plan.worst_case_missed)} never."
-    yield ""
+    twice, never = (some(number, "person", "people") for number in (plan.worst_case_duplicates, plan.worst_case_missed))
+    yield f"Worst case: {twice} may get it twice, {never} may never get it."
 
 
 def _indented(lines: list[str]) -> Iterator[str]:
-    return (f"   {line}" for line in lines)
+    return (part for line in lines for part in hanging(line, "     ", first="   "))
 
 
 def _found(plan: Plan) -> list[str]:
@@ -105,6 +105,7 @@ def recovered_lines(plan: Plan, done: Recovered) -> Iterator[str]:
         (done.skipped, "in doubt, given up"), (done.retried, "failed, queued again"),
     ]  # fmt: skip
     said = ", ".join(f"{count(number)} {what}" for number, what in parts if number)
+    yield ""
     if done.replayed is not None:
         yield f"Replayed: {', '.join(f'{name} {value}' for name, value in done.replayed.as_detail().items())}."
     yield f"Done: {said or 'nothing had to change'}."

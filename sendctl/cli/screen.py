@@ -38,10 +38,6 @@ class Screen:
         if terminal and self.console.width < 40:
             self.console.width = 40
 
-    def plain(self, text: str, style: str = "") -> Text:
-        """Text that is shown as it is."""
-        return Text(text, style=style)
-
     def show(self, what: RenderableType) -> None:
         """Print, without the spaces that a table leaves at line ends."""
         if self.console.is_terminal:
@@ -50,6 +46,11 @@ class Screen:
         with self.console.capture() as capture:
             self.console.print(what)
         sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Text that is shown as it is, on one line, cut where there is no room."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def console(*, wide: bool = False) -> Screen:

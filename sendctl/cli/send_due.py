@@ -15,6 +15,7 @@ from sendctl.errors import ExitCode
 if TYPE_CHECKING:
     from sendctl.passes.send_due import SendReport
 
+NOTHING_DUE = "nothing is due"
 # Outcomes of attempts in the words of the summary, in its order.
 _WORDS = {
     "accepted": "sent",
@@ -53,15 +54,27 @@ def send_due(
     Any number of passes may overlap, on any number of hosts. A pass that is killed loses nothing: the next one finds
     out what became of its messages before it claims anything. SIGTERM finishes what is in flight.
     """
+    shell = shell_of(ctx)
+    if not (campaign or dry_run or as_json) and _idle(shell):
+        return ExitCode.DONE
     from sendctl.passes import send_due as passes
 
-    shell = shell_of(ctx)
     report = passes.run(shell.context(), campaign=campaign, limit=limit, max_seconds=max_seconds, dry_run=dry_run)
     if as_json:
         print_json(_json(report))
     elif not shell.quiet or _trouble(report):
         _print(shell, report)
     return report.exit_code
+
+
+def _idle(shell: Shell) -> bool:
+    """Most passes find nothing due: they should not pay for what only sending needs."""
+    from sendctl.passes.idle import is_idle
+
+    if not is_idle(shell.settings()):
+        return False
+    shell.say(NOTHING_DUE)
+    return True
 
 
 def _trouble(report: SendReport) -> bool:
@@ -78,7 +91,7 @@ def _print(shell: Shell, report: SendReport) -> None:
 
 def _dry(report: SendReport) -> list[str]:
     if not report.due:
-        return ["nothing is due"]
+        return [NOTHING_DUE]
     return [f"{name}: {some(number, 'message')} due" for name, number in report.due.items()]
 
 
@@ -87,7 +100,7 @@ def _summary(report: SendReport) -> list[str]:
     outcomes = report.work.outcomes
     parts = [f"{word} {outcomes[key]:,}" for key, word in _WORDS.items() if outcomes.get(key)]
     if not report.run_id:
-        lines.append("nothing is due")
+        lines.append(NOTHING_DUE)
     else:
         lines.append("  ".join(parts or ["nothing sent"]) + f"  in {report.seconds:.1f} s" + _ending(report))
     if report.work.lost:

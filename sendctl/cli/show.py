@@ -11,7 +11,7 @@ import typer
 from sendctl.cli.frame import Verb
 from sendctl.cli.messages import message_json
 from sendctl.cli.shell import print_json, shell_of
-from sendctl.cli.wording import ago, clean, iso, some, utc, when
+from sendctl.cli.wording import ago, clean, hanging, iso, some, utc, when
 from sendctl.states import State
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _person(contact: ContactRow, messages: int, now: datetime) -> Iterator[str]:
 def _story(story: Story, now: datetime) -> Iterator[str]:
     row = story.listed.row
     yield f"message {row.id}: {row.status}"
-    yield f"  {_verdict(row, now)}"
+    yield from hanging(_verdict(row, now), "  ")
     yield f"  to          {clean(row.recipient)} ({row.channel})"
     yield f"  campaign    {row.campaign}, step {row.step}, revision {row.revision}"
     if story.listed.message_id:
@@ -81,9 +81,9 @@ def _story(story: Story, now: datetime) -> Iterator[str]:
         yield f"  provider's  {clean(row.provider_message_id)}"
     yield ""
     for moment in story.moments:
-        yield f"  {utc(moment.at)}  {clean(moment.what)}"
+        yield from hanging(clean(moment.what), " " * 24, first=f"  {utc(moment.at)}  ")
         if moment.detail:
-            yield f"  {'':20}  {clean(moment.detail)}"
+            yield from hanging(clean(moment.detail), " " * 24)
 
 
 def _verdict(row: MessageRow, now: datetime) -> str:

@@ -100,16 +100,13 @@ def _progress(state: CampaignState) -> Text:
     full, empty = ("█", "░") if unicode_ok() else ("#", ".")
     line = Text("  ").append(full * done, style="green").append(empty * (_BAR_COLUMNS - done), style="dim")
     line.append(f"  {_percent(state)}  {count(state.settled)} of {count(state.planned)} settled")
-    if state.sent_per_s is not None:
-        line.append(f"\n  about {state.sent_per_s:,.1f} sent a second in the last minute{_left(state)}")
+    if state.sent_per_s is not None and state.campaign.status is CampaignStatus.RUNNING:
+        line.append(f"\n  about {state.sent_per_s:,.1f}/s in the last minute{_left(state)}")
     return line
 
 
 def _left(state: CampaignState) -> str:
-    running = state.campaign.status is CampaignStatus.RUNNING
-    if not (running and state.due and state.sent_per_s):
-        return ""
-    return f"; at that rate {span(state.due / state.sent_per_s)} for what is due"
+    return f": {span(state.due / state.sent_per_s)} for what is due" if state.due and state.sent_per_s else ""
 
 
 def _identity(state: CampaignState) -> Text:

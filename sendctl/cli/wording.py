@@ -5,6 +5,7 @@ Knows no store and prints nothing.
 
 from __future__ import annotations
 
+import textwrap
 from datetime import UTC, datetime
 
 _SPANS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
@@ -67,6 +68,14 @@ def when(moment: datetime, now: datetime) -> str:
 def count(number: int) -> str:
     """A count with thousands marked: `12,590`."""
     return f"{number:,}"
+
+
+def hanging(text: str, indent: str, *, first: str | None = None) -> list[str]:
+    """`text` as lines of at most 80 columns behind an indent; the first may begin otherwise. Words stay whole."""
+    lead = indent if first is None else first
+    return textwrap.wrap(
+        text, 80, initial_indent=lead, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def some(number: int, singular: str, plural: str = "") -> str:

@@ -16,6 +16,7 @@ from sendctl.journal.home import Home, open_home
 from sendctl.settings import Settings, redact
 from sendctl.store import migrate
 from sendctl.store.engine import Store, open_store
+from sendctl.store.versions import newest_version
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Context:
         """The store, with a schema of this program's version. Raises SchemaMissing, SchemaMismatch, Unreachable."""
         store = open_store(self.settings.store.url, self.clock)
         with store.read() as connection:
-            found, wanted = migrate.version_of(connection), migrate.newest_version()
+            found, wanted = migrate.version_of(connection), newest_version()
         if found is None:
             raise SchemaMissing(f"the store {redact(self.settings.store.url)} has no schema")
         if found != wanted:

@@ -43,6 +43,9 @@ class ControlReport:
         return ExitCode.DONE
 
 
+_PASSIVE = {"pause": "paused", "resume": "resumed", "cancel": "cancelled"}
+
+
 def pause(context: Context, name: str, reason: str = "") -> ControlReport:
     """Stop claiming before the next window. Raises UsageError for a campaign that is over."""
     return _move(context, name, "pause", {CampaignStatus.RUNNING}, CampaignStatus.PAUSED, reason)
@@ -74,7 +77,7 @@ def _move(
     with _locked(context, name) as (connection, campaign, now):
         changed = campaigns.set_status(connection, campaign.id, sources, target, now)
         if not changed and campaign.status is not target:
-            raise UsageError(f"campaign {name} is {campaign.status}: it cannot {action}")
+            raise UsageError(f"campaign {name} is {campaign.status}: it cannot be {_PASSIVE[action]}")
         cancelled = finishing.cancel_queued(connection, campaign.id, now) if action == "cancel" and changed else 0
         flying = reports.in_flight(connection, campaign.id)
         if changed:

@@ -62,7 +62,8 @@ def pick_due(connection: Connection, campaign_id: int, now: datetime, limit: int
         .order_by(_M.next_attempt_at)
         .limit(limit)
     )
-    return [Due(*row) for row in connection.execute(skip_locked(connection, statement, messages))]
+    rows: Iterable[Any] = connection.execute(skip_locked(connection, statement, messages))
+    return [Due(*row) for row in rows]
 
 
 def by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Due]:
@@ -70,7 +71,8 @@ def by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Due]:
     found: dict[int, Due] = {}
     for some in _chunks(list(ids), 500):
         statement = sa.select(*_DUE_COLUMNS).select_from(_DUE_FROM).where(_M.id.in_(some))
-        found |= {row[0]: Due(*row) for row in connection.execute(statement)}
+        rows: Iterable[Any] = connection.execute(statement)
+        found |= {row[0]: Due(*row) for row in rows}
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -47,7 +48,8 @@ def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Dou
         .where(_of(campaign_id))
         .order_by(messages.c.in_doubt_at, messages.c.id)
     )  # fmt: skip
-    return [Doubt(*row) for row in connection.execute(statement)]
+    rows: Iterable[Any] = connection.execute(statement)
+    return [Doubt(*row) for row in rows]
 
 
 def _of(campaign_id: int | None) -> sa.ColumnElement[bool]:

@@ -16,19 +16,9 @@ from sendctl.errors import SchemaMismatch
 from sendctl.identity import new_id, new_secret
 from sendctl.store.engine import Store
 from sendctl.store.tables import id_blocks, store
+from sendctl.store.versions import HERE, MIGRATIONS, newest_version, numbered
 
-HERE = Path(__file__).parent
-BASELINE_VERSION = 1  # what schema.sql was before the first migration
 ID_KINDS = ("campaigns", "contacts", "enrollments", "messages", "events", "audit")
-
-
-def newest_version(folder: Path = HERE / "migrations") -> int:
-    """The version of schema.sql."""
-    return max([BASELINE_VERSION, *_numbered(folder)])
-
-
-def _numbered(folder: Path) -> dict[int, Path]:
-    return {int(path.name[:4]): path for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))}
 
 
 def version_of(connection: Connection) -> int | None:
@@ -38,7 +28,7 @@ def version_of(connection: Connection) -> int | None:
     return connection.execute(sa.select(store.c.schema_version)).scalar_one_or_none()
 
 
-def migrate(opened: Store, *, machine: str, folder: Path = HERE / "migrations") -> tuple[int | None, int]:
+def migrate(opened: Store, *, machine: str, folder: Path = MIGRATIONS) -> tuple[int | None, int]:
     """Create or upgrade, in one transaction; returns the version before (None: new) and after.
 
     Raises SchemaMismatch when the store is newer than this program.
@@ -56,7 +46,7 @@ def migrate(opened: Store, *, machine: str, folder: Path = HERE / "migrations") 
                 f"the store has schema version {found}, newer than this program's {wanted}: upgrade sendctl here"
             )
         else:
-            for number, path in _numbered(folder).items():
+            for number, path in numbered(folder).items():
                 if number > found:
                     _run_script(connection, path.read_text())
             connection.execute(sa.update(store).values(schema_version=wanted))

@@ -13,6 +13,7 @@ from sendctl.states import State
 from sendctl.store.tables import audit, campaigns, messages
 
 RATE_WINDOW_S = 60
+RATE_LEAST_S = 5.0
 RATE_SAMPLE = 5000
 
 _M = messages.c
@@ -77,9 +78,8 @@ def sent_per_s(connection: Connection, campaign_id: int, now: datetime) -> float
     number, first = connection.execute(statement).one()
     if not number:
         return None
-    # A full sample reaches back less than the window: then it has its own length.
-    length_s = (now - first).total_seconds() if number == RATE_SAMPLE else RATE_WINDOW_S
-    return float(number) / max(length_s, 1.0)
+    # Since the first of them: sending may have begun within the window, and a full sample reaches back less.
+    return float(number) / max((now - first).total_seconds(), RATE_LEAST_S)
 
 
 @dataclass(frozen=True, slots=True)

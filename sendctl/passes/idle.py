@@ -1,0 +1,29 @@
+"""The idle pass: most of the passes that cron starts find nothing due, and should cost next to nothing.
+
+Kept free of heavy imports. Any doubt, and any error, is answered by "not idle": the full pass then says what it is.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+
+from sendctl.journal.home import machine_id, note_of, open_home
+from sendctl.settings import Settings
+from sendctl.store.idle import Here, nothing_to_do
+
+
+def is_idle(settings: Settings) -> bool:
+    """Whether a send-due pass has nothing to do here: nothing due, no dead run, nothing to refuse."""
+    if not settings.send.enabled:
+        return False
+    with suppress(Exception):  # whatever it is, the full pass meets it again and explains it
+        home = open_home(settings.journal.path)
+        if home.pending():
+            return False
+        newest = home.confirmed(1)
+        if newest and note_of(home, newest[0]) is None:
+            return False
+        here = Here(machine_id(), home.host_id, socket.gethostname(), newest[0] if newest else "")
+        return nothing_to_do(settings.store.url, here)
+    return False

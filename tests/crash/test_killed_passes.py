@@ -1,0 +1,88 @@
+"""send-due is killed, or fails, at every named point: nobody gets a second message and nobody is lost."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from sendctl.faults import FAILPOINTS
+from tests.crash.conftest import NewWorld
+from tests.crash.world import BATCH_SIZE, CONNECTIONS, Death, Finished, World
+
+POINTS = [name for name in FAILPOINTS if not name.startswith(("import.", "recover.", "enqueue."))]
+ONCE_A_RUN = ("run.recorded", "run.before_finish", "run.finished")  # passed by the parent, whatever the workers do
+IN_THE_NETWORK = ("journal.begun", "provider.before_dot", "journal.dotted", "provider.replied")
+WORKERS = 3
+
+# What the import of the first killed pass must find of its one window: (recorded, queued again, least in doubt). What
+# is not named is in doubt: other connections may have sent their dot by the time of the first reply.
+FIRST_DEATH: dict[str, tuple[int, int, int]] = {
+    "run.recorded": (0, 0, 0),
+    "claim.before_commit": (0, 0, 0),
+    "claim.committed": (0, BATCH_SIZE, 0),
+    "journal.begun": (0, BATCH_SIZE, 0),
+    "provider.before_dot": (0, BATCH_SIZE, 0),
+    "journal.dotted": (0, BATCH_SIZE - 1, 1),
+    "provider.replied": (0, 0, 1),
+    "journal.outcome": (1, 0, 0),
+    "settle.before_commit": (BATCH_SIZE, 0, 0),
+    "settle.committed": (0, BATCH_SIZE, 0),
+    "run.before_finish": (0, 0, 0),
+}
+IN_FLIGHT_AT_DEATH = {"run.recorded": 0, "claim.before_commit": 0, "run.before_finish": 0}
+
+
+def world_for(new_world: NewWorld, store_url: str, point: str) -> World:
+    # Waiting for tokens makes turns that record nothing: only those pass claim.* a second time in one run.
+    return new_world(store_url, controls='rate = "40/s"' if point.startswith("claim.") else "")
+
+
+def broken_pass(world: World, point: str, action: str, passage: int, *, workers: int = 1) -> Finished:
+    """One pass with an armed failpoint. A pass that ends by itself is a short one, so that several fit."""
+    limit = ("--limit", str(WORKERS * BATCH_SIZE)) if point in ONCE_A_RUN else ()
+    ran = world.run("send-due", *limit, failpoint=f"{point}:{action}:{passage}", SENDCTL_SEND_WORKERS=str(workers))
+    world.assert_sound()
+    return ran
+
+
+def assert_as_documented(point: str, deaths: list[Death]) -> None:
+    """What each phase proves: before the dot nothing is in doubt, after it something is, an outcome is recorded."""
+    assert all(death.in_doubt <= CONNECTIONS for death in deaths), deaths
+    if point == "run.finished":  # the store has its end: nothing died
+        assert deaths == []
+        return
+    recorded, requeued, in_doubt = FIRST_DEATH[point]
+    first = deaths[0]
+    assert (first.recorded, first.in_doubt >= in_doubt, first.requeued >= requeued) == (recorded, True, True), first
+    assert first.recorded + first.requeued + first.in_doubt == IN_FLIGHT_AT_DEATH.get(point, BATCH_SIZE), first
+    if point in ("journal.dotted", "provider.replied"):
+        assert all(death.in_doubt >= 1 for death in deaths), deaths
+    elif point not in ("journal.begun", "provider.before_dot", "journal.outcome"):  # no other connection is at work
+        assert all(death.in_doubt == 0 for death in deaths), deaths
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_pass_repeats_nobody_and_loses_nobody(new_world: NewWorld, store_url: str, point: str) -> None:
+    world = world_for(new_world, store_url, point)
+    for passage in (1,) if point in ONCE_A_RUN else (1, 2, 4):
+        killed = broken_pass(world, point, "kill", passage)
+        assert killed.code == -signal.SIGKILL, killed
+    world.finish()
+    world.assert_finished()
+    assert_as_documented(point, world.deaths())
+    world.assert_settled_by_choice()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_workers_and_failing_code_repeat_nobody(new_world: NewWorld, store_url: str, point: str) -> None:
+    world = world_for(new_world, store_url, point)
+    killed = broken_pass(world, point, "kill", 1, workers=WORKERS)  # each worker, or the parent
+    assert killed.code == (-signal.SIGKILL if point in ONCE_A_RUN else 75), killed
+    raised = broken_pass(world, point, "raise", 1)
+    # A defect in a provider concerns one message; anywhere else it ends the pass.
+    assert raised.code == (3 if point == "provider.replied" else 0 if point in IN_THE_NETWORK else 1), raised
+    world.finish()
+    world.assert_finished()
+    assert all(death.in_doubt <= WORKERS * CONNECTIONS for death in world.deaths())
+    world.assert_settled_by_choice()

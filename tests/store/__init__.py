@@ -1,0 +1,1 @@
+"""Tests of the ledger on both databases. Nothing here sends over a network."""

@@ -1,0 +1,61 @@
+"""Identities: the same after a rewind, one per message, and nothing that a counter could repeat."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sendctl.identity import link_token, new_id, new_secret, provider_key
+
+SECRET = "00" * 32
+words = st.text(max_size=20)
+slots = st.tuples(words, words, words, st.integers(0, 9), st.integers(0, 9), st.sampled_from(["email", "sms"]))
+
+
+def key(slot: tuple[str, str, str, int, int, str], secret: str = SECRET) -> str:
+    campaign, address_key, subject_key, step_index, occurrence, channel = slot
+    return provider_key(
+        secret, campaign=campaign, address_key=address_key, subject_key=subject_key, step_index=step_index,
+        occurrence=occurrence, channel=channel,
+    )  # fmt: skip
+
+
+def test_a_key_never_changes_from_one_version_of_sendctl_to_the_next() -> None:
+    # A changed formula would send to everyone again after an upgrade: this constant may never be edited.
+    assert key(("sale", "ana@one.example", "", 0, 0, "email")) == "cc0b8e0efb0b38be4ab1d6b4f8a21b60"
+
+
+@given(slots, slots)
+def test_a_key_is_the_same_for_the_same_slot_and_another_for_any_other(
+    one: tuple[str, str, str, int, int, str], two: tuple[str, str, str, int, int, str]
+) -> None:
+    assert (key(one) == key(two)) == (one == two)
+    assert re.fullmatch("[0-9a-f]{32}", key(one))
+
+
+@given(st.lists(words, min_size=3, max_size=3), st.lists(words, min_size=3, max_size=3))
+def test_a_token_is_one_enrollments_alone(one: list[str], two: list[str]) -> None:
+    def token(place: list[str]) -> str:
+        return link_token(SECRET, campaign=place[0], address_key=place[1], subject_key=place[2])
+
+    assert (token(one) == token(two)) == (one == two)
+    assert re.fullmatch("[a-z2-7]{32}", token(one))
+
+
+def test_moving_a_letter_from_one_part_to_the_next_is_another_slot() -> None:
+    assert key(("sale", "xa@b.example", "", 0, 0, "email")) != key(("salex", "a@b.example", "", 0, 0, "email"))
+    assert key(("sale", "a", "1", 0, 0, "email")) != key(("sale", "a", "", 1, 0, "email"))
+
+
+def test_two_stores_share_no_keys() -> None:
+    slot = ("sale", "ana@one.example", "", 0, 0, "email")
+    assert key(slot, new_secret()) != key(slot, new_secret())
+
+
+def test_claims_and_runs_are_random() -> None:
+    made = {new_id() for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(re.fullmatch("[a-z2-7]{16}", each) for each in made)
+    assert re.fullmatch("[0-9a-f]{64}", new_secret())

@@ -1,0 +1,125 @@
+"""What an outcome means for its message: only definite non-acceptance leads back to the queue."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sendctl.definition import Controls
+from sendctl.policy import Decision, concerns_everyone, decide
+from sendctl.providers.base import Outcome, Phase, Scope
+from sendctl.states import TRANSITIONS, AttemptOutcome, State
+
+KINDS = [kind for kind in AttemptOutcome if kind not in (AttemptOutcome.OPEN, AttemptOutcome.ABANDONED)]
+PROVIDERS = ("primary", "fallback")
+
+
+def decided(kind: AttemptOutcome, scope: Scope = Scope.RECIPIENT, *, charged: int = 0, provider: str = "primary",
+            retry_after_s: float | None = None, providers: tuple[str, ...] = PROVIDERS) -> Decision:  # fmt: skip
+    outcome = Outcome(kind, Phase.REPLIED, scope, retry_after_s=retry_after_s)
+    return decide(
+        outcome, provider=provider, charged_attempts=charged, controls=Controls(max_attempts=3, retry_base_s=60.0),
+        providers=providers, jitter=random.Random(7),
+    )  # fmt: skip
+
+
+outcomes = st.builds(
+    Outcome,
+    st.sampled_from(KINDS),
+    st.sampled_from(Phase),
+    st.sampled_from(Scope),
+    retry_after_s=st.none() | st.floats(0, 1e6),
+)
+
+
+@given(
+    outcomes,
+    st.sampled_from([*PROVIDERS, "gone"]),
+    st.integers(0, 30),
+    st.sampled_from([(), ("primary",), PROVIDERS]),
+    st.integers(0, 2**32),
+)
+def test_unknown_is_always_doubt_and_nothing_else_is(
+    outcome: Outcome, provider: str, charged: int, providers: tuple[str, ...], seed: int
+) -> None:
+    decision = decide(
+        outcome, provider=provider, charged_attempts=charged, controls=Controls(), providers=providers,
+        jitter=random.Random(seed),
+    )  # fmt: skip
+    rule = TRANSITIONS[decision.transition]
+    assert rule.sources == {State.SENDING}
+    assert (rule.target is State.IN_DOUBT) == (outcome.kind is AttemptOutcome.UNKNOWN)
+    assert (rule.target is State.SENT) == (outcome.kind is AttemptOutcome.ACCEPTED)
+    assert decision.delay_s >= 0
+    if decision.next_provider is not None:
+        assert outcome.kind is AttemptOutcome.DEFERRED
+        assert rule.target is State.QUEUED
+
+
+def test_failover_goes_forward_only_and_ends() -> None:
+    assert decided(AttemptOutcome.DEFERRED, Scope.PROVIDER).next_provider == "fallback"
+    assert decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, provider="fallback").next_provider is None
+    assert decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, providers=("primary",)).next_provider is None
+    assert decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, provider="removed").next_provider is None
+
+
+def test_failover_waits_for_nothing_and_charges_nothing() -> None:
+    decision = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, charged=2)
+    assert (decision.transition, decision.delay_s, decision.charged) == ("release", 0.0, False)
+
+
+@pytest.mark.parametrize("kind", [AttemptOutcome.UNKNOWN, AttemptOutcome.REFUSED, AttemptOutcome.HALTED])
+def test_no_failover_after_what_is_not_a_passing_refusal(kind: AttemptOutcome) -> None:
+    assert decided(kind, Scope.PROVIDER).next_provider is None
+
+
+def test_attempts_are_bounded_and_the_last_failure_may_pass() -> None:
+    assert [decided(AttemptOutcome.DEFERRED, charged=n).transition for n in range(4)] == [
+        "release", "release", "refuse", "refuse",
+    ]  # fmt: skip
+    assert decided(AttemptOutcome.DEFERRED, charged=2).transient
+    assert not decided(AttemptOutcome.REFUSED).transient
+
+
+def test_a_provider_that_is_down_never_uses_up_a_persons_attempts() -> None:
+    decision = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, charged=50, provider="fallback")
+    assert decision.transition == "release"
+    assert not decision.charged
+    for kind in (AttemptOutcome.HALTED, AttemptOutcome.UNTOUCHED):
+        assert decided(kind, charged=50) == Decision("release")
+
+
+def test_a_retry_after_is_a_lower_bound() -> None:
+    assert decided(AttemptOutcome.DEFERRED, retry_after_s=5000.0).delay_s == 5000.0
+    assert 30.0 <= decided(AttemptOutcome.DEFERRED, retry_after_s=1.0).delay_s <= 60.0
+    assert decided(AttemptOutcome.HALTED, retry_after_s=77.0).delay_s == 77.0
+
+
+def window(refused: int, accepted: int = 0, *, enhanced: str = "5.7.1", phase: Phase = Phase.REPLIED) -> list[Outcome]:
+    bad = Outcome(AttemptOutcome.REFUSED, phase, code=550, enhanced=enhanced, text="no", error_class="data")
+    good = Outcome(AttemptOutcome.ACCEPTED, Phase.REPLIED, code=250)
+    return [bad] * refused + [good] * accepted
+
+
+def test_a_window_refused_as_one_concerns_everyone() -> None:
+    assert concerns_everyone(window(10)) == "10 of 10 messages were refused alike: no"
+    assert concerns_everyone(window(18, 2))
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [
+        window(9),
+        window(17, 3),
+        window(20, enhanced="5.1.1"),
+        window(20, phase=Phase.UNTOUCHED),
+        window(10) + window(10, enhanced="5.3.4"),
+        [],
+    ],
+    ids=["too few", "too many accepted", "bad mailboxes", "never handed over", "two reasons", "nothing"],
+)
+def test_refusals_that_are_each_recipients_own_stop_nothing(outcomes: list[Outcome]) -> None:
+    assert concerns_everyone(outcomes) == ""
