@@ -35,7 +35,9 @@ def messages(
     campaign: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only of this campaign.", show_default=False)
     ] = None,
-    status: Annotated[State | None, typer.Option(help="Only in this state.", show_default=False)] = None,
+    status: Annotated[
+        State | None, typer.Option(metavar="STATE", help="Only in this state.", show_default=False)
+    ] = None,
     to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only to this person.", show_default=False)] = None,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="At most N; a table has 50, else all.", show_default=False)

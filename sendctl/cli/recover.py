@@ -42,6 +42,10 @@ def recover(
         int | None,
         typer.Option(metavar="N", min=0, help="Go on only if exactly N are in doubt.", show_default=False),
     ] = None,
+    lost_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="After a rewind: its journals are lost, go on without.", show_default=False),
+    ] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit.", show_default=False)] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Apply the plan without asking.")] = False,
@@ -65,9 +69,9 @@ def recover(
         if as_json:
             print_json(plan_json(plan))
         return ExitCode.NEEDS_PERSON if plan.does_something or plan.doubtful else ExitCode.DONE
-    if plan.does_something and not yes:
+    if (plan.does_something or lost_host) and not yes:
         reason = _ask(shell, plan, reason, as_json=as_json)
-    done = passes.apply(context, plan, reason=reason, expected=expect)
+    done = passes.apply(context, plan, reason=reason, expected=expect, lost_hosts=lost_host or ())
     if as_json:
         print_json(plan_json(plan) | {"applied": recovered_json(done)})
     else:

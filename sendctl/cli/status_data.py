@@ -44,7 +44,7 @@ def _campaign(situation: Situation, state: CampaignState) -> dict[str, Any]:
         "overdue": state.overdue,
         "next_due_at": iso(state.next_due_at),
         "sent_per_s": round(rate, 2) if rate is not None else None,
-        "claims_expired": state.stuck,
+        "claims_expired": state.claims_expired,
         "failed_last_day": state.failed_recently,
         "failures": [
             {"error_class": one.error_class, "transient": one.transient, "count": one.count, "example": one.example}

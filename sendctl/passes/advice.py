@@ -84,9 +84,9 @@ def _of_campaign(state: CampaignState) -> Iterator[Advice]:
             Level.CRITICAL, name, f"{_messages(counts[State.IN_DOUBT])} in doubt: the provider may or may not have"
             " accepted. Look for proof first (`sendctl reconcile`), then decide", f"sendctl recover --campaign {name}",
         )  # fmt: skip
-    if state.stuck:
+    if state.claims_expired:
         yield Advice(
-            Level.WARNING, name, f"{_messages(state.stuck)} in flight with an expired claim: the run died or stands"
+            Level.WARNING, name, f"{_messages(state.claims_expired)} in flight with an expired claim: the run died or stands"
             " still", "sendctl reconcile",
         )  # fmt: skip
     yield from _pauses(state)
@@ -118,12 +118,12 @@ def _failures(state: CampaignState) -> Iterator[Advice]:
     level = Level.WARNING if state.failed_recently else Level.OK
     if lasting:
         yield Advice(
-            level, name, f"{_messages(lasting)} failed for good. Read why; to try again after mending the cause:"
+            level, name, f"{_failed(lasting)} for good. Read why; to try again after mending the cause:"
             f" `sendctl recover --campaign {name} --failed`", f"sendctl messages --campaign {name} --status failed",
         )  # fmt: skip
     if passing:
         yield Advice(
-            level, name, f"{_messages(passing)} failed for a passing cause; reconcile tries again after a day, or now",
+            level, name, f"{_failed(passing)} for a passing cause; reconcile tries again after a day, or now",
             f"sendctl recover --campaign {name} --failed",
         )  # fmt: skip
 
@@ -158,4 +158,8 @@ def _last_sign(situation: Situation, due: list[CampaignState]) -> datetime:
 
 
 def _messages(number: int) -> str:
-    return f"{number:,} message is" if number == 1 else f"{number:,} messages are"
+    return "1 message is" if number == 1 else f"{number:,} messages are"
+
+
+def _failed(number: int) -> str:
+    return "1 message failed" if number == 1 else f"{number:,} messages failed"

@@ -6,6 +6,7 @@ worst. Applying it is a row of compare-and-sets: what has moved meanwhile stays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -171,10 +172,13 @@ def _find_runs(context: Context, connection: Connection, campaign: Campaign, mad
 # -- apply --------------------------------------------------------------------------------------------------------
 
 
-def apply(context: Context, made: Plan, *, reason: str, expected: int | None = None) -> Recovered:
+def apply(
+    context: Context, made: Plan, *, reason: str, expected: int | None = None, lost_hosts: Sequence[str] = ()
+) -> Recovered:
     """Carry a plan out and record who did and why. Raises UsageError when `expected` is not the plan's number.
 
-    `expected` is the number of messages in doubt that the operator agreed to resend or skip.
+    `expected` is the number of messages in doubt that the operator agreed to resend or skip. `lost_hosts` are hosts
+    whose journals are gone for good: after a rewind nobody waits for them any more.
     """
     if expected is not None and expected != len(made.doubtful):
         raise UsageError(
@@ -182,6 +186,8 @@ def apply(context: Context, made: Plan, *, reason: str, expected: int | None = N
             hint="look at the plan again with --dry-run; nothing was changed.",
         )
     done = Recovered()
+    if lost_hosts:
+        _give_up_hosts(context, lost_hosts, reason)
     _take_over(context, made, done)
     _settle(context, made, done, reason)
     return done
@@ -201,6 +207,17 @@ def _take_over(context: Context, made: Plan, done: Recovered) -> None:
         done.waiting_for_hosts = str(error)
     done.recorded, done.requeued = imported.recorded, imported.requeued
     expire_foreign(context)
+
+
+def _give_up_hosts(context: Context, lost_hosts: Sequence[str], reason: str) -> None:
+    with context.store.write() as connection:
+        for name in lost_hosts:
+            if not meta.forget_host(connection, name):
+                raise UsageError(f"there is no host {name} to give up", hint="the error of `send-due` names them.")
+        audit.write(
+            connection, login=who(context.environ), hostname=context.hostname, action="give up hosts",
+            campaign_id=None, reason=reason, detail={"hosts": list(lost_hosts)}, now=context.store.now(connection),
+        )  # fmt: skip
 
 
 def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:

@@ -36,7 +36,7 @@ def take_over(context: Context) -> Imported:
     if behind:
         raise StoreRewound(
             f"the store was rewound ({row.epoch_reason}), and journals are not replayed yet on: {', '.join(behind)}",
-            hint="run `sendctl recover --campaign NAME` on each of these hosts; see docs/runbooks/restored-backup.md.",
+            hint="run `sendctl recover --campaign NAME` on each of them; --lost-host gives one up whose disk is gone.",
         )
     return imported
 

@@ -75,7 +75,7 @@ class CampaignState:
     overdue: int
     failures: tuple[Failure, ...]
     failed_recently: int
-    stuck: int  # in flight, with a claim that has expired
+    claims_expired: int  # messages in flight that no run may send any more
     sent_per_s: float | None
     halted: str  # why sendctl itself paused it, or empty
 
@@ -136,7 +136,7 @@ def _state(
         overdue=reports.due_before(connection, number, overdue_before) if running else 0,
         failures=tuple(doubts.failures(connection, number)) if counts[State.FAILED] else (),
         failed_recently=reports.failed_since(connection, number, now - timedelta(seconds=RECENT_S)),
-        stuck=sum(item.messages for item in reports.stuck(connection, now, number)) if counts[State.SENDING] else 0,
+        claims_expired=reports.claims_expired(connection, number, now),
         sent_per_s=reports.sent_per_s(connection, number, now),
         halted=reports.halt_reason(connection, number) or "" if campaign.status is CampaignStatus.PAUSED else "",
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -47,9 +48,19 @@ def insert_rows(connection: Connection, table: sa.Table, rows: list[dict[str, An
         connection.exec_driver_sql(f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})", values)  # noqa: S608
         return
     cursor: Any = connection.connection.cursor()
-    with cursor.copy(f"COPY {table.name} ({', '.join(names)}) FROM STDIN") as copy:
+    with driver_errors(connection), cursor.copy(f"COPY {table.name} ({', '.join(names)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row([row[name] for name in names])
+
+
+@contextmanager
+def driver_errors(connection: Connection) -> Iterator[None]:
+    """Around the driver's own cursor: its errors become SQLAlchemy's, as those of every other statement do."""
+    base = connection.dialect.loaded_dbapi.Error
+    try:
+        yield
+    except base as error:
+        raise sa.exc.DBAPIError.instance(None, None, error, base, dialect=connection.dialect) from error
 
 
 def _sqlite_value(value: Any) -> Any:

@@ -104,5 +104,5 @@ def hosts_behind(connection: Connection, epoch: str) -> list[str]:
 
 
 def forget_host(connection: Connection, hostname: str) -> bool:
-    """Give up a host whose journals are lost; False when it is not known."""
+    """Give up a host whose journals are lost; False when it is not known. It enters again when it runs again."""
     return connection.execute(sa.delete(hosts).where(hosts.c.hostname == hostname)).rowcount > 0

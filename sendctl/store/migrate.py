@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.errors import SchemaMismatch
 from sendctl.identity import new_id, new_secret
+from sendctl.store.dialect import driver_errors
 from sendctl.store.engine import Store
 from sendctl.store.tables import id_blocks, store
 from sendctl.store.versions import HERE, MIGRATIONS, newest_version, numbered
@@ -56,8 +57,8 @@ def migrate(opened: Store, *, machine: str, folder: Path = MIGRATIONS) -> tuple[
 def _run_script(connection: Connection, script: str) -> None:
     """Run SQL statements inside the caller's transaction. sqlite3's executescript would commit it first."""
     if connection.dialect.name != "sqlite":
-        raw = connection.connection.cursor()
-        raw.execute(script)
+        with driver_errors(connection):
+            connection.connection.cursor().execute(script)
         return
     statement = ""
     for line in script.splitlines(keepends=True):
@@ -65,6 +66,8 @@ def _run_script(connection: Connection, script: str) -> None:
         if sqlite3.complete_statement(statement):
             connection.exec_driver_sql(statement)
             statement = ""
+    if statement.strip():  # the last one need not end in a semicolon
+        connection.exec_driver_sql(statement)
 
 
 def _first_rows(connection: Connection, opened: Store, version: int, machine: str) -> None:

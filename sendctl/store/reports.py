@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import State
-from sendctl.store.tables import audit, campaigns, messages
+from sendctl.store.tables import audit, messages
 
 RATE_WINDOW_S = 60
 RATE_LEAST_S = 5.0
@@ -82,27 +81,10 @@ def sent_per_s(connection: Connection, campaign_id: int, now: datetime) -> float
     return float(number) / max((now - first).total_seconds(), RATE_LEAST_S)
 
 
-@dataclass(frozen=True, slots=True)
-class Stuck:
-    """Messages in flight whose claim is over, by the run that holds them."""
-
-    run_id: str
-    messages: int
-
-
-def stuck(connection: Connection, now: datetime, campaign_id: int | None = None) -> list[Stuck]:
-    """Claims that have expired: their run is dead, stopped, or on a host that is."""
-    # The join lets the index on (campaign_id, status) find the few in flight.
-    statement = (
-        sa.select(_M.run_id, sa.func.count())
-        .join(campaigns, campaigns.c.id == _M.campaign_id)
-        .where(_M.status == State.SENDING, _M.claim_expires_at < now)
-        .group_by(_M.run_id)
-        .order_by(_M.run_id)
-    )
-    if campaign_id is not None:
-        statement = statement.where(_M.campaign_id == campaign_id)
-    return [Stuck(run_id, number) for run_id, number in connection.execute(statement)]
+def claims_expired(connection: Connection, campaign_id: int, now: datetime) -> int:
+    """Messages in flight whose claim is over: their run is dead, stopped, or on a host that is."""
+    statement = sa.select(sa.func.count()).where(_in_state(campaign_id, State.SENDING), _M.claim_expires_at < now)
+    return connection.execute(statement).scalar_one()
 
 
 def in_flight(connection: Connection, campaign_id: int) -> int:
