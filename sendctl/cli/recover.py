@@ -10,8 +10,9 @@ import typer
 
 from sendctl.cli.frame import Verb
 from sendctl.cli.recover_words import plan_json, plan_lines, recovered_json, recovered_lines
-from sendctl.cli.shell import Shell, on_terminal, print_json, shell_of
-from sendctl.errors import ExitCode, UsageError
+from sendctl.cli.shell import on_terminal, print_json, shell_of
+from sendctl.cli.wording import some
+from sendctl.errors import ExitCode, StoppedEarly, UsageError
 
 if TYPE_CHECKING:
     from sendctl.passes.recover import Plan
@@ -70,7 +71,7 @@ def recover(
             print_json(plan_json(plan))
         return ExitCode.NEEDS_PERSON if plan.does_something or plan.doubtful else ExitCode.DONE
     if (plan.does_something or lost_host) and not yes:
-        reason = _ask(shell, plan, reason, as_json=as_json)
+        reason = _ask(plan, reason, as_json=as_json)
     done = passes.apply(context, plan, reason=reason, expected=expect, lost_hosts=lost_host or ())
     if as_json:
         print_json(plan_json(plan) | {"applied": recovered_json(done)})
@@ -80,8 +81,8 @@ def recover(
     return done.exit_code
 
 
-def _ask(shell: Shell, plan: Plan, reason: str, *, as_json: bool) -> str:
-    """Let a person agree; returns the reason. Raises UsageError without one, typer.Abort on a no."""
+def _ask(plan: Plan, reason: str, *, as_json: bool) -> str:
+    """Let a person agree; returns the reason. Raises UsageError without a person, StoppedEarly on a no."""
     if as_json or not on_terminal():
         raise UsageError(
             "nobody is here to agree to the plan, and nothing was changed",
@@ -89,14 +90,12 @@ def _ask(shell: Shell, plan: Plan, reason: str, *, as_json: bool) -> str:
         )
     reason = reason or typer.prompt("Why (for the audit)", default="", show_default=False, err=True)
     risky = plan.worst_case_duplicates or plan.worst_case_missed
-    if not risky:
-        if not typer.confirm("Apply this plan?", err=True):
-            raise typer.Abort
-        return reason
-    fate = "get it twice" if plan.worst_case_duplicates else "never get it"
-    answer = typer.prompt(f"Up to {risky} people may {fate}. Type that number to go on", default="", err=True,
-                          show_default=False)  # fmt: skip
-    if answer.strip() != str(risky):
-        shell.note("that is not the number: nothing was changed")
-        raise typer.Abort
+    if risky:
+        fate = "get it twice" if plan.worst_case_duplicates else "never get it"
+        question = f"{some(risky, 'person', 'people')} may {fate}. Type that number to go on"
+        agreed = typer.prompt(question, default="", show_default=False, err=True).strip() == str(risky)
+    else:
+        agreed = typer.confirm("Apply this plan?", err=True)
+    if not agreed:
+        raise StoppedEarly("the plan was not agreed to, and nothing was changed", hint="")
     return reason

@@ -86,8 +86,8 @@ def _of_campaign(state: CampaignState) -> Iterator[Advice]:
         )  # fmt: skip
     if state.claims_expired:
         yield Advice(
-            Level.WARNING, name, f"{_messages(state.claims_expired)} in flight with an expired claim: the run died or stands"
-            " still", "sendctl reconcile",
+            Level.WARNING, name, f"{_messages(state.claims_expired)} in flight with an expired claim: the run died"
+            " or stands still", "sendctl reconcile",
         )  # fmt: skip
     yield from _pauses(state)
     yield from _failures(state)

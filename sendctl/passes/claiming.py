@@ -191,15 +191,14 @@ class Clerk:
         if campaign is None or campaign.status is not CampaignStatus.RUNNING:
             return Window()
         definition = self.desk.current(connection, campaign.id)
-        rest = limits.cooling_until(connection, f"campaign:{name}") if campaign.controls.cooldown_s else None
-        if rest is not None and rest > self.desk.now:
-            return Window(wait_s=(rest - self.desk.now).total_seconds(), blocked=f"campaign {name} is cooling down")
+        rest_s = limits.resting_s(connection, f"campaign:{name}", self.desk.now) if campaign.controls.cooldown_s else 0.0
+        if rest_s:
+            return Window(wait_s=rest_s, blocked=f"campaign {name} is cooling down")
         order = [provider for provider in self.desk.providers(definition) if provider in self.usable]
         open_to = [provider for provider in order if self._breaker(provider).lets_through(self.desk.now)]
         if not open_to:
             return self._shut(order, definition)
-        probing = self._breaker(open_to[0]).state != "closed"
-        size = 1 if probing else min(limit, campaign.controls.batch_size)  # one message finds out whether it is back
+        size = min(limit, campaign.controls.batch_size)
         return self._fill(connection, campaign, definition, size, open_to, boot_s)
 
     def _shut(self, order: list[str], definition: Definition) -> Window:
@@ -219,8 +218,7 @@ class Clerk:
         if not picked:
             return Window()
         going = self._sift(connection, campaign, definition, picked)
-        granted, wait_s = self._tokens(connection, campaign, open_to[0], len(going))
-        pairs = [(due, self._provider(due, open_to)) for due in going[:granted]]
+        pairs, wait_s = self._granted(connection, campaign, [(due, self._provider(due, open_to)) for due in going])
         if not pairs:
             # Sifted rows have left the queue: look again at once. Without tokens: wait for the next one.
             return Window(wait_s=wait_s if going else 0.0, blocked=f"campaign {campaign.name}: rate" if going else "")
@@ -233,7 +231,7 @@ class Clerk:
                 limits.probe(connection, breaker, self.desk.now, settings.claim_s)
         if campaign.controls.cooldown_s:
             until = self.desk.now + timedelta(seconds=campaign.controls.cooldown_s)
-            limits.cool_down(connection, f"campaign:{campaign.name}", until, self.desk.now)
+            limits.cool_down(connection, f"campaign:{campaign.name}", until)
         messages = tuple(self._claimed(due, provider, claim.id, campaign) for due, provider in pairs)
         for item in messages:
             self.desk.definition(connection, campaign.id, item.revision)
@@ -246,20 +244,35 @@ class Clerk:
     def _provider(self, due: Due, open_to: list[str]) -> str:
         return due.next_provider if due.next_provider in open_to else open_to[0]
 
-    def _tokens(self, connection: Connection, campaign: Campaign, provider: str, wanted: int) -> tuple[int, float]:
-        """How many may go by the campaign's and the first provider's rate, and the wait for one more, in seconds."""
-        table = self.desk.context.settings.providers.get(provider)
-        rates: list[tuple[str, Rate | None]] = [
-            (f"campaign:{campaign.name}", campaign.controls.rate),
-            (f"provider:{provider}", table.rate if table else None),
-        ]
-        limited = [(scope, rate) for scope, rate in rates if rate is not None]
-        hands = {scope: limits.tokens_at_hand(connection, scope, rate, self.desk.now) for scope, rate in limited}
-        granted = min([wanted, *hands.values()])
-        for scope, _ in limited:
-            limits.spend(connection, scope, granted)
-        short = [rate.per_s / rate.count for scope, rate in limited if hands[scope] < wanted]
-        return granted, max(short, default=0.0)
+    def _granted(
+        self, connection: Connection, campaign: Campaign, pairs: Sequence[tuple[Due, str]]
+    ) -> tuple[list[tuple[Due, str]], float]:
+        """Those that rates have room for, in order, and the wait for one more, in seconds.
+
+        To a provider whose breaker is not closed goes one message: it finds out whether the provider is back.
+        """
+        rates = self._rates(campaign, {provider for _, provider in pairs})
+        hands = {scope: limits.tokens_at_hand(connection, scope, rate, self.desk.now) for scope, rate in rates.items()}
+        probing = {provider for _, provider in pairs if self._breaker(provider).state != "closed"}
+        room = hands | {f"probe:{provider}": 1 for provider in probing}
+        granted, short = [], set[str]()
+        for due, provider in pairs:
+            wanted = {f"campaign:{campaign.name}", f"provider:{provider}", f"probe:{provider}"} & room.keys()
+            lacking = {scope for scope in wanted if room[scope] == 0}
+            short |= lacking
+            if not lacking:
+                granted.append((due, provider))
+                room |= {scope: room[scope] - 1 for scope in wanted}
+        for scope in rates:
+            limits.spend(connection, scope, hands[scope] - room[scope])
+        return granted, max((rates[scope].per_s / rates[scope].count for scope in short & rates.keys()), default=0.0)
+
+    def _rates(self, campaign: Campaign, providers: set[str]) -> dict[str, Rate]:
+        """The rates that bind a window, by scope."""
+        tables = self.desk.context.settings.providers
+        rates = {f"provider:{name}": rate for name in sorted(providers) if (rate := tables[name].rate) is not None}
+        own = campaign.controls.rate
+        return rates if own is None else {f"campaign:{campaign.name}": own} | rates
 
     # -- what may not go ------------------------------------------------------------------------------------------
 
@@ -301,5 +314,6 @@ class Clerk:
 
     def _settle_remembered(self, connection: Connection, due: Due, proven: replay.Proven) -> None:
         put_back = replay.put_back(connection, due.id, due.attempts, proven, self.desk.now)
+        replay.forget(connection, due.key)
         if put_back and proven.accepted:
             self.desk.advance(connection, [Passed(due, proven.at)])

@@ -19,7 +19,7 @@ from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import import_run, traces_of
 from sendctl.providers.base import Outcome, Phase
-from sendctl.states import AttemptOutcome
+from sendctl.states import AttemptOutcome, State
 from sendctl.store import claims, meta, replay, runs
 from sendctl.store.enrollments import Passed
 from sendctl.store.replay import Proven
@@ -32,7 +32,7 @@ class Replayed:
     runs: int = 0
     sent: int = 0
     in_doubt: int = 0
-    remembered: int = 0  # of messages that the store does not have
+    remembered: int = 0  # of messages that the store does not have, or cannot settle now
     known: int = 0  # the store knew already
     contradictions: int = 0  # the store says otherwise: sent again, or claimed anew
 
@@ -124,7 +124,7 @@ def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed
         replay.remember(connection, proven)
         done.remembered += 1
         return
-    message_id, attempts_so_far = place
+    message_id, attempts_so_far, state = place
     if replay.attempt_known(connection, message_id, proven.claim_id):
         done.known += 1
     elif replay.put_back(connection, message_id, attempts_so_far, proven, desk.now):
@@ -135,6 +135,11 @@ def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed
             desk.advance(connection, [Passed(due, proven.at)])
     elif proven.accepted and desk.resolve(connection, message_id, _accepted(proven), evidence="journal"):
         done.sent += 1
+    elif state in (State.SENDING, State.FAILED):
+        # In flight under a claim from before the backup, or failed then and retried later: if it comes back to the
+        # queue, it must not leave it again without this.
+        replay.remember(connection, proven)
+        done.remembered += 1
     else:
         done.contradictions += 1
 

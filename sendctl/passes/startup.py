@@ -18,16 +18,17 @@ def check_enabled(context: Context) -> None:
 
 
 def take_over(context: Context) -> Imported:
-    """Import dead runs, then check that this host may write outcomes here.
+    """Check that this host may write outcomes here, and import dead runs.
 
-    Raises StoreRewound (a new epoch has begun, or one is not replayed yet), or StoreElsewhere.
+    Raises StoreRewound (a new epoch has begun, or one is not replayed yet), or StoreElsewhere. In this order: an
+    import into a copy would end a run that the original then never hears of.
     """
-    imported = import_dead_runs(context)
-    if imported.rewound:
-        _begin_epoch(context, imported.rewound)
     with context.store.read() as connection:
         row, identity = meta.read(connection), meta.database_identity(connection)
     _check_place(context, row, identity)
+    imported = import_dead_runs(context)
+    if imported.rewound:
+        _begin_epoch(context, imported.rewound)
     with context.store.write() as connection:
         row = meta.read(connection)
         if row.database_id is None and identity is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.definition import Rate
-from sendctl.store.dialect import insert_ignore, upsert
+from sendctl.store.dialect import insert_ignore, skip_locked, upsert
 from sendctl.store.tables import limits, provider_state
 
 FAILURES_TO_OPEN = 3
@@ -91,12 +91,14 @@ def tokens_at_hand(connection: Connection, scope: str, rate: Rate, now: datetime
     """Refill a bucket evenly for the time that passed; returns the whole tokens in it. Its row is locked until commit.
 
     It holds the rate's own period, at most a minute's worth and at least one token, so that a pass a minute can
-    use an hourly rate up.
+    use an hourly rate up. A bucket that another turn holds counts as empty: turns ask several buckets in no common
+    order, and waiting could close a ring.
     """
     per_s = rate.count / rate.per_s
     capacity = max(1.0, per_s * min(rate.per_s, 60))
-    connection.execute(insert_ignore(connection, limits), [{"scope": scope, "tokens": capacity, "refilled_at": now}])
-    row = connection.execute(_locked(connection, scope)).one()
+    row = _locked(connection, scope)
+    if row is None:
+        return 0
     elapsed_s = max(0.0, (now - row.refilled_at).total_seconds())
     tokens = min(capacity, row.tokens + elapsed_s * per_s)
     connection.execute(sa.update(limits).where(limits.c.scope == scope).values(tokens=tokens, refilled_at=now))
@@ -105,20 +107,34 @@ def tokens_at_hand(connection: Connection, scope: str, rate: Rate, now: datetime
 
 def spend(connection: Connection, scope: str, count: int) -> None:
     """Take tokens that `tokens_at_hand` has shown in this transaction."""
+    if not count:
+        return
     connection.execute(sa.update(limits).where(limits.c.scope == scope).values(tokens=limits.c.tokens - count))
 
 
-def _locked(connection: Connection, scope: str) -> sa.Select[tuple[float, datetime, datetime | None]]:
+def _locked(connection: Connection, scope: str) -> sa.Row[float, datetime, datetime | None] | None:
+    """A scope's row, made when it is first asked for, locked until commit; None when another turn holds it."""
     statement = sa.select(limits.c.tokens, limits.c.refilled_at, limits.c.cooldown_until).where(limits.c.scope == scope)
-    return statement if connection.dialect.name == "sqlite" else statement.with_for_update()
+    locked = connection.execute(skip_locked(connection, statement, limits)).one_or_none()
+    if locked is None and connection.execute(statement).one_or_none() is None:
+        # Empty since long ago: at the first refill it is full. Whoever makes it at the same moment is waited for.
+        row = {"scope": scope, "tokens": 0.0, "refilled_at": datetime(2000, 1, 1, tzinfo=UTC)}
+        connection.execute(insert_ignore(connection, limits), [row])
+        locked = connection.execute(skip_locked(connection, statement, limits)).one_or_none()
+    return locked
 
 
-def cooling_until(connection: Connection, scope: str) -> datetime | None:
-    """Until when this scope rests, if it does."""
-    return connection.execute(sa.select(limits.c.cooldown_until).where(limits.c.scope == scope)).scalar_one_or_none()
+def resting_s(connection: Connection, scope: str, now: datetime) -> float:
+    """Seconds that a scope still rests, 0.0 when a window may be opened. Its row is locked until commit.
+
+    One that another turn holds is about to rest.
+    """
+    row = _locked(connection, scope)
+    if row is None:
+        return 1.0
+    return 0.0 if row.cooldown_until is None else max(0.0, (row.cooldown_until - now).total_seconds())
 
 
-def cool_down(connection: Connection, scope: str, until: datetime, now: datetime) -> None:
-    """Let a scope rest until a moment."""
-    connection.execute(insert_ignore(connection, limits), [{"scope": scope, "tokens": 0.0, "refilled_at": now}])
+def cool_down(connection: Connection, scope: str, until: datetime) -> None:
+    """Let a scope rest until a moment, after `resting_s` has shown in this transaction that it may."""
     connection.execute(sa.update(limits).where(limits.c.scope == scope).values(cooldown_until=until))

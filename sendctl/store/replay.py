@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.providers.base import Phase
-from sendctl.states import AttemptOutcome
-from sendctl.store.dialect import insert_ignore
+from sendctl.states import AttemptOutcome, State
+from sendctl.store.dialect import insert_ignore, upsert
 from sendctl.store.ledger import move
 from sendctl.store.tables import attempts, messages, replayed_keys
 
@@ -31,30 +31,37 @@ class Proven:
     at: datetime
 
 
-def known_messages(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[int, int]]:
-    """(message id, attempts so far) by provider key, for the keys the store knows."""
+def known_messages(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[int, int, State]]:
+    """(message id, attempts so far, state) by provider key, for the keys the store knows."""
     wanted = list(keys)
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, tuple[int, int, State]] = {}
     for start in range(0, len(wanted), 500):
-        statement = sa.select(messages.c.provider_key, messages.c.id, messages.c.attempts).where(
-            messages.c.provider_key.in_(wanted[start : start + 500])
-        )
-        found |= {row.provider_key: (row.id, row.attempts) for row in connection.execute(statement)}
+        statement = sa.select(
+            messages.c.provider_key, messages.c.id, messages.c.attempts, messages.c.status
+        ).where(messages.c.provider_key.in_(wanted[start : start + 500]))
+        found |= {row[0]: (row[1], row[2], State(row[3])) for row in connection.execute(statement)}
     return found
 
 
 def remember(connection: Connection, proven: Proven) -> None:
-    """Keep what is proven of a key that has no message yet: the claim asks for it."""
-    connection.execute(
-        insert_ignore(connection, replayed_keys),
-        [
-            {
-                "provider_key": proven.key, "outcome": "accepted" if proven.accepted else "unknown",
-                "provider": proven.provider, "provider_message_id": proven.provider_message_id or None,
-                "run_id": proven.run_id, "at": proven.at,
-            }
-        ],
-    )  # fmt: skip
+    """Keep what is proven of a key that has no message yet, or whose message cannot take it now: the claim asks.
+
+    An acceptance replaces a doubt, never the other way round.
+    """
+    row = {
+        "provider_key": proven.key, "outcome": "accepted" if proven.accepted else "unknown",
+        "provider": proven.provider, "provider_message_id": proven.provider_message_id or None,
+        "run_id": proven.run_id, "at": proven.at,
+    }  # fmt: skip
+    if proven.accepted:
+        upsert(connection, replayed_keys, "provider_key", row)
+    else:
+        connection.execute(insert_ignore(connection, replayed_keys), [row])
+
+
+def forget(connection: Connection, key: str) -> None:
+    """What was remembered is in the ledger now, where an operator may decide otherwise."""
+    connection.execute(sa.delete(replayed_keys).where(replayed_keys.c.provider_key == key))
 
 
 def remembered(connection: Connection, keys: Iterable[str]) -> dict[str, Proven]:

@@ -78,7 +78,8 @@ def sent_per_s(connection: Connection, campaign_id: int, now: datetime) -> float
     if not number:
         return None
     # Since the first of them: sending may have begun within the window, and a full sample reaches back less.
-    return float(number) / max((now - first).total_seconds(), RATE_LEAST_S)
+    length_s: float = max((now - first).total_seconds(), RATE_LEAST_S)
+    return float(number) / length_s
 
 
 def claims_expired(connection: Connection, campaign_id: int, now: datetime) -> int:

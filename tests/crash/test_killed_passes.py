@@ -8,7 +8,8 @@ import pytest
 
 from sendctl.faults import FAILPOINTS
 from tests.crash.conftest import NewWorld
-from tests.crash.world import BATCH_SIZE, CONNECTIONS, Death, Finished, World
+from tests.crash.launcher import Finished
+from tests.crash.world import BATCH_SIZE, CAMPAIGN, CONNECTIONS, Death, World
 
 POINTS = [name for name in FAILPOINTS if not name.startswith(("import.", "recover.", "enqueue."))]
 ONCE_A_RUN = ("run.recorded", "run.before_finish", "run.finished")  # passed by the parent, whatever the workers do
@@ -34,13 +35,14 @@ IN_FLIGHT_AT_DEATH = {"run.recorded": 0, "claim.before_commit": 0, "run.before_f
 
 
 def world_for(new_world: NewWorld, store_url: str, point: str) -> World:
-    # Waiting for tokens makes turns that record nothing: only those pass claim.* a second time in one run.
-    return new_world(store_url, controls='rate = "40/s"' if point.startswith("claim.") else "")
+    # Cooling down makes turns that record nothing: only those pass claim.* a second time in one run.
+    return new_world(store_url, controls='cooldown = "1s"' if point.startswith("claim.") else "")
 
 
 def broken_pass(world: World, point: str, action: str, passage: int, *, workers: int = 1) -> Finished:
-    """One pass with an armed failpoint. A pass that ends by itself is a short one, so that several fit."""
-    limit = ("--limit", str(WORKERS * BATCH_SIZE)) if point in ONCE_A_RUN else ()
+    """One pass with an armed failpoint. A pass that goes on to its end is a short one, so that several fit."""
+    short = action == "raise" or point in ONCE_A_RUN
+    limit = ("--limit", str(WORKERS * BATCH_SIZE)) if short else ()
     ran = world.run("send-due", *limit, failpoint=f"{point}:{action}:{passage}", SENDCTL_SEND_WORKERS=str(workers))
     world.assert_sound()
     return ran
@@ -49,9 +51,6 @@ def broken_pass(world: World, point: str, action: str, passage: int, *, workers:
 def assert_as_documented(point: str, deaths: list[Death]) -> None:
     """What each phase proves: before the dot nothing is in doubt, after it something is, an outcome is recorded."""
     assert all(death.in_doubt <= CONNECTIONS for death in deaths), deaths
-    if point == "run.finished":  # the store has its end: nothing died
-        assert deaths == []
-        return
     recorded, requeued, in_doubt = FIRST_DEATH[point]
     first = deaths[0]
     assert (first.recorded, first.in_doubt >= in_doubt, first.requeued >= requeued) == (recorded, True, True), first
@@ -63,26 +62,29 @@ def assert_as_documented(point: str, deaths: list[Death]) -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_killed_pass_repeats_nobody_and_loses_nobody(new_world: NewWorld, store_url: str, point: str) -> None:
+def test_killed_and_failing_passes_repeat_nobody_and_lose_nobody(
+    new_world: NewWorld, store_url: str, point: str
+) -> None:
     world = world_for(new_world, store_url, point)
-    for passage in (1,) if point in ONCE_A_RUN else (1, 2, 4):
-        killed = broken_pass(world, point, "kill", passage)
-        assert killed.code == -signal.SIGKILL, killed
-    world.finish()
-    world.assert_finished()
-    assert_as_documented(point, world.deaths())
-    world.assert_settled_by_choice()
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_killed_workers_and_failing_code_repeat_nobody(new_world: NewWorld, store_url: str, point: str) -> None:
-    world = world_for(new_world, store_url, point)
-    killed = broken_pass(world, point, "kill", 1, workers=WORKERS)  # each worker, or the parent
-    assert killed.code == (-signal.SIGKILL if point in ONCE_A_RUN else 75), killed
     raised = broken_pass(world, point, "raise", 1)
     # A defect in a provider concerns one message; anywhere else it ends the pass.
     assert raised.code == (3 if point == "provider.replied" else 0 if point in IN_THE_NETWORK else 1), raised
+    passages = (1,) if point in ONCE_A_RUN else (1, 2, 3)
+    for passage in passages:
+        killed = broken_pass(world, point, "kill", passage)
+        assert killed.code == -signal.SIGKILL, killed
+    killed = broken_pass(world, point, "kill", 1, workers=WORKERS)  # each worker, or the parent
+    assert killed.code == (-signal.SIGKILL if point in ONCE_A_RUN else 75), killed
+    assert world.run("tune", CAMPAIGN, "--cooldown", "0s").code == 0
     world.finish()
     world.assert_finished()
-    assert all(death.in_doubt <= WORKERS * CONNECTIONS for death in world.deaths())
-    world.assert_settled_by_choice()
+    deaths = world.deaths()
+    if point == "run.finished":
+        assert deaths == []  # the store has the run's end: nothing died
+    else:
+        killed_alone = deaths[raised.code == 1 : -1]
+        assert len(killed_alone) == len(passages)
+        assert_as_documented(point, killed_alone)
+        assert deaths[-1].in_doubt <= WORKERS * CONNECTIONS
+    if point in IN_THE_NETWORK:
+        world.assert_settled_by_choice()

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,14 +20,13 @@ from sendctl.passes.context import Context
 from sendctl.settings import load_settings
 from sendctl.store import proofs
 from sendctl.store.tables import messages, runs
+from tests.crash.launcher import RUN_S, Command, Finished, Launcher
 from tests.smtp_double import SmtpDouble
 
-ROOT = Path(__file__).parents[2]
 CAMPAIGN = "crash"
-CONTACTS = 90
+CONTACTS = 70
 CONNECTIONS = 4
 BATCH_SIZE = 5
-RUN_S = 60.0  # no command here takes longer unless it hangs
 
 CAMPAIGN_FILE = """\
 [campaign]
@@ -53,15 +49,6 @@ text = "Dear {{{{ contact.first_name }}}}, this is the only copy."
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """How one command ended. `code` is negative for a signal."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True, slots=True)
 class Death:
     """What the import of one dead run found: messages by where they went."""
 
@@ -77,28 +64,27 @@ class World:
     folder: Path
     environ: dict[str, str]
     judge: SmtpDouble
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    launcher: Launcher
+    started: list[Command] = field(default_factory=list)
 
     # -- commands -------------------------------------------------------------------------------------------------
 
-    def start(self, *arguments: str, failpoint: str = "", before: Callable[[], None] | None = None, **environ: str) -> (
-        subprocess.Popen[str]
-    ):
-        """Start `sendctl ARGUMENTS` in a session of its own. `before` runs in the child before the program does."""
+    def start(
+        self, *arguments: str, failpoint: str = "", file_bytes: int | None = None, **environ: str
+    ) -> Command:  # fmt: skip
+        """Start `sendctl ARGUMENTS`; `file_bytes` is the size beyond which no file can grow (RLIMIT_FSIZE)."""
         armed = {"SENDCTL_FAILPOINT": failpoint} if failpoint else {}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sendctl", "--config", str(self.folder / "sendctl.toml"), *arguments],
-            cwd=ROOT, env=self.environ | armed | environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, preexec_fn=before, start_new_session=True,
+        output = self.folder / f"command{len(self.started)}.out"
+        command = Command(
+            self.launcher, ["--config", str(self.folder / "sendctl.toml"), *arguments],
+            self.environ | armed | environ, output, file_bytes,
         )  # fmt: skip
-        self.started.append(process)
-        return process
+        self.started.append(command)
+        return command
 
-    def run(self, *arguments: str, failpoint: str = "", before: Callable[[], None] | None = None, **environ: str) -> (
-        Finished
-    ):
+    def run(self, *arguments: str, failpoint: str = "", file_bytes: int | None = None, **environ: str) -> Finished:
         """Run a command to its end."""
-        return ended(self.start(*arguments, failpoint=failpoint, before=before, **environ))
+        return self.start(*arguments, failpoint=failpoint, file_bytes=file_bytes, **environ).ended()
 
     def recover(self, choice: str, *more: str, failpoint: str = "") -> Finished:
         """Apply `recover` with a choice for what stays in doubt."""
@@ -119,11 +105,9 @@ class World:
         return reconciled
 
     def close(self) -> None:
-        """End what a failed test left behind: the command and its workers, which share its session."""
-        for process in self.started:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        """End what a failed test left behind."""
+        for command in self.started:
+            command.end()
 
     # -- what the store says --------------------------------------------------------------------------------------
 
@@ -235,18 +219,6 @@ def write_settings(folder: Path, *ports: int, extra: str = "", connections: int 
 def environment(store_url: str, home: Path) -> dict[str, str]:
     """What a command of the tests may see: none of the variables of whoever runs them."""
     return {"PATH": os.environ["PATH"], "HOME": str(home), "SENDCTL_STORE_URL": store_url}
-
-
-def ended(process: subprocess.Popen[str], within_s: float = RUN_S) -> Finished:
-    """Wait for the end of a command."""
-    out, err = process.communicate(timeout=within_s)
-    return Finished(process.returncode, out, err)
-
-
-def stopped(process: subprocess.Popen[str]) -> bool:
-    """Wait until the process is stopped; False when it has ended instead."""
-    answer = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-    return answer is not None and answer.si_code == os.CLD_STOPPED
 
 
 def wait_for(condition: Callable[[], object], within_s: float = 20.0) -> None:

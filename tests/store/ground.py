@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.identity import new_id
 from sendctl.journal.home import machine_id
-from sendctl.passes import enqueue, send_due
+from sendctl.passes import enqueue, recover, send_due
 from sendctl.passes.claiming import Clerk, Done, Window
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -35,7 +35,9 @@ from sendctl.settings import (
 from sendctl.states import AttemptOutcome
 from sendctl.store import migrate, proofs
 from sendctl.store.engine import Store, open_store
+from sendctl.store.tables import metadata
 
+Backup = dict[str, list[dict[str, Any]]]
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 STEP = 'name = "offer"\nsubject = "Hello {{ contact.first_name }}"\ntext = "Hello {{ contact.first_name }}"\n'
 DRIP = 'name = "reminder"\nafter = "3d"\nsubject = "Still there?"\ntext = "Hello again {{ contact.first_name }}"\n'
@@ -171,6 +173,10 @@ class Ground:
         each = outcomes * len(window.messages) if len(outcomes) == 1 else outcomes
         return [Done(item, outcome, self.clock.boot) for item, outcome in zip(window.messages, each, strict=True)]
 
+    def recover(self, campaign: str = "sale", **options: Any) -> recover.Recovered:
+        """Make a plan and carry it out."""
+        return recover.apply(self.context, recover.plan(self.context, campaign, **options), reason="test")
+
     def send_due(self, **options: Any) -> send_due.SendReport:
         """One whole pass over the real maildirs."""
         return send_due.run(self.context, **options)
@@ -215,6 +221,26 @@ class Ground:
         """Every row of every table, for "nothing was written"."""
         with self.store.read() as connection:
             return dump(connection)
+
+
+    # -- backups ----------------------------------------------------------------------------------------------------
+
+    def backup(self) -> Backup:
+        """All rows, as a logical backup has them."""
+        with self.store.read() as connection:
+            return {
+                table.name: [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+                for table in metadata.sorted_tables
+            }
+
+    def put_back(self, backup: Backup) -> None:
+        """Restore a backup into the same database: the store is rewound."""
+        with self.store.write() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(sa.delete(table))
+            for table in metadata.sorted_tables:
+                if backup[table.name]:
+                    connection.execute(sa.insert(table), backup[table.name])
 
 
 def dump(connection: Connection) -> dict[str, list[Any]]:

@@ -98,8 +98,13 @@ def test_a_retry_after_is_a_lower_bound() -> None:
     assert decided(AttemptOutcome.HALTED, retry_after_s=77.0).delay_s == 77.0
 
 
-def window(refused: int, accepted: int = 0, *, enhanced: str = "5.7.1", phase: Phase = Phase.REPLIED) -> list[Outcome]:
-    bad = Outcome(AttemptOutcome.REFUSED, phase, code=550, enhanced=enhanced, text="no", error_class="data")
+def test_a_window_that_cannot_even_be_rendered_concerns_everyone() -> None:
+    broken = Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, text="no such name", error_class="render")
+    assert concerns_everyone([broken] * 10)
+
+
+def window(refused: int, accepted: int = 0, *, enhanced: str = "5.7.1") -> list[Outcome]:
+    bad = Outcome(AttemptOutcome.REFUSED, Phase.REPLIED, code=550, enhanced=enhanced, text="no", error_class="data")
     good = Outcome(AttemptOutcome.ACCEPTED, Phase.REPLIED, code=250)
     return [bad] * refused + [good] * accepted
 
@@ -115,11 +120,11 @@ def test_a_window_refused_as_one_concerns_everyone() -> None:
         window(9),
         window(17, 3),
         window(20, enhanced="5.1.1"),
-        window(20, phase=Phase.UNTOUCHED),
+        [Outcome(AttemptOutcome.UNTOUCHED, Phase.UNTOUCHED)] * 20,
         window(10) + window(10, enhanced="5.3.4"),
         [],
     ],
-    ids=["too few", "too many accepted", "bad mailboxes", "never handed over", "two reasons", "nothing"],
+    ids=["too few", "too many accepted", "bad mailboxes", "given back", "two reasons", "nothing"],
 )
 def test_refusals_that_are_each_recipients_own_stop_nothing(outcomes: list[Outcome]) -> None:
     assert concerns_everyone(outcomes) == ""

@@ -1,0 +1,174 @@
+"""Starts commands fast: imports sendctl once, then forks a process for each command, which runs `sendctl.cli.app.main`.
+
+Importing costs a command 0.7 s of CPU, several times what it does here; storm.py starts the real program. The server
+runs as `python -m tests.crash.launcher`, takes a JSON line for each request, and never runs a command in itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RUN_S = 60.0  # no command of the suite takes longer unless it hangs
+_PRELOADED = (
+    "sendctl.passes.enqueue", "sendctl.passes.send_due", "sendctl.passes.reconcile", "sendctl.passes.recover",
+    "sendctl.passes.control", "sendctl.passes.setup", "sendctl.providers.smtp", "sendctl.cli.app",
+    "sqlalchemy.dialects.sqlite.pysqlite", "sqlalchemy.dialects.postgresql.psycopg", "psycopg",
+)  # fmt: skip
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How one command ended. `code` is negative for a signal."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Launcher:
+    """A running server. Not for several threads."""
+
+    def __init__(self) -> None:
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.launcher"], cwd=ROOT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def ask(self, **request: Any) -> Any:
+        """Send one request and wait for its answer."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        return json.loads(self._server.stdout.readline())
+
+    def close(self) -> None:
+        """End the server; commands that still run are their owners' to end."""
+        self._server.communicate()
+
+
+class Command:
+    """One running command, leader of its own session: its workers share it."""
+
+    def __init__(
+        self, launcher: Launcher, arguments: list[str], environ: Mapping[str, str], output: Path,
+        file_bytes: int | None = None,
+    ) -> None:  # fmt: skip
+        self._launcher, self._output = launcher, output
+        self._code: int | None = None
+        self.pid: int = launcher.ask(
+            do="start", arguments=arguments, environ=dict(environ), output=str(output), file_bytes=file_bytes
+        )
+
+    def code(self) -> int | None:
+        """The exit code, or None while it runs."""
+        if self._code is None:
+            self._code = self._launcher.ask(do="code", pid=self.pid)
+        return self._code
+
+    def ended(self, within_s: float = RUN_S) -> Finished:
+        """Wait for the end. Raises TimeoutError."""
+        give_up_at = time.monotonic() + within_s
+        while (code := self.code()) is None:
+            if time.monotonic() > give_up_at:
+                raise TimeoutError(f"process {self.pid} still runs after {within_s:g} s")
+            time.sleep(0.003)
+        return Finished(code, self._output.read_text(), self._output.with_suffix(".err").read_text())
+
+    def stopped(self) -> bool:
+        """Wait until it is stopped; False when it has ended instead."""
+        return bool(self._launcher.ask(do="stopped", pid=self.pid))
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the command itself, not to its workers."""
+        os.kill(self.pid, number)
+
+    def workers(self) -> list[int]:
+        """Process ids of its children, oldest first."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def end(self) -> None:
+        """Kill the command and its workers, if any is left."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+# -- the server ---------------------------------------------------------------------------------------------------
+
+
+def _start(arguments: list[str], environ: dict[str, str], output: str, file_bytes: int | None) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    os.setsid()
+    for descriptor, path in ((0, os.devnull), (1, output), (2, str(Path(output).with_suffix(".err")))):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), descriptor)
+    _drop_capabilities()
+    if file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    os._exit(_run(arguments, environ))
+
+
+def _run(arguments: list[str], environ: dict[str, str]) -> int:
+    from sendctl import faults
+    from sendctl.cli import app
+
+    os.environ.clear()
+    os.environ.update(environ)
+    importlib.reload(faults)  # it reads its variable when it is imported
+    sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115  for the rest of this process
+    sys.argv = ["sendctl", *arguments]
+    try:
+        app.main()
+    except SystemExit as ending:
+        sys.stdout.flush()
+        return ending.code if isinstance(ending.code, int) else 1
+    raise AssertionError("main returns by SystemExit")
+
+
+def _drop_capabilities() -> None:
+    """Root's right to ignore file modes: with it, a test of a read-only file would test nothing. See capset(2)."""
+    header, none = struct.pack("=Ii", 0x20080522, 0), struct.pack("=6I", *[0] * 6)
+    if _LIBC.capset(header, none):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def _code(pid: int) -> int | None:
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def _stopped(pid: int) -> bool:
+    answer = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    return answer is not None and answer.si_code == os.CLD_STOPPED
+
+
+def serve() -> None:
+    """Answer requests until standard input ends."""
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    actions: dict[str, Any] = {"start": _start, "code": _code, "stopped": _stopped}
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps(actions[request.pop("do")](**request)), flush=True)
+
+
+if __name__ == "__main__":
+    serve()

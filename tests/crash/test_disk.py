@@ -1,0 +1,94 @@
+"""No room and no right to write: one clear error with its exit code, nothing claimed, or everything accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.crash.conftest import NewWorld
+from tests.crash.launcher import Finished
+from tests.crash.world import CONTACTS, World
+
+
+@contextmanager
+def read_only(*paths: Path) -> Iterator[None]:
+    """Without the right to write, for commands that run without root's right to ignore that."""
+    modes = {path: path.stat().st_mode for path in paths}
+    try:
+        for path in paths:
+            path.chmod(modes[path] & 0o555)
+        yield
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+
+
+def assert_refused(ended: Finished, world: World) -> None:
+    assert ended.code == 69, ended
+    assert "sendctl: error: " in ended.err
+    assert "hint: " in ended.err
+    assert "Traceback" not in ended.err
+    assert world.counts()["queued"] == CONTACTS
+    assert world.accepted().total() == 0
+
+
+def sqlite_world(new_world: NewWorld, tmp_path: Path) -> World:
+    """The store in a folder of its own."""
+    (tmp_path / "data").mkdir()
+    return new_world(f"sqlite:///{tmp_path}/data/store.db")
+
+
+def test_read_only_store_is_named_and_nothing_is_claimed(new_world: NewWorld, tmp_path: Path) -> None:
+    world = sqlite_world(new_world, tmp_path)
+    for paths in ((tmp_path / "data",), (tmp_path / "data/store.db",)):
+        with read_only(*paths):
+            for verb in (("send-due",), ("reconcile",), ("recover", "--campaign", "crash", "--yes")):
+                ended = world.run(*verb)
+                assert ended.code == 69, (paths, verb, ended)
+                assert_refused(ended, world)
+    world.finish()
+    world.assert_finished()
+
+
+def test_journal_folder_that_cannot_be_written_stops_the_pass_before_it_claims(world: World) -> None:
+    journal = world.folder / "journal"
+    journal.mkdir(0o700)
+    with read_only(journal):
+        assert_refused(world.run("send-due"), world)
+    assert world.run("send-due", "--limit", "1").code == 0
+    with read_only(journal):
+        ended = world.run("send-due")
+        assert ended.code == 69, ended
+    assert world.counts()["queued"] == CONTACTS - 1
+    world.finish()
+    world.assert_finished()
+
+
+@pytest.mark.parametrize("room_bytes", [200, 100_000])
+def test_full_disk_under_the_journal_stops_the_pass_before_it_claims(
+    new_world: NewWorld, pg_database: str, room_bytes: int
+) -> None:
+    world = new_world(pg_database)
+    assert_refused(world.run("send-due", file_bytes=room_bytes), world)
+    world.finish()
+    world.assert_finished()
+
+
+def test_full_disk_under_the_store_leaves_everybody_accounted_for(new_world: NewWorld, tmp_path: Path) -> None:
+    world = sqlite_world(new_world, tmp_path)
+    store = tmp_path / "data/store.db"
+    size_bytes = store.stat().st_size
+    codes = set()
+    # The limit is met in turn by the run's record, by a claim, and by outcomes that are in the journal already.
+    for room_bytes in (0, 40_000, 320_000, 400_000, 600_000):
+        ended = world.run("send-due", file_bytes=max(room_bytes, size_bytes if not room_bytes else 0))
+        codes.add(ended.code)
+        assert ended.code in (0, 3, 69, 75), ended
+        world.assert_sound()
+    assert 69 in codes
+    world.finish()
+    world.assert_finished()
+    assert world.counts()["sent"] == CONTACTS, "an outcome was known and lost"

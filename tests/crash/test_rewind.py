@@ -1,0 +1,118 @@
+"""A store that was put back from before a run forgets what was sent; the journals do not, and nothing is sent twice."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.crash.conftest import NewWorld
+from tests.crash.world import BATCH_SIZE, World
+from tests.postgres import create_database, drop_database
+
+
+def take_copy(store_url: str, folder: Path) -> Callable[[], None]:
+    """Copy a store as a backup does; the answer puts the copy back in its place."""
+    return _copy_file(store_url, folder) if store_url.startswith("sqlite") else _copy_tables(store_url)
+
+
+def _copy_file(store_url: str, folder: Path) -> Callable[[], None]:
+    store, copy = Path(store_url.removeprefix("sqlite:///")), folder / "backup.db"
+    with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+    def put_back() -> None:
+        for leftover in (f"{store}-wal", f"{store}-shm"):
+            Path(leftover).unlink(missing_ok=True)
+        store.write_bytes(copy.read_bytes())
+
+    return put_back
+
+
+def _copy_tables(store_url: str) -> Callable[[], None]:
+    """What a dump, restored into the same database, does."""
+    with psycopg.connect(store_url, autocommit=True) as connection:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        names = [sql.Identifier(row[0]) for row in rows]
+        connection.execute("CREATE SCHEMA backup")
+        for name in names:
+            connection.execute(sql.SQL("CREATE TABLE backup.{} AS TABLE public.{}").format(name, name))
+
+    def put_back() -> None:
+        with psycopg.connect(store_url) as connection:
+            connection.execute("SET session_replication_role = replica")  # no order among the tables
+            connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(names)))
+            for name in names:
+                connection.execute(sql.SQL("INSERT INTO public.{} SELECT * FROM backup.{}").format(name, name))
+
+    return put_back
+
+
+def assert_refused(world: World, code: int) -> None:
+    """Neither a pass nor a reconcile works on such a store, nothing is sent, and the way out is named."""
+    before = world.accepted()
+    for verb in ("send-due", "reconcile", "send-due"):
+        refused = world.run(verb)
+        assert refused.code == code, refused
+        assert "hint:" in refused.err
+    assert world.accepted() == before
+
+
+def assert_put_right(world: World) -> None:
+    recovered = world.recover("hold", "--reason", "a backup was restored")
+    assert recovered.code in (0, 3), recovered
+    world.assert_sound()
+    assert world.accepted().keys() <= {name for name, state in world.states().items() if state in ("sent", "in_doubt")}
+    world.finish()
+    world.assert_finished()
+    world.assert_settled_by_choice()
+
+
+@pytest.mark.parametrize("sent_before_the_copy", [0, 2 * BATCH_SIZE])
+def test_restored_backup_is_refused_until_the_journals_are_replayed(
+    world: World, store_url: str, tmp_path: Path, sent_before_the_copy: int
+) -> None:
+    if sent_before_the_copy:
+        assert world.run("send-due", "--limit", str(sent_before_the_copy)).code == 0
+    put_back = take_copy(store_url, tmp_path)
+    assert world.run("send-due", "--limit", str(3 * BATCH_SIZE)).code == 0
+    assert world.run("send-due", failpoint="provider.replied:kill:7").code == -signal.SIGKILL
+    put_back()
+    assert_refused(world, 6)
+    assert_put_right(world)
+
+
+def test_pass_at_work_during_a_restore_claims_nothing_more(world: World, store_url: str, tmp_path: Path) -> None:
+    put_back = take_copy(store_url, tmp_path)
+    command = world.start("send-due", failpoint="settle.committed:stop:3")
+    assert command.stopped()
+    command.send(signal.SIGKILL)
+    command.ended()
+    put_back()
+    assert_refused(world, 6)
+    assert_put_right(world)
+
+
+def test_copied_database_does_not_send_until_it_is_adopted_and_recovered(
+    new_world: NewWorld, postgres_url: str
+) -> None:
+    original = create_database(postgres_url)
+    world = new_world(original)
+    assert world.run("send-due", "--limit", str(2 * BATCH_SIZE)).code == 0
+    copy = create_database(postgres_url, original.rpartition("/")[2])
+    try:
+        assert world.run("send-due", "--limit", str(2 * BATCH_SIZE)).code == 0
+        world.environ["SENDCTL_STORE_URL"] = copy
+        assert_refused(world, 5)
+        assert world.run("migrate", "--adopt").code == 0
+        assert_refused(world, 6)
+        assert_put_right(world)
+    finally:
+        drop_database(postgres_url, original)
+        drop_database(postgres_url, copy)

@@ -1,0 +1,59 @@
+"""Runs that died: a claimed window and a real journal that got so far and no further."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sendctl.clock import Deadline
+from sendctl.identity import new_id
+from sendctl.journal import home as homes
+from sendctl.journal.home import RunNote
+from sendctl.journal.records import Header
+from sendctl.journal.writer import AttemptMark, JournalWriter
+from sendctl.passes.claiming import Window
+from sendctl.passes.send_due import run_row
+from sendctl.providers.base import Outcome
+from sendctl.store import meta, runs
+from tests.store.ground import Ground
+
+THIS_BOOT = homes.boot_id()
+
+
+def dead_run(
+    ground: Ground, *got: Outcome | str, boot_id: str = THIS_BOOT, command: str = "send-due", run_id: str = ""
+) -> tuple[str, Window]:
+    """A run that claimed one message for each of `got` and died: "nothing", "begin", "dot", or an outcome recorded."""
+    clerk = ground.clerk(run_id=run_id or new_id())
+    with ground.store.read() as connection:
+        store_id = meta.read(connection).store_id
+    now = ground.clock.now
+    note = RunNote(store_id, clerk.run_id, command, boot_id, os.getpid(), now.isoformat())
+    home = ground.context.home
+    with homes.held_lock(home, note):
+        with ground.store.write() as connection:
+            runs.record(connection, run_row(ground.context, note, now))
+        header = Header(store_id, note.run_id, 0, home.host_id, boot_id, now.isoformat())
+        journal = JournalWriter(home.journal_path(note.run_id, 0), header)
+        window = clerk.turn([], len(got))
+        assert len(window.messages) == len(got)
+        for item, far in zip(window.messages, got, strict=True):
+            if far == "nothing":
+                continue
+            mark = AttemptMark(
+                journal, message_id=item.due.id, number=item.number, claim_id=item.claim_id, key=item.due.key,
+                provider=item.provider, deadline=Deadline(ground.clock.boot + 60, ground.clock),
+                claim_ends_boot_s=window.claim_ends_boot_s, deadline_s=60.0, clock=ground.clock,
+            )  # fmt: skip
+            mark.begin()
+            if far == "begin":
+                continue
+            mark.dot()
+            if isinstance(far, Outcome):
+                journal.outcome(item.due.id, item.number, far)
+        journal.close()
+    return note.run_id, window
+
+
+def journal_of(ground: Ground, run_id: str) -> Path:
+    return ground.context.home.journal_path(run_id, 0)

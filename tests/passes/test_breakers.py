@@ -1,0 +1,259 @@
+"""A provider that fails is left alone, one message finds out whether it is back, and another takes over meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sendctl.providers.base import Outcome, Scope
+from sendctl.store import limits
+from tests.store.ground import (
+    ACCEPTED,
+    DOWN,
+    NO_CREDENTIALS,
+    REFUSED,
+    SENDER_REFUSED,
+    UNKNOWN,
+    UNTOUCHED,
+    Ground,
+)
+
+SILENT = replace(UNKNOWN, scope=Scope.PROVIDER)
+REFUSED_ALL = replace(REFUSED, enhanced="5.7.1", text="blocked")
+
+
+def breaker(ground: Ground, provider: str = "primary") -> str:
+    rows = ground.rows("SELECT breaker FROM provider_state WHERE provider = :provider", provider=provider)
+    return rows[0][0] if rows else "never moved"
+
+
+def claimed(ground: Ground) -> list[str]:
+    return [item.provider for item in ground.clerk().turn([], 100).messages]
+
+
+def fail(ground: Ground, times: int, outcome: Outcome = DOWN, limit: int = 2) -> None:
+    """So many windows whose provider failed; retries are waited for."""
+    for _ in range(times):
+        ground.pass_with(outcome, limit)
+        ground.clock.forward(seconds=1)
+
+
+def test_the_third_failed_window_in_a_row_opens_the_breaker(ground: Ground) -> None:
+    ground.enqueue(20)
+    fail(ground, 2)
+    assert breaker(ground) == "closed"
+    fail(ground, 1)
+    assert breaker(ground) == "open"
+    ground.clock.forward(seconds=20)
+    window = ground.clerk().turn([], 100)
+    assert window.messages == ()
+    assert window.wait_s == pytest.approx(9)  # of thirty, twenty-one have passed
+    assert "no provider is usable now (primary: refused)" in window.blocked
+
+
+def test_an_answer_in_between_begins_the_count_anew(ground: Ground) -> None:
+    ground.enqueue(20)
+    for _ in range(3):
+        fail(ground, 2)
+        fail(ground, 1, ACCEPTED)
+    fail(ground, 2)
+    assert breaker(ground) == "closed"
+
+
+def test_a_refusal_of_a_recipient_is_an_answer(ground: Ground) -> None:
+    ground.enqueue(20)
+    fail(ground, 2)
+    fail(ground, 1, REFUSED, limit=1)
+    fail(ground, 2)
+    assert breaker(ground) == "closed"
+
+
+def test_messages_given_back_say_nothing_about_the_provider(ground: Ground) -> None:
+    ground.enqueue(20)
+    fail(ground, 2)
+    fail(ground, 1, UNTOUCHED)
+    fail(ground, 1)
+    assert breaker(ground) == "open"
+
+
+def test_silence_counts_as_a_failure_and_leaves_doubt(ground: Ground) -> None:
+    ground.enqueue(20)
+    fail(ground, 3, SILENT, limit=1)
+    assert breaker(ground) == "open"
+    assert ground.states() == {"in_doubt": 3, "queued": 17}
+
+
+def test_one_message_finds_out_whether_the_provider_is_back(ground: Ground) -> None:
+    ground.enqueue(20)
+    fail(ground, 3)
+    ground.clock.forward(hours=1)
+    clerk = ground.clerk()
+    probe = clerk.turn([], 100)
+    assert len(probe.messages) == 1
+    assert breaker(ground) == "half_open"
+    assert claimed(ground) == []  # the probe has its time
+    assert claimed(ground.other_host()) == []
+    clerk.turn(ground.done(probe, ACCEPTED), 0)
+    assert breaker(ground) == "closed"
+    assert len(claimed(ground)) == 19
+
+
+def test_a_failed_probe_opens_it_again_for_twice_as_long(ground: Ground) -> None:
+    ground.enqueue(20)
+    fail(ground, 3)
+    waits = []
+    for _ in range(9):
+        ground.clock.forward(hours=2)
+        clerk = ground.clerk()
+        probe = clerk.turn([], 100)
+        assert len(probe.messages) == 1
+        waits.append(clerk.turn(ground.done(probe, DOWN), 100).wait_s)
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+
+
+def test_a_probe_whose_run_died_does_not_shut_the_provider_for_ever(ground: Ground) -> None:
+    ground.enqueue(20)
+    fail(ground, 3)
+    ground.clock.forward(hours=1)
+    assert len(claimed(ground)) == 1
+    ground.clock.forward(seconds=ground.send.claim_s)
+    assert len(claimed(ground)) == 1
+
+
+def test_only_one_of_many_passes_makes_the_probe(ground: Ground) -> None:
+    ground.enqueue(20)
+    fail(ground, 3)
+    ground.clock.forward(hours=1)
+    taken: list[int] = []
+    barrier = threading.Barrier(4)
+
+    def one() -> None:
+        mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)
+        clerk = mine.clerk()
+        barrier.wait()
+        taken.append(len(clerk.turn([], 100).messages))
+        mine.close()
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == [0, 0, 0, 1]
+
+
+def test_a_halt_opens_the_breaker_at_once_and_for_longer_and_keeps_the_queue(ground: Ground) -> None:
+    ground.enqueue(20)
+    clerk = ground.clerk()
+    window = clerk.turn([], 2)
+    after = clerk.turn(ground.done(window, NO_CREDENTIALS), 100)
+    assert (after.messages, after.wait_s) == ((), limits.HALT_BASE_S)
+    assert clerk.stops == ["provider primary is left alone for a while: bad credentials"]
+    assert ground.states() == {"queued": 20}
+
+
+def test_a_providers_retry_after_is_a_lower_bound_for_its_rest(ground: Ground) -> None:
+    ground.enqueue(20)
+    clerk = ground.clerk()
+    window = clerk.turn([], 1)
+    assert clerk.turn(ground.done(window, replace(NO_CREDENTIALS, retry_after_s=5000.0)), 1).wait_s == 5000
+
+
+# -- failing over ---------------------------------------------------------------------------------------------------
+
+
+def with_fallback(ground: Ground, people: int = 4) -> None:
+    ground.set(providers=("primary", "fallback"))
+    ground.enqueue(people)
+
+
+def test_definite_non_acceptance_goes_to_the_next_provider_at_once(ground: Ground) -> None:
+    with_fallback(ground)
+    ground.pass_with(DOWN)
+    assert claimed(ground) == ["fallback"] * 4
+
+
+@pytest.mark.parametrize("outcome", [UNKNOWN, SILENT, REFUSED])
+def test_nothing_else_goes_to_the_next_provider(ground: Ground, outcome: Outcome) -> None:
+    with_fallback(ground)
+    ground.pass_with(outcome)
+    ground.clock.forward(days=1)
+    assert claimed(ground) == []
+    assert ground.one("SELECT count(*) FROM attempts WHERE provider = 'fallback'") == 0
+
+
+def test_the_last_provider_is_the_end_of_the_line_and_waits(ground: Ground) -> None:
+    with_fallback(ground)
+    ground.pass_with(DOWN)
+    ground.pass_with(DOWN)
+    assert claimed(ground) == []
+    ground.clock.forward(hours=1)
+    assert claimed(ground) == ["primary"] * 4
+    assert {row[0] for row in ground.rows("SELECT charged_attempts FROM messages")} == {0}
+
+
+def test_while_the_first_is_shut_new_messages_go_to_the_second(ground: Ground) -> None:
+    with_fallback(ground, 10)
+    ground.pass_with(NO_CREDENTIALS, 2)
+    assert claimed(ground) == ["fallback"] * 10
+    assert (breaker(ground), breaker(ground, "fallback")) == ("open", "never moved")
+
+
+def test_one_failover_message_probes_a_second_provider_that_was_shut(ground: Ground) -> None:
+    with_fallback(ground, 10)
+    with ground.store.write() as connection:
+        limits.note_failure(connection, limits.Breaker("fallback"), reason="down", halt=True, retry_after_s=None,
+                            now=ground.clock.now)  # fmt: skip
+    ground.pass_with(DOWN)
+    ground.clock.forward(hours=1)
+    taken = claimed(ground)
+    assert taken.count("fallback") == 1
+
+
+def test_a_campaigns_own_providers_are_asked_in_its_own_order(ground: Ground) -> None:
+    ground.enqueue(1, campaign='providers = ["fallback", "primary"]')
+    assert claimed(ground) == ["fallback"]
+
+
+def test_a_provider_that_this_host_lacks_is_said_and_nothing_is_claimed(ground: Ground) -> None:
+    ground.enqueue(1, campaign='providers = ["elsewhere"]')
+    window = ground.clerk().turn([], 1)
+    assert window.messages == ()
+    assert "no provider of (elsewhere) is configured on this host" in window.blocked
+
+
+# -- halting campaigns ----------------------------------------------------------------------------------------------
+
+
+def audit(ground: Ground) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in ground.rows("SELECT login, action, reason FROM audit WHERE action = 'halt'")]
+
+
+def test_a_halt_of_the_campaign_pauses_it_with_an_audit_row_and_keeps_its_queue(ground: Ground) -> None:
+    ground.enqueue(6)
+    ground.enqueue(2, name="other")
+    clerk = ground.clerk("sale")
+    window = clerk.turn([], 3)
+    assert clerk.turn(ground.done(window, ACCEPTED, SENDER_REFUSED, UNTOUCHED), 100).messages == ()
+    assert ground.states() == {"sent": 1, "queued": 5}
+    assert audit(ground) == [("sendctl", "halt", "sender not verified")]
+    assert clerk.stops == ["campaign sale was paused: sender not verified"]
+    assert len(ground.clerk().turn([], 100).messages) == 2  # the other one goes on
+
+
+def test_a_window_refused_as_one_pauses_the_campaign(ground: Ground) -> None:
+    ground.enqueue(30)
+    ground.pass_with(REFUSED_ALL, 12)
+    assert ground.states() == {"failed": 12, "queued": 18}
+    assert audit(ground) == [("sendctl", "halt", "12 of 12 messages were refused alike: blocked")]
+    assert ground.one("SELECT status FROM campaigns") == "paused"
+
+
+def test_bad_mailboxes_pause_nothing(ground: Ground) -> None:
+    ground.enqueue(30)
+    ground.pass_with(REFUSED, 30)
+    assert audit(ground) == []
+    assert ground.states() == {"failed": 30}

@@ -1,0 +1,319 @@
+-- sendctl: the ledger of planned messages, for SQLite (>= 3.35) and PostgreSQL (>= 12), loaded unchanged by both.
+--
+-- How to read it. A campaign has steps. A contact enters a campaign once per subject (an enrollment). An
+-- enrollment and a step make a message: one row per person and planned send, in exactly one state. Handing a
+-- message to a provider is an attempt, written BEFORE any byte leaves. A run (one execution of a command) takes
+-- messages from `queued` to `sending` under a random claim id, sends, and records what came of each; whoever
+-- writes an outcome must still hold the claim.
+--
+--   queued -> sending -> sent -> bounced        accepted by the provider; delivery is an event
+--             sending -> queued                 definitely not accepted: later, or through another provider
+--             sending -> failed                 permanent, or attempts exhausted (failed -> queued: retry)
+--             sending -> in_doubt               the provider may or may not have accepted it: nobody may assume
+--                        in_doubt -> sent | queued | failed      by evidence, policy or an operator
+--   queued -> suppressed | cancelled | expired
+--
+-- After a crash: rows left `sending` are judged from the run's outcome journal; nothing in `in_doubt` is ever sent
+-- again without proof or a named decision. The query for a night like that is the view `recoverable` at the end.
+--
+-- Conventions. Times are UTC; SQLite keeps them as text "YYYY-MM-DD HH:MM:SS.ffffff", which sorts and compares
+-- with CURRENT_TIMESTAMP. Durations end in _s (seconds). JSON is TEXT. Flags are 0 or 1. Counters of messages do
+-- not exist: counts are always derived.
+
+-- One row: what this store is, and where it may be used.
+CREATE TABLE store (
+    id               INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    store_id         TEXT NOT NULL,           -- random; journals name the store they belong to
+    secret           TEXT NOT NULL,           -- hex; keys the HMACs of provider keys and link tokens
+    schema_version   INTEGER NOT NULL,        -- the newest migration applied
+    bound_to         TEXT,                    -- SQLite: the machine that may send; a copy elsewhere is refused
+    database_id      TEXT,                    -- PostgreSQL: system identifier/timeline; a change means failover or restore
+    epoch            TEXT NOT NULL,           -- changes when a rewind is found; every host must replay before sending
+    epoch_reason     TEXT,                    -- why the epoch changed last, in words
+    last_pass_at     TIMESTAMPTZ,             -- the last send-due that started, also one with nothing due
+    last_pass_host   TEXT,
+    created_at       TIMESTAMPTZ NOT NULL
+);
+
+-- The next free id of each kind; blocks are taken in short transactions of their own.
+CREATE TABLE id_blocks (
+    kind     TEXT NOT NULL PRIMARY KEY,
+    next_id  BIGINT NOT NULL
+);
+
+-- Machines that ran passes here. One whose epoch differs from the store's has journals that are not replayed yet.
+CREATE TABLE hosts (
+    host_id      TEXT NOT NULL PRIMARY KEY,   -- random, kept in the journal folder
+    hostname     TEXT NOT NULL,
+    epoch        TEXT NOT NULL,
+    last_run_at  TIMESTAMPTZ NOT NULL
+);
+
+-- A campaign: its life and its live controls. What it says stands in its revisions.
+CREATE TABLE campaigns (
+    id          BIGINT NOT NULL PRIMARY KEY,
+    name        TEXT NOT NULL UNIQUE,
+    status      TEXT NOT NULL CHECK (status IN ('running', 'paused', 'completed', 'cancelled', 'archived')),
+    revision    INTEGER NOT NULL,             -- the current one; a message keeps the one of its first claim
+    controls    TEXT NOT NULL,                -- JSON: batch_size, rate, cooldown_s, max_attempts, retry_base_s
+    created_at  TIMESTAMPTZ NOT NULL,
+    updated_at  TIMESTAMPTZ NOT NULL
+);
+
+-- Each version of a campaign file that was enqueued, without its steps and templates.
+CREATE TABLE revisions (
+    campaign_id  BIGINT NOT NULL REFERENCES campaigns (id),
+    revision     INTEGER NOT NULL,
+    definition   TEXT NOT NULL,               -- JSON of the campaign file
+    created_at   TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (campaign_id, revision)
+);
+
+-- Template contents by hash: a campaign runs on any host without its files.
+CREATE TABLE templates (
+    sha256   TEXT NOT NULL PRIMARY KEY,
+    content  TEXT NOT NULL
+);
+
+-- The planned sends of a revision, in order.
+CREATE TABLE steps (
+    campaign_id     BIGINT NOT NULL,
+    revision        INTEGER NOT NULL,
+    step_index      INTEGER NOT NULL CHECK (step_index >= 0),
+    name            TEXT NOT NULL,
+    kind            TEXT NOT NULL CHECK (kind IN ('initial', 'drip', 'reminder')),
+    after_s         BIGINT NOT NULL,          -- after the previous step was sent
+    repeat_count    INTEGER NOT NULL,         -- occurrences
+    subject_sha256  TEXT NOT NULL REFERENCES templates (sha256),
+    text_sha256     TEXT NOT NULL REFERENCES templates (sha256),
+    html_sha256     TEXT NOT NULL REFERENCES templates (sha256),
+    sms_sha256      TEXT NOT NULL REFERENCES templates (sha256),
+    PRIMARY KEY (campaign_id, revision, step_index),
+    FOREIGN KEY (campaign_id, revision) REFERENCES revisions (campaign_id, revision)
+);
+
+-- People. One row per address; attributes are the latest known (an enrollment keeps its own copy).
+CREATE TABLE contacts (
+    id           BIGINT NOT NULL PRIMARY KEY,
+    address_key  TEXT NOT NULL UNIQUE,        -- lower-case e-mail, else E.164 phone: who this is
+    email        TEXT,                        -- as delivered: domain in ASCII
+    phone        TEXT,                        -- E.164
+    external_id  TEXT,
+    timezone     TEXT,                        -- IANA name
+    attributes   TEXT NOT NULL,               -- JSON object
+    created_at   TIMESTAMPTZ NOT NULL,
+    updated_at   TIMESTAMPTZ NOT NULL,
+    CHECK (email IS NOT NULL OR phone IS NOT NULL)
+);
+
+-- A contact's place in a campaign; written before anything is sent, moved with each outcome.
+CREATE TABLE enrollments (
+    id                  BIGINT NOT NULL PRIMARY KEY,
+    campaign_id         BIGINT NOT NULL REFERENCES campaigns (id),
+    contact_id          BIGINT NOT NULL REFERENCES contacts (id),
+    subject_key         TEXT NOT NULL,        -- what it is about, e.g. order/item; '' for a broadcast
+    status              TEXT NOT NULL CHECK (status IN ('active', 'completed', 'failed', 'stopped', 'cancelled')),
+    current_step_index  INTEGER NOT NULL,     -- the step whose message is planned; the number of steps when completed
+    next_scheduled_at   TIMESTAMPTZ,          -- when that message is due; NULL when nothing is planned
+    token               TEXT NOT NULL UNIQUE, -- unguessable, in links
+    timezone            TEXT,                 -- frozen from the contact
+    snapshot            TEXT NOT NULL,        -- JSON: the attributes as of enrolling, for rendering
+    created_at          TIMESTAMPTZ NOT NULL,
+    updated_at          TIMESTAMPTZ NOT NULL,
+    UNIQUE (campaign_id, contact_id, subject_key)
+);
+
+-- The ledger: one row per enrollment, step, occurrence and channel. The UNIQUE below is what makes a second
+-- message for the same slot impossible, whoever asks for it.
+CREATE TABLE messages (
+    id                BIGINT NOT NULL PRIMARY KEY,
+    campaign_id       BIGINT NOT NULL REFERENCES campaigns (id),
+    enrollment_id     BIGINT NOT NULL REFERENCES enrollments (id),
+    step_index        INTEGER NOT NULL,
+    occurrence        INTEGER NOT NULL,
+    channel           TEXT NOT NULL CHECK (channel IN ('email', 'sms')),
+    recipient         TEXT NOT NULL,          -- address as delivered
+    recipient_key     TEXT NOT NULL,          -- address as compared with suppressions
+    provider_key      TEXT NOT NULL UNIQUE,   -- HMAC; idempotency key and left part of Message-ID; never changes
+    status            TEXT NOT NULL CHECK (status IN ('queued', 'sending', 'in_doubt', 'sent', 'bounced', 'failed',
+                                                      'suppressed', 'cancelled', 'expired')),
+    due_at            TIMESTAMPTZ NOT NULL,   -- as planned
+    next_attempt_at   TIMESTAMPTZ NOT NULL,   -- not before this: due_at, or later after a deferral
+    expires_at        TIMESTAMPTZ,            -- never sent after this
+    attempts          INTEGER NOT NULL,       -- attempts made so far: the number of rows in `attempts`
+    charged_attempts  INTEGER NOT NULL,       -- those that count against max_attempts
+    revision          INTEGER,                -- frozen at the first claim, with composed_at: a replay is byte-identical
+    composed_at       TIMESTAMPTZ,            -- the Date header
+    next_provider     TEXT,                   -- set on failover: who is asked next
+    claim_id          TEXT,                   -- random; whoever writes an outcome must still hold it
+    claim_expires_at  TIMESTAMPTZ,
+    run_id            TEXT,                   -- the run that holds the claim
+    sent_at           TIMESTAMPTZ,
+    failed_at         TIMESTAMPTZ,
+    in_doubt_at       TIMESTAMPTZ,
+    transient         INTEGER NOT NULL CHECK (transient IN (0, 1)),  -- failed for a passing cause: retried after a day
+    error_class       TEXT,
+    last_error        TEXT,
+    created_at        TIMESTAMPTZ NOT NULL,
+    updated_at        TIMESTAMPTZ NOT NULL,
+    UNIQUE (enrollment_id, step_index, occurrence, channel),
+    CHECK ((status = 'sending') = (claim_id IS NOT NULL)),
+    CHECK ((claim_id IS NULL) = (run_id IS NULL) AND (claim_id IS NULL) = (claim_expires_at IS NULL)),
+    CHECK (status <> 'sent' OR sent_at IS NOT NULL),
+    CHECK (status <> 'in_doubt' OR in_doubt_at IS NOT NULL),
+    CHECK (status <> 'failed' OR failed_at IS NOT NULL)
+);
+
+-- What is due, what is in each state, and the counts: one index serves all three at any size.
+CREATE INDEX messages_by_state ON messages (campaign_id, status, next_attempt_at);
+
+-- Each try to hand a message to a provider, and how it is known what came of it.
+CREATE TABLE attempts (
+    message_id           BIGINT NOT NULL REFERENCES messages (id),
+    number               INTEGER NOT NULL CHECK (number >= 1),
+    run_id               TEXT NOT NULL,
+    worker               INTEGER NOT NULL,
+    claim_id             TEXT NOT NULL,
+    provider             TEXT NOT NULL,
+    outcome              TEXT NOT NULL CHECK (outcome IN ('open', 'accepted', 'refused', 'deferred', 'halted',
+                                                          'untouched', 'unknown', 'abandoned')),
+    phase                TEXT CHECK (phase IN ('untouched', 'begun', 'dotted', 'replied')),
+    evidence             TEXT CHECK (evidence IN ('reply', 'journal', 'dead_run', 'claim_expired', 'mta_log',
+                                                  'lookup', 'event', 'policy', 'operator')),
+    code                 INTEGER,             -- SMTP or HTTP status
+    enhanced             TEXT,                -- RFC 3463, e.g. 5.1.1
+    error_class          TEXT,
+    reply                TEXT,                -- one printable line
+    provider_message_id  TEXT,
+    started_at           TIMESTAMPTZ NOT NULL,
+    finished_at          TIMESTAMPTZ,
+    PRIMARY KEY (message_id, number)
+);
+
+-- At most one attempt per message may be open, accepted, or of unknown outcome: the second send cannot be recorded,
+-- and what cannot be recorded is not sent.
+CREATE UNIQUE INDEX attempts_one_live ON attempts (message_id) WHERE outcome IN ('open', 'accepted', 'unknown');
+
+-- Facts learned after the submission, from webhooks, logs or operators; applied once each.
+CREATE TABLE events (
+    id           BIGINT NOT NULL PRIMARY KEY,
+    dedup_key    TEXT NOT NULL UNIQUE,
+    message_id   BIGINT REFERENCES messages (id),
+    type         TEXT NOT NULL CHECK (type IN ('accepted', 'delivered', 'bounced', 'deferred', 'rejected', 'failed',
+                                               'complained', 'unsubscribed', 'opened', 'clicked', 'submitted')),
+    occurred_at  TIMESTAMPTZ NOT NULL,
+    received_at  TIMESTAMPTZ NOT NULL,
+    detail       TEXT NOT NULL                -- JSON object
+);
+CREATE INDEX events_of_message ON events (message_id);
+
+-- Addresses never to be contacted; checked at every claim.
+CREATE TABLE suppressions (
+    address_key  TEXT NOT NULL PRIMARY KEY,
+    reason       TEXT NOT NULL,
+    created_at   TIMESTAMPTZ NOT NULL
+);
+
+-- Executions of commands. A run without finished_at is alive only while its journal's lock is held.
+CREATE TABLE runs (
+    id            TEXT NOT NULL PRIMARY KEY,  -- random
+    command       TEXT NOT NULL,
+    host_id       TEXT NOT NULL,
+    hostname      TEXT NOT NULL,
+    pid           INTEGER NOT NULL,
+    boot_id       TEXT NOT NULL,              -- a reboot since then means the journal's tail may be lost
+    started_by    TEXT NOT NULL,              -- who and how: login, sudo user, terminal, cron or systemd
+    started_at    TIMESTAMPTZ NOT NULL,
+    heartbeat_at  TIMESTAMPTZ NOT NULL,
+    finished_at   TIMESTAMPTZ,
+    result        TEXT CHECK (result IN ('done', 'stopped', 'failed', 'died', 'replayed')),
+    detail        TEXT NOT NULL               -- JSON: counts of what it did
+);
+CREATE INDEX runs_by_start ON runs (started_at);
+
+-- What operators did, and why.
+CREATE TABLE audit (
+    id           BIGINT NOT NULL PRIMARY KEY,
+    at           TIMESTAMPTZ NOT NULL,
+    login        TEXT NOT NULL,               -- login name, and the sudo user where there is one
+    hostname     TEXT NOT NULL,
+    action       TEXT NOT NULL,
+    campaign_id  BIGINT REFERENCES campaigns (id),
+    reason       TEXT NOT NULL,
+    detail       TEXT NOT NULL                -- JSON: what exactly, and how many
+);
+
+-- Circuit breakers and stops, kept across passes and hosts.
+CREATE TABLE provider_state (
+    provider               TEXT NOT NULL PRIMARY KEY,
+    breaker                TEXT NOT NULL CHECK (breaker IN ('closed', 'open', 'half_open')),
+    consecutive_failures   INTEGER NOT NULL,
+    times_opened           INTEGER NOT NULL,  -- since it last closed: doubles the wait
+    retry_at               TIMESTAMPTZ,       -- an open breaker lets one window through after this
+    reason                 TEXT,
+    updated_at             TIMESTAMPTZ NOT NULL
+);
+
+-- Token buckets and cooldowns, kept across passes and hosts. scope is 'campaign:NAME' or 'provider:NAME'.
+CREATE TABLE limits (
+    scope           TEXT NOT NULL PRIMARY KEY,
+    tokens          DOUBLE PRECISION NOT NULL,
+    refilled_at     TIMESTAMPTZ NOT NULL,
+    cooldown_until  TIMESTAMPTZ
+);
+
+-- After a rewind: what journals prove about messages that this store does not know (yet). Checked at every claim.
+CREATE TABLE replayed_keys (
+    provider_key         TEXT NOT NULL PRIMARY KEY,
+    outcome              TEXT NOT NULL CHECK (outcome IN ('accepted', 'unknown')),
+    provider             TEXT NOT NULL,
+    provider_message_id  TEXT,
+    run_id               TEXT NOT NULL,
+    at                   TIMESTAMPTZ NOT NULL
+);
+
+-- The recovery query: every message that is not where it should be, why, and what can be done about it.
+CREATE VIEW recoverable AS
+SELECT c.name AS campaign, m.id AS message_id, m.recipient, m.step_index, m.status,
+       CASE
+           WHEN m.status = 'in_doubt' THEN 'the provider may or may not have accepted it'
+           WHEN m.status = 'sending' AND r.finished_at IS NOT NULL THEN 'its run has ended without an outcome'
+           WHEN m.status = 'sending' THEN 'its claim has expired'
+           WHEN m.status = 'failed' AND m.transient = 1 THEN 'failed for a passing cause'
+           WHEN m.status = 'failed' THEN 'failed for good'
+           ELSE 'due and not sent'
+       END AS reason,
+       CASE
+           WHEN m.status = 'in_doubt' THEN 'sendctl reconcile looks for proof; else recover --in-doubt'
+           WHEN m.status = 'sending' THEN 'sendctl reconcile'
+           WHEN m.status = 'failed' AND m.transient = 1 THEN 'retried by itself after a day, or recover --failed'
+           WHEN m.status = 'failed' THEN 'mend the cause, then recover --failed'
+           ELSE 'sendctl send-due'
+       END AS next_step,
+       COALESCE(m.in_doubt_at, m.failed_at, m.claim_expires_at, m.next_attempt_at) AS since,
+       m.attempts, m.last_error, m.provider_key, m.run_id, r.hostname AS run_host
+FROM messages m
+JOIN campaigns c ON c.id = m.campaign_id
+LEFT JOIN runs r ON r.id = m.run_id
+WHERE c.status <> 'archived'
+  AND (m.status IN ('in_doubt', 'failed')
+       OR (m.status = 'sending' AND (m.claim_expires_at < CURRENT_TIMESTAMP OR r.finished_at IS NOT NULL))
+       OR (m.status = 'queued' AND m.next_attempt_at < CURRENT_TIMESTAMP AND c.status = 'running'));
+
+-- Everything known about each message, in order of time: ORDER BY at.
+CREATE VIEW timeline AS
+SELECT m.id AS message_id, m.created_at AS at, 'planned' AS what, CAST(NULL AS INTEGER) AS attempt,
+       CAST(NULL AS TEXT) AS provider, 'due ' || CAST(m.due_at AS TEXT) AS detail
+FROM messages m
+UNION ALL
+SELECT a.message_id, a.started_at, 'attempt begun', a.number, a.provider, 'run ' || a.run_id
+FROM attempts a
+UNION ALL
+SELECT a.message_id, a.finished_at, 'attempt ' || a.outcome, a.number, a.provider,
+       COALESCE(a.reply, '') || COALESCE(' [' || a.evidence || ']', '')
+FROM attempts a
+WHERE a.finished_at IS NOT NULL
+UNION ALL
+SELECT e.message_id, e.occurred_at, 'event ' || e.type, CAST(NULL AS INTEGER), CAST(NULL AS TEXT), e.detail
+FROM events e
+WHERE e.message_id IS NOT NULL;

@@ -1,0 +1,134 @@
+"""The database's own guards: what no program, and no operator with SQL, can write into the ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from sendctl.states import AttemptOutcome, State
+from sendctl.store.dialect import insert_rows
+from sendctl.store.tables import attempts, metadata
+from tests.store.ground import ACCEPTED, UNKNOWN, Ground
+
+
+def copied(ground: Ground, table: str, **changes: Any) -> None:
+    """Insert a copy of a table's first row with some columns changed."""
+    where = metadata.tables[table]
+    with ground.store.write() as connection:
+        row = connection.execute(sa.select(where)).mappings().first()
+        assert row is not None
+        connection.execute(sa.insert(where).values(**{**row, **changes}))
+
+
+def refused(ground: Ground, sql: str, **values: Any) -> None:
+    with pytest.raises(sa.exc.IntegrityError):
+        ground.change(sql, **values)
+
+
+def test_a_second_message_for_the_same_slot_is_refused(ground: Ground) -> None:
+    ground.enqueue(1)
+    before = ground.dump()
+    with pytest.raises(sa.exc.IntegrityError):
+        copied(ground, "messages", id=99, provider_key="another")
+    assert ground.dump() == before
+
+
+@pytest.mark.parametrize("change", [{"step_index": 1}, {"occurrence": 1}, {"channel": "sms"}], ids=str)
+def test_another_slot_of_the_same_enrollment_is_another_message(ground: Ground, change: dict[str, Any]) -> None:
+    ground.enqueue(1)
+    copied(ground, "messages", id=99, provider_key="another", **change)
+    assert ground.states() == {"queued": 2}
+
+
+def test_two_messages_never_share_a_provider_key(ground: Ground) -> None:
+    ground.enqueue(1)
+    with pytest.raises(sa.exc.IntegrityError):
+        copied(ground, "messages", id=99, step_index=1)
+
+
+@pytest.mark.parametrize("outcome", [None, ACCEPTED, UNKNOWN], ids=["open", "accepted", "unknown"])
+@pytest.mark.parametrize("second", ["open", "accepted", "unknown"])
+def test_a_second_live_attempt_is_refused(ground: Ground, outcome: Any, second: str) -> None:
+    ground.enqueue(1)
+    clerk = ground.clerk()
+    window = clerk.turn([], 1)
+    if outcome is not None:
+        clerk.turn(ground.done(window, outcome), 0)
+    with pytest.raises(sa.exc.IntegrityError):
+        copied(ground, "attempts", number=2, outcome=second)
+
+
+@pytest.mark.parametrize("outcome", sorted(set(AttemptOutcome) - {"open", "accepted", "unknown"}))
+def test_attempts_that_ended_without_acceptance_allow_another(ground: Ground, outcome: str) -> None:
+    ground.provable = False
+    ground.enqueue(1)
+    ground.clerk().turn([], 1)
+    ground.change("UPDATE attempts SET outcome = :outcome", outcome=outcome)
+    copied(ground, "attempts", number=2, outcome="open")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "word"),
+    [
+        ("messages", "status", "sendign"),
+        ("messages", "channel", "fax"),
+        ("attempts", "outcome", "fine"),
+        ("attempts", "phase", "later"),
+        ("attempts", "evidence", "hearsay"),
+        ("enrollments", "status", "asleep"),
+        ("campaigns", "status", "done"),
+    ],
+)
+def test_a_word_outside_the_list_is_refused(ground: Ground, table: str, column: str, word: str) -> None:
+    ground.enqueue(1)
+    ground.clerk().turn([], 1)
+    refused(ground, f"UPDATE {table} SET {column} = :word", word=word)
+
+
+@pytest.mark.parametrize("column", ["claim_id", "run_id", "claim_expires_at"])
+def test_sending_without_a_whole_claim_is_refused(ground: Ground, column: str) -> None:
+    ground.enqueue(1)
+    ground.clerk().turn([], 1)
+    refused(ground, f"UPDATE messages SET {column} = NULL")
+
+
+def test_a_claim_without_sending_is_refused(ground: Ground) -> None:
+    ground.enqueue(1)
+    refused(ground, "UPDATE messages SET status = 'sending'")
+    refused(ground, "UPDATE messages SET claim_id = 'c', run_id = 'r', claim_expires_at = CURRENT_TIMESTAMP")
+
+
+@pytest.mark.parametrize("state", ["sent", "in_doubt", "failed"])
+def test_a_state_without_its_time_is_refused(ground: Ground, state: str) -> None:
+    ground.enqueue(1)
+    refused(ground, "UPDATE messages SET status = :state", state=state)
+
+
+def test_rows_that_others_point_at_cannot_go(ground: Ground) -> None:
+    ground.enqueue(1)
+    ground.clerk().turn([], 1)
+    for table in ("messages", "enrollments", "contacts", "campaigns", "templates", "revisions"):
+        refused(ground, f"DELETE FROM {table}")
+
+
+def test_there_is_one_store_row(ground: Ground) -> None:
+    with pytest.raises(sa.exc.IntegrityError):
+        copied(ground, "store", id=2)
+
+
+def test_the_bulk_way_in_meets_the_same_guards_with_the_same_errors(ground: Ground) -> None:
+    ground.enqueue(1)
+    ground.clerk().turn([], 1)
+    with ground.store.read() as connection:
+        row = dict(connection.execute(sa.select(attempts)).mappings().one())
+    with pytest.raises(sa.exc.IntegrityError), ground.store.write() as connection:
+        insert_rows(connection, attempts, [row | {"number": 2}])
+
+
+def test_counts_need_no_counter(ground: Ground) -> None:
+    ground.enqueue(3)
+    assert not [name for table in metadata.tables.values() for name in table.columns.keys() if name.endswith("_count")
+                and name != "repeat_count"]  # fmt: skip
+    assert ground.states() == {State.QUEUED: 3}

@@ -1,0 +1,154 @@
+"""Migrations: a new store and an upgraded one are the same, a newer one is refused, a failing one changes nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from sendctl.errors import SchemaMismatch, SchemaMissing, Unreachable
+from sendctl.settings.store_url import normalise
+from sendctl.store import meta, migrate
+from sendctl.store.engine import Store, open_store
+from tests.store.ground import Ground, OwnedClock
+
+HERE = Path(__file__).parent
+BASELINE = (HERE / "baseline_v1.sql").read_text()
+
+
+@pytest.fixture
+def store(store_url: str, tmp_path: Path) -> Store:
+    return open_store(normalise(store_url, tmp_path), OwnedClock(), create=True)
+
+
+@pytest.fixture
+def postgres_template() -> str:
+    """Nothing is migrated beforehand."""
+    return "template1"
+
+
+def made_by(store: Store, script: str) -> dict[str, object]:
+    """What a schema consists of after a script, which is undone: tables, columns, keys, indexes, views."""
+    with store.engine.connect() as connection, connection.begin() as transaction:
+        if store.sqlite:
+            connection.exec_driver_sql("BEGIN")
+        migrate._run_script(connection, script)
+        seen = described(connection)
+        transaction.rollback()
+    return seen
+
+
+def described(connection: sa.Connection) -> dict[str, object]:
+    if connection.dialect.name == "sqlite":
+        rows = connection.exec_driver_sql("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {f"{row[0]} {row[1]}": plain_sql(row[3]) for row in rows}
+    inspector = sa.inspect(connection)
+    seen: dict[str, object] = {}
+    for name in inspector.get_table_names():
+        columns = inspector.get_columns(name)
+        seen[f"table {name}"] = [(each["name"], str(each["type"]), each["nullable"]) for each in columns]
+        seen[f"checks {name}"] = sorted(each["sqltext"] for each in inspector.get_check_constraints(name))
+        seen[f"foreign {name}"] = sorted(str(each["constrained_columns"]) for each in inspector.get_foreign_keys(name))
+    for row in connection.exec_driver_sql("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"):
+        seen[f"index {row[0]}"] = row[1]
+    for row in connection.exec_driver_sql("SELECT viewname, definition FROM pg_views WHERE schemaname = 'public'"):
+        seen[f"view {row[0]}"] = row[1]
+    return seen
+
+
+def plain_sql(sql: str) -> str:
+    """SQL without comments and runs of white space."""
+    return re.sub(r"\s+", " ", re.sub(r"--[^\n]*", "", sql))
+
+
+def migrations(folder: Path, **scripts: str) -> Path:
+    """A folder of numbered migrations: `migrations(p, _0002_note="ALTER ...")`."""
+    folder.mkdir(exist_ok=True)
+    for name, script in scripts.items():
+        (folder / f"{name.removeprefix('_')}.sql").write_text(script)
+    return folder
+
+
+def version(store: Store) -> int | None:
+    with store.read() as connection:
+        return migrate.version_of(connection)
+
+
+def has_column(store: Store, name: str) -> bool:
+    with store.read() as connection:
+        return name in [column["name"] for column in sa.inspect(connection).get_columns("contacts")]
+
+
+def test_a_fresh_schema_is_the_baseline_and_its_migrations(store: Store) -> None:
+    files = sorted((Path(migrate.__file__).parent / "migrations").glob("[0-9]*.sql"))
+    upgraded = made_by(store, BASELINE + "".join(path.read_text() for path in files))
+    fresh = made_by(store, (HERE.parents[1] / "schema.sql").read_text())
+    assert len(fresh) > 20
+    assert upgraded == fresh
+
+
+def test_a_new_store_gets_its_identity_once(store: Store) -> None:
+    assert version(store) is None
+    assert migrate.migrate(store, machine="m1/here") == (None, migrate.newest_version())
+    with store.read() as connection:
+        first = meta.read(connection)
+    assert migrate.migrate(store, machine="m2/there") == (migrate.newest_version(), migrate.newest_version())
+    with store.read() as connection:
+        assert meta.read(connection) == first
+    assert first.bound_to == ("m1/here" if store.sqlite else None)
+    assert len(first.secret) == 64
+
+
+def test_migrations_run_in_order_and_once(store: Store, tmp_path: Path) -> None:
+    folder = migrations(tmp_path / "m")
+    migrate.migrate(store, machine="m", folder=folder)
+    migrations(folder, _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\n",
+               _0003_filled="UPDATE contacts SET note = 'x; y';\nALTER TABLE contacts ADD COLUMN second TEXT;\n")
+    assert migrate.newest_version(folder) == 3
+    assert migrate.migrate(store, machine="m", folder=folder) == (1, 3)
+    assert migrate.migrate(store, machine="m", folder=folder) == (3, 3)
+    assert has_column(store, "note")
+    assert has_column(store, "second")
+
+
+def test_a_last_statement_without_its_semicolon_is_not_lost(store: Store, tmp_path: Path) -> None:
+    folder = migrations(tmp_path / "m")
+    migrate.migrate(store, machine="m", folder=folder)
+    migrations(folder, _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\nALTER TABLE contacts ADD COLUMN second TEXT\n")
+    migrate.migrate(store, machine="m", folder=folder)
+    assert has_column(store, "second")
+
+
+def test_a_store_that_is_newer_than_the_program_is_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
+    folder = migrations(tmp_path / "m", _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\n")
+    migrate.migrate(store, machine="m", folder=folder)
+    with pytest.raises(SchemaMismatch, match="newer than this program's 1"):
+        migrate.migrate(store, machine="m", folder=migrations(tmp_path / "older"))
+    assert version(store) == 2
+
+
+def test_a_failing_migration_leaves_the_old_version_whole(store: Store, tmp_path: Path) -> None:
+    folder = migrations(tmp_path / "m")
+    migrate.migrate(store, machine="m", folder=folder)
+    migrations(folder, _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\n",
+               _0003_wrong="ALTER TABLE contacts ADD COLUMN second TEXT;\nUPDATE no_such_table SET a = 1;\n")
+    with pytest.raises((sa.exc.DBAPIError, Unreachable), match="no_such_table"):
+        migrate.migrate(store, machine="m", folder=folder)
+    assert version(store) == 1
+    assert not has_column(store, "note")
+    assert not has_column(store, "second")
+
+
+def test_commands_refuse_a_store_without_a_schema_or_of_another_version(store: Store, tmp_path: Path) -> None:
+    ground = Ground(tmp_path, store.engine.url.render_as_string(hide_password=False))
+    with pytest.raises(SchemaMissing):
+        _ = ground.context.store
+    migrate.migrate(store, machine="m", folder=migrations(tmp_path / "m", _0002_note="SELECT 1;\n"))
+    with pytest.raises(SchemaMismatch, match="version 2, newer than"):
+        _ = ground.context.store
+    with store.write() as connection:
+        meta.change(connection, schema_version=0)
+    with pytest.raises(SchemaMismatch, match="run `sendctl migrate`"):
+        _ = ground.context.store
