@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sendctl.definition import Controls
-from sendctl.providers.base import Outcome, Scope
+from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.schedule import retry_delay_s
 from sendctl.states import AttemptOutcome
 
@@ -26,10 +26,15 @@ class Decision:
     transient: bool = False  # failed, but for a cause that may pass
 
 
+# A message that never gets through to a verdict leaves the queue in the end, whoever is to blame.
+MOST_ATTEMPTS = 50
+
+
 def decide(
     outcome: Outcome,
     *,
     provider: str,
+    attempts: int,
     charged_attempts: int,
     controls: Controls,
     providers: Sequence[str],
@@ -37,38 +42,57 @@ def decide(
 ) -> Decision:
     """The move for one outcome.
 
-    `charged_attempts` are those before this attempt; `providers` stand in order of preference.
+    `attempts` counts all so far, this one included; `charged_attempts` those against max_attempts before this one;
+    `providers` stand in order of preference.
     """
     match outcome.kind:
         case AttemptOutcome.ACCEPTED:
             return Decision("accept", charged=True)
         case AttemptOutcome.REFUSED:
             return Decision("refuse", charged=True)
-        case AttemptOutcome.UNTOUCHED | AttemptOutcome.HALTED:
-            # Not this recipient's fault: nothing is charged. The breaker or the pause decides when it goes on.
+        case AttemptOutcome.UNTOUCHED:
             return Decision("release", delay_s=outcome.retry_after_s or 0.0)
-        case AttemptOutcome.DEFERRED:
-            return _defer(outcome, provider, charged_attempts + 1, controls, providers, jitter)
+        case AttemptOutcome.HALTED | AttemptOutcome.DEFERRED:
+            return _later(outcome, provider, attempts, charged_attempts, controls, providers, jitter)
         case _:
             return Decision("doubt", charged=True)
 
 
-def _defer(
+def _later(
     outcome: Outcome,
     provider: str,
+    attempts: int,
     charged_attempts: int,
     controls: Controls,
     providers: Sequence[str],
     jitter: random.Random,
 ) -> Decision:
+    """Definite non-acceptance: when and where again, or the dead letter when it has had its attempts."""
+    charged = _is_charged(outcome)
+    if attempts >= MOST_ATTEMPTS or (charged and charged_attempts + 1 >= controls.max_attempts):
+        return Decision("refuse", charged=charged, transient=True)
     following = _after(provider, providers)
     if outcome.scope is Scope.PROVIDER and following:
-        # Definite non-acceptance that is the provider's doing: the next one may try at once.
-        return Decision("release", next_provider=following)
-    if outcome.scope is Scope.RECIPIENT and charged_attempts >= controls.max_attempts:
-        return Decision("refuse", charged=True, transient=True)
-    delay_s = retry_delay_s(charged_attempts, controls.retry_base_s, retry_after_s=outcome.retry_after_s, jitter=jitter)
-    return Decision("release", charged=outcome.scope is Scope.RECIPIENT, delay_s=delay_s)
+        # The provider's doing: the next one may try at once.
+        return Decision("release", charged=charged, next_provider=following)
+    tries = charged_attempts + 1 if charged else attempts
+    if outcome.kind is AttemptOutcome.HALTED and outcome.phase is Phase.UNTOUCHED:
+        tries = 0  # nothing of it was tried: the breaker or the pause decides when it goes on
+    delay_s = (
+        0.0
+        if tries == 0
+        else retry_delay_s(tries, controls.retry_base_s, retry_after_s=outcome.retry_after_s, jitter=jitter)
+    )
+    return Decision("release", charged=charged, delay_s=delay_s)
+
+
+def _is_charged(outcome: Outcome) -> bool:
+    """Whether an attempt counts against max_attempts: it concerned this recipient, or broke off without a reply
+    while this message was under way. A provider that says "later" to everyone (421, throttling) costs nobody anything.
+    """
+    if outcome.kind is AttemptOutcome.HALTED:
+        return False
+    return outcome.scope is Scope.RECIPIENT or (outcome.phase is not Phase.UNTOUCHED and outcome.code is None)
 
 
 def _after(provider: str, providers: Sequence[str]) -> str | None:

@@ -6,19 +6,26 @@ Everything that goes in and comes out is UTC.
 
 from __future__ import annotations
 
+import logging
 import random
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sendctl.definition import Window
 
+log = logging.getLogger("sendctl")
 RETRY_CAP_S = 6 * 3600.0
 
 
 @lru_cache(maxsize=1024)
 def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        # Known where it was enqueued, not here: the message must not stop the others, and waits at most a day.
+        log.warning("time zone %s is not known on this host: UTC is used", name)
+        return ZoneInfo("UTC")
 
 
 def next_open(moment: datetime, window: Window | None, zone_name: str) -> datetime:

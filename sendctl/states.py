@@ -94,7 +94,7 @@ TRANSITIONS: dict[str, Transition] = {
     "bounce": _move(State.BOUNCED, State.SENT),
     # a journal knows what a rewound store forgot, also when someone has cancelled in the meantime
     "replay_accepted": _move(State.SENT, State.QUEUED, State.FAILED, State.CANCELLED, State.EXPIRED, State.SUPPRESSED),
-    "replay_doubt": _move(State.IN_DOUBT, State.QUEUED),
+    "replay_doubt": _move(State.IN_DOUBT, State.QUEUED, State.FAILED, State.CANCELLED, State.EXPIRED, State.SUPPRESSED),
 }
 
 TERMINAL: frozenset[State] = frozenset(

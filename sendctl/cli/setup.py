@@ -57,14 +57,14 @@ def init(ctx: typer.Context) -> int:
 def migrate(
     ctx: typer.Context,
     adopt: Annotated[
-        bool, typer.Option("--adopt", help="Bind the store to this machine or database: it may send from here.")
+        bool, typer.Option("--adopt", help="Bind the store to this place or database: it may send from here.")
     ] = False,
     as_json: Annotated[bool, _JSON] = False,
 ) -> int:
     """Create or upgrade the store.
 
-    Safe to run again. With --adopt a copied or moved store is bound to this machine (SQLite) or to this database
-    (Postgres), and the audit says so. Make sure first that the old place never sends again.
+    Safe to run again. With --adopt a copied or moved store is bound to this machine and file (SQLite) or to this
+    database (Postgres), and the audit says so. Make sure first that the old place never sends again.
     """
     from sendctl.passes import setup
 
@@ -89,5 +89,5 @@ def _say_migrated(shell: Shell, report: MigrateReport) -> None:
     else:
         shell.say(f"upgraded the store {url} from schema version {report.before} to {report.after}")
     if report.adopted:
-        former = report.adopted_from.rpartition("/")[2] or "nothing"
-        shell.say(f"adopted: bound to {clean(report.bound_to or 'nothing')}, before to {clean(former)}")
+        shell.say(f"adopted: bound to {clean(report.bound_to or 'nothing')}")
+        shell.say(f"  before: {clean(report.adopted_from or 'nothing')}")

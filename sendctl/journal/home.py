@@ -11,12 +11,15 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sendctl.errors import BadConfig, Unreachable
 from sendctl.identity import new_id
+from sendctl.journal import records
+
+KEEP_JOURNALS_S = 30 * 86400.0  # of runs that the store has confirmed: no backup put back is older
 
 
 def boot_id() -> str:
@@ -28,12 +31,16 @@ def boot_id() -> str:
 
 
 def machine_id() -> str:
-    """What this machine is, for binding a store: machine id and host name."""
+    """What this machine is: its machine id, else its host name (a container without an id changes it each time)."""
     try:
-        machine = Path("/etc/machine-id").read_text().strip()
+        return Path("/etc/machine-id").read_text().strip() or socket.gethostname()
     except OSError:
-        machine = ""
-    return f"{machine or 'no-machine-id'}/{socket.gethostname()}"
+        return socket.gethostname()
+
+
+def place_of(url: str) -> str:
+    """What a SQLite store is bound to: this machine and the file's real path, so that a copy beside it stays quiet."""
+    return f"{machine_id()}:{os.path.realpath(url.removeprefix('sqlite:///'))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +63,35 @@ class Home:
         """The journals of a run, by worker."""
         return sorted(self.path.glob(f"{run_id}.*.journal"))
 
+    def _named(self, ending: str) -> Iterator[os.DirEntry[str]]:
+        with os.scandir(self.path) as entries:
+            yield from (entry for entry in entries if entry.name.endswith(ending) and entry.name[0] != ".")
+
     def pending(self) -> list[str]:
         """Ids of runs whose end the store has not confirmed: alive, or dead."""
-        return sorted(path.stem for path in self.path.glob("*.lock"))
+        return sorted(entry.name.removesuffix(".lock") for entry in self._named(".lock"))
+
+    def seen_passes(self, store_id: str) -> int:
+        """The highest number of a pass that this host has seen in a store."""
+        try:
+            return int((self.path / f"{store_id}.passes").read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def note_passes(self, store_id: str, number: int) -> None:
+        """Remember the number of the pass that begins here."""
+        temporary = self.path / f".{store_id}.passes.{os.getpid()}"
+        temporary.write_text(f"{number}\n")
+        temporary.replace(self.path / f"{store_id}.passes")
 
     def confirmed(self, newest: int = 0) -> list[str]:
         """Ids of confirmed runs, newest first; all, or the `newest` few."""
-        done = sorted(self.path.glob("*.done"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        return [path.stem for path in (done[:newest] if newest else done)]
+        moments = {}
+        for entry in self._named(".done"):
+            with suppress(FileNotFoundError):  # removed meanwhile: it was old
+                moments[entry.name.removesuffix(".done")] = entry.stat().st_mtime_ns
+        done = sorted(moments, key=lambda run_id: moments[run_id], reverse=True)
+        return done[:newest] if newest else done
 
     def confirm(self, run_id: str) -> None:
         """The store has the run's end: its journals matter only for a rewind from now on."""
@@ -126,27 +154,56 @@ def note_of(home: Home, run_id: str) -> RunNote | None:
     for path in (home.lock_path(run_id), home.done_path(run_id)):
         try:
             return RunNote(**json.loads(path.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+        except FileNotFoundError:
             continue
+        except (ValueError, TypeError):
+            return _note_of_journal(home, run_id)  # torn by a power loss
+        except OSError as error:
+            raise _unusable(path, error) from error
     return None
+
+
+def _note_of_journal(home: Home, run_id: str) -> RunNote | None:
+    for path in home.journals(run_id):
+        header, _ = records.read(path)
+        if header is not None:
+            return RunNote(header.store_id, run_id, "send-due", header.boot_id, 0, header.started_at)
+    return None
+
+
+def _unusable(path: Path, error: OSError) -> Unreachable:
+    return Unreachable(
+        f"{path} cannot be used: {error.strerror}",
+        hint=f"passes run as different users? give the folder to one: chown -R USER {path.parent}",
+    )
 
 
 @contextmanager
 def held_lock(home: Home, note: RunNote) -> Iterator[int]:
     """Hold a new run's lock. Children that inherit the descriptor keep it held after a kill of this process."""
     run_id = note.run_id
-    temporary = home.path / f".{run_id}.lock"
+    temporary = home.path / f".{run_id}.new"
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         os.write(descriptor, json.dumps(asdict(note)).encode())
+        os.fsync(descriptor)  # a torn note after a power loss would hide the journals of this run
     except OSError as error:
         raise Unreachable(f"the journal folder {home.path} cannot be written: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         temporary.replace(home.lock_path(run_id))  # nobody ever sees it unlocked while this run lives
+        _sync_folder(home.path)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextmanager
@@ -157,6 +214,8 @@ def dead_run(home: Home, run_id: str) -> Iterator[bool]:
     except FileNotFoundError:
         yield False  # confirmed by someone else meanwhile
         return
+    except OSError as error:
+        raise _unusable(home.lock_path(run_id), error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -14,18 +14,21 @@ from sqlalchemy.engine import Connection
 
 from sendctl import faults
 from sendctl.definition import Definition, Rate
+from sendctl.errors import StoreRewound
 from sendctl.identity import new_id
+from sendctl.passes.consequences import Breakers, pause, stop_reasons
 from sendctl.passes.deciding import Desk
-from sendctl.policy import concerns_everyone
-from sendctl.providers.base import Outcome, Phase, Scope
+from sendctl.providers.base import Outcome, Scope
 from sendctl.schedule import next_open
-from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
-from sendctl.store import audit, campaigns, claims, enrollments, limits, meta, replay, runs
+from sendctl.states import CampaignStatus, EnrollmentStatus
+from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, runs
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Claim, Due
 from sendctl.store.enrollments import Passed
 from sendctl.store.ledger import move
-from sendctl.store.outcomes import Settled
+
+BEAT_EVERY_S = 5.0  # a row that all workers of a run would otherwise wait for in every turn
+BUSY_WAIT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,34 +79,47 @@ class Clerk:
     claimed: int = 0
     stops: list[str] = field(default_factory=list)  # campaigns and providers that were stopped, in words
     _last: str = ""
-    _breakers: dict[str, limits.Breaker] = field(default_factory=dict)
+    _breakers: Breakers = field(default_factory=Breakers)
+    _beat_s: float = float("-inf")
 
     def turn(self, done: Sequence[Done], limit: int) -> Window:
-        """Record `done`, then claim at most `limit` messages of one campaign. `limit` 0 only records."""
+        """Record `done`, then claim at most `limit` messages of one campaign. `limit` 0 only records.
+
+        Raises StoreRewound when the store has forgotten this run or what it claimed: another server answers now.
+        """
         boot_s = self.desk.context.clock.boot_s()
         with self.desk.transaction() as connection:
-            self._read_breakers(connection, done)
+            if not runs.is_open(connection, self.run_id):
+                raise StoreRewound(f"the store does not know run {self.run_id} any more")
             self._record(connection, done, boot_s)
-            runs.beat(connection, self.run_id, self.desk.now)
             window = self._claim(connection, limit, boot_s) if limit else Window()
+            if boot_s - self._beat_s > BEAT_EVERY_S:
+                runs.beat(connection, self.run_id, self.desk.now)
+                self._beat_s = boot_s
             faults.passing("settle.before_commit" if done else "claim.before_commit")
         faults.passing("settle.committed" if done else "claim.committed")
         self.claimed += len(window.messages)
         return window
 
-    def _read_breakers(self, connection: Connection, done: Sequence[Done]) -> None:
-        """Breakers first, in every turn: one order of locks, so that turns never wait for each other in a ring."""
-        self._breakers = limits.breakers(connection)
-        failed = any(item.outcome.scope is Scope.PROVIDER for item in done)
-        if failed or any(breaker.state != "closed" for breaker in self._breakers.values()):
-            self._breakers = limits.breakers(connection, lock=True)
-
-    def _breaker(self, provider: str) -> limits.Breaker:
-        return self._breakers.get(provider, limits.Breaker(provider))
-
     # -- outcomes of the last window ------------------------------------------------------------------------------
 
     def _record(self, connection: Connection, done: Sequence[Done], boot_s: float) -> None:
+        reasons = stop_reasons([(item.claimed.due.campaign_id, item.outcome) for item in done])
+        campaigns.lock(connection, {item.claimed.due.campaign_id for item in done}, reasons.keys())
+        self._breakers.read(connection, failed=any(item.outcome.scope is Scope.PROVIDER for item in done))
+        self._settle(connection, done, boot_s)
+        for provider in sorted({item.claimed.provider for item in done}):
+            outcomes = [item.outcome for item in done if item.claimed.provider == provider]
+            self._tell(self._breakers.note(connection, provider, outcomes, self.desk.now))
+        for campaign_id, reason in sorted(reasons.items()):
+            hostname = self.desk.context.hostname
+            self._tell(pause(connection, campaign_id, reason, hostname=hostname, run_id=self.run_id, now=self.desk.now))
+
+    def _tell(self, text: str | None) -> None:
+        if text is not None:
+            self.stops.append(text)
+
+    def _settle(self, connection: Connection, done: Sequence[Done], boot_s: float) -> None:
         self.desk.load(connection, (item.claimed.due for item in done))
         settled = [
             self.desk.decided(
@@ -112,53 +128,16 @@ class Clerk:
             )
             for item in done
         ]  # fmt: skip
-        self.lost += len(self.desk.settle(connection, settled))
-        self._note_providers(connection, done)
-        self._note_campaigns(connection, settled)
+        lost = self.desk.settle(connection, settled)
+        self._check_remembered(connection, [item.claimed for item in done if item.claimed.due.id in lost])
+        self.lost += len(lost)
 
-    def _note_providers(self, connection: Connection, done: Sequence[Done]) -> None:
-        """One success closes a breaker; the worst failure of the provider itself counts once a window."""
-        for provider in sorted({item.claimed.provider for item in done}):
-            outcomes = [item.outcome for item in done if item.claimed.provider == provider]
-            self._breakers[provider] = self._noted(connection, self._breaker(provider), outcomes)
-
-    def _noted(self, connection: Connection, breaker: limits.Breaker, outcomes: Sequence[Outcome]) -> limits.Breaker:
-        failed = [item for item in outcomes if item.scope is Scope.PROVIDER and item.error_class]
-        halted = [item for item in failed if item.kind is AttemptOutcome.HALTED]
-        accepted = any(item.kind is AttemptOutcome.ACCEPTED for item in outcomes)
-        if not halted and (accepted or not failed):
-            answered = any(item.phase is Phase.REPLIED for item in outcomes)
-            return limits.note_success(connection, breaker, self.desk.now) if answered else breaker
-        worst = (halted or failed)[0]
-        changed = limits.note_failure(
-            connection, breaker, reason=worst.text, halt=bool(halted), retry_after_s=worst.retry_after_s,
-            now=self.desk.now,
-        )  # fmt: skip
-        if changed.state == "open":
-            self.stops.append(f"provider {breaker.provider} is left alone for a while: {worst.text}")
-        return changed
-
-    def _note_campaigns(self, connection: Connection, settled: Sequence[Settled]) -> None:
-        """A Halt of campaign scope, or a window refused as one, pauses the campaign and keeps its queue."""
-        for campaign_id in {item.due.campaign_id for item in settled}:
-            outcomes = [item.outcome for item in settled if item.due.campaign_id == campaign_id]
-            halts = [
-                item.text for item in outcomes
-                if item.kind is AttemptOutcome.HALTED and item.scope is Scope.CAMPAIGN and item.text
-            ]  # fmt: skip
-            reason = halts[0] if halts else concerns_everyone(outcomes)
-            if reason:
-                self._pause(connection, campaign_id, reason)
-
-    def _pause(self, connection: Connection, campaign_id: int, reason: str) -> None:
-        running = {CampaignStatus.RUNNING}
-        if campaigns.set_status(connection, campaign_id, running, CampaignStatus.PAUSED, self.desk.now):
-            name = self.desk.campaign(connection, campaign_id).name
-            self.stops.append(f"campaign {name} was paused: {reason}")
-            audit.write(
-                connection, login="sendctl", hostname=self.desk.context.hostname, action="halt",
-                campaign_id=campaign_id, reason=reason, detail={"run": self.run_id}, now=self.desk.now,
-            )  # fmt: skip
+    def _check_remembered(self, connection: Connection, lost: Sequence[Claimed]) -> None:
+        """A lost race leaves our attempt in the store; a store without it was rewound under this run."""
+        known = runs.attempt_states(connection, [(item.due.id, item.number) for item in lost])
+        for item in lost:
+            if known.get((item.due.id, item.number), ("", ""))[0] != item.claim_id:
+                raise StoreRewound(f"the store has forgotten what run {self.run_id} claimed")
 
     # -- the next window ------------------------------------------------------------------------------------------
 
@@ -167,6 +146,8 @@ class Clerk:
         row = meta.read(connection)
         if meta.host_epoch(connection, self.desk.context.home.host_id) != row.epoch:
             return Window(blocked="the store was rewound while this run was going on")
+        if row.database_id is not None and meta.database_identity(connection) not in (None, row.database_id):
+            return Window(blocked="another database answers now: a failover may have lost commits")
         names = [self.campaign] if self.campaign else self._turns(connection)
         waits, blocked = [], ""
         for name in names:
@@ -188,14 +169,18 @@ class Clerk:
     def _claim_from(self, connection: Connection, name: str, limit: int, boot_s: float) -> Window:
         # Shared: a pause or a cancel waits for this transaction, so that its count of what is in flight is true.
         campaign = campaigns.find(connection, name, lock="share")
-        if campaign is None or campaign.status is not CampaignStatus.RUNNING:
+        if campaign is None:
+            return Window(wait_s=BUSY_WAIT_S, blocked=f"campaign {name} is being changed")
+        if campaign.status is not CampaignStatus.RUNNING:
             return Window()
         definition = self.desk.current(connection, campaign.id)
-        rest_s = limits.resting_s(connection, f"campaign:{name}", self.desk.now) if campaign.controls.cooldown_s else 0.0
+        rest_s = (
+            limits.resting_s(connection, f"campaign:{name}", self.desk.now) if campaign.controls.cooldown_s else 0.0
+        )
         if rest_s:
             return Window(wait_s=rest_s, blocked=f"campaign {name} is cooling down")
         order = [provider for provider in self.desk.providers(definition) if provider in self.usable]
-        open_to = [provider for provider in order if self._breaker(provider).lets_through(self.desk.now)]
+        open_to = [provider for provider in order if self._breakers.of(provider).lets_through(self.desk.now)]
         if not open_to:
             return self._shut(order, definition)
         size = min(limit, campaign.controls.batch_size)
@@ -205,9 +190,9 @@ class Clerk:
         if not order:
             wanted = ", ".join(self.desk.providers(definition)) or "none"
             return Window(blocked=f"campaign {definition.name}: no provider of ({wanted}) is configured on this host")
-        waits = [breaker.retry_at for name in order if (breaker := self._breaker(name)).retry_at is not None]
+        waits = [breaker.retry_at for name in order if (breaker := self._breakers.of(name)).retry_at is not None]
         wait_s = min((at - self.desk.now).total_seconds() for at in waits) if waits else None
-        reasons = "; ".join(f"{name}: {self._breaker(name).reason}" for name in order)
+        reasons = "; ".join(f"{name}: {self._breakers.of(name).reason}" for name in order)
         return Window(wait_s=wait_s, blocked=f"campaign {definition.name}: no provider is usable now ({reasons})")
 
     def _fill(
@@ -226,7 +211,7 @@ class Clerk:
         claim = Claim(new_id(), self.run_id, self.worker, self.desk.now + timedelta(seconds=settings.claim_s))
         claims.claim(connection, pairs, claim, revision=campaign.revision, now=self.desk.now)
         for provider in {provider for _, provider in pairs}:
-            breaker = self._breaker(provider)
+            breaker = self._breakers.of(provider)
             if breaker.state != "closed":
                 limits.probe(connection, breaker, self.desk.now, settings.claim_s)
         if campaign.controls.cooldown_s:
@@ -253,7 +238,7 @@ class Clerk:
         """
         rates = self._rates(campaign, {provider for _, provider in pairs})
         hands = {scope: limits.tokens_at_hand(connection, scope, rate, self.desk.now) for scope, rate in rates.items()}
-        probing = {provider for _, provider in pairs if self._breaker(provider).state != "closed"}
+        probing = {provider for _, provider in pairs if self._breakers.of(provider).state != "closed"}
         room = hands | {f"probe:{provider}": 1 for provider in probing}
         granted, short = [], set[str]()
         for due, provider in pairs:

@@ -110,7 +110,7 @@ class Desk:
         campaign = self._campaigns[due.campaign_id]
         definition = self._definitions[campaign.id, campaign.revision]
         decision = decide(
-            outcome, provider=attempt.provider, charged_attempts=due.charged_attempts, controls=campaign.controls,
+            outcome, provider=attempt.provider, attempts=attempt.number, charged_attempts=due.charged_attempts, controls=campaign.controls,
             providers=self.providers(definition), jitter=self.jitter,
         )  # fmt: skip
         return Settled(
@@ -139,29 +139,35 @@ class Desk:
     ) -> bool:
         """Settle a message in doubt by a known outcome; False when it is not in doubt (any more), or not this one's.
 
-        Acceptance makes it sent. Definite non-acceptance, known from the journal or the process itself, queues it.
+        Acceptance makes it sent, also where a decision had gone on without proof and nothing new has left yet.
+        Definite non-acceptance, known from the journal, the log or the process itself, queues it.
         """
         due = claims.by_id(connection, [message_id])[message_id]
         self.load(connection, [due])
         accepted = outcome.kind is AttemptOutcome.ACCEPTED
-        known = outcomes.resolve_attempt(
-            connection, message_id, {AttemptOutcome.UNKNOWN}, outcome.kind, evidence=evidence,
-            reply=outcome.text or None, provider_message_id=outcome.provider_message_id or None, now=self.now,
-            claim_id=claim_id,
-        )  # fmt: skip
-        if not known:
+        facts = {
+            "evidence": evidence, "reply": outcome.text or None, "now": self.now, "claim_id": claim_id,
+            "provider_message_id": outcome.provider_message_id or None,
+        }  # fmt: skip
+        if outcomes.resolve_attempt(connection, message_id, {AttemptOutcome.UNKNOWN}, outcome.kind, **facts):
+            if accepted:
+                self.accept(connection, due, self.now, "prove_accepted")
+            else:
+                self.requeue(connection, [due], "prove_absent")
+            return True
+        if not accepted or not outcomes.was_abandoned(connection, message_id, claim_id):
             return False
-        if accepted:
-            self.accept(connection, due, self.now)
-        else:
-            self.requeue(connection, [due], "prove_absent")
-        return True
+        if not self.accept(connection, due, self.now, "replay_accepted"):
+            return False  # it was sent again meanwhile, as someone decided
+        return outcomes.resolve_attempt(connection, message_id, {AttemptOutcome.ABANDONED}, outcome.kind, **facts)
 
-    def accept(self, connection: Connection, due: Due, at: datetime) -> None:
-        """A message in doubt is proven accepted: it is sent, and its enrollment goes on."""
+    def accept(self, connection: Connection, due: Due, at: datetime, transition: str) -> bool:
+        """A message is proven accepted after all: it is sent, and its enrollment goes on. False when it has moved."""
         row = {"id": due.id, "sent_at": at, "updated_at": self.now, "last_error": None, "error_class": None}
-        if not move(connection, "prove_accepted", [row], claimed=False):
-            self.advance(connection, [Passed(due, at)])
+        if move(connection, transition, [row], claimed=False):
+            return False
+        self.advance(connection, [Passed(due, at)])
+        return True
 
     def advance(self, connection: Connection, passed: Sequence[Passed]) -> None:
         """Move enrollments past their step."""
@@ -177,6 +183,9 @@ class Desk:
             {"id": due.id, "next_attempt_at": self.now, "charged_attempts": 0, "updated_at": self.now} for due in dues
         ]
         lost = move(connection, transition, rows, claimed=False)
+        if transition == "retry":
+            # The cause may have been the contents: what was certainly not accepted is composed afresh.
+            outcomes.unfreeze(connection, [due.id for due in dues if due.id not in lost])
         revived = [due.enrollment_id for due in dues if due.id not in lost]
         enrollments.revive(connection, revived, self.now)
         return lost

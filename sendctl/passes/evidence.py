@@ -50,7 +50,13 @@ def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     mta = cast("Literal['postfix', 'exim']", settings.mta)
     findings = search(settings.mta_logs, mta, list(wanted.values()), now=now)
     for doubt in doubts:
-        _conclude(doubt, findings[wanted[doubt.message_id].key], evidence, own=doubt.provider in settings.mta_providers)
+        _conclude(
+            doubt,
+            findings[wanted[doubt.message_id].key],
+            evidence,
+            own=doubt.provider in settings.mta_providers,
+            here=doubt.host_id == context.home.host_id,
+        )
     return evidence
 
 
@@ -60,8 +66,11 @@ def _wanted(desk: Desk, connection: Connection, doubt: Doubt) -> Wanted:
     return Wanted(name, doubt.recipient, begun_at=doubt.handed_over_at, dotted_at=doubt.since)
 
 
-def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool) -> None:
-    """`own`: this provider hands over to the MTA whose log it is, and to no other, so that silence means something."""
+def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool, here: bool) -> None:
+    """`own`: this provider hands over to the MTA whose log it is, and to no other; `here`: from this host.
+
+    Only both together make silence mean something: with one MTA a host, another host's log would have it.
+    """
     match finding:
         case Accepted(queue_id, _, last_status):
             text = f"the MTA's log has it as {queue_id}, last {last_status}"
@@ -70,6 +79,8 @@ def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool) 
             )
         case Absent() if not own:
             evidence.cannot_tell(f"the log does not have it, but provider {doubt.provider} is not in mta_providers")
+        case Absent() if not here:
+            evidence.cannot_tell("the log does not have it, but another host handed it over: reconcile there")
         case Absent(reason) if doubt.evidence != "claim_expired":
             evidence.absent[doubt.message_id] = Outcome(
                 AttemptOutcome.DEFERRED, Phase.DOTTED, text=reason, error_class="not_in_log"

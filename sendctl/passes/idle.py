@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 
-from sendctl.journal.home import machine_id, note_of, open_home
+from sendctl.journal.home import note_of, open_home, place_of
 from sendctl.settings import Settings
 from sendctl.store.idle import Here, nothing_to_do
 
@@ -24,6 +24,10 @@ def is_idle(settings: Settings) -> bool:
         newest = home.confirmed(1)
         if newest and note_of(home, newest[0]) is None:
             return False
-        here = Here(machine_id(), home.host_id, socket.gethostname(), newest[0] if newest else "")
-        return nothing_to_do(settings.store.url, here)
+        url = settings.store.url
+        here = Here(place_of(url), home.host_id, socket.gethostname(), newest[0] if newest else "")
+        noted = nothing_to_do(url, here, home.seen_passes)
+        if noted is not None:
+            home.note_passes(*noted)
+            return True
     return False

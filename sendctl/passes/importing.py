@@ -58,10 +58,10 @@ def import_dead_runs(context: Context, *, only_look: bool = False) -> Imported:
         if note is None or note.store_id != store_id:
             continue
         with homes.dead_run(context.home, run_id) as dead:
-            if dead and only_look:
-                imported.rewound = imported.rewound or _looks_rewound(context, note)
-            elif dead:
+            if dead and not only_look:
                 _import(context, note, imported)
+            else:
+                imported.rewound = imported.rewound or _looks_rewound(context, note, alive=not dead)
     if not imported.rewound:
         imported.rewound = _newest_forgotten(context, store_id)
     return imported
@@ -89,8 +89,12 @@ def _newest_forgotten(context: Context, store_id: str) -> str:
     return f"run {gone[0]} ended on this host and the store does not know it" if gone else ""
 
 
-def _looks_rewound(context: Context, note: RunNote) -> str:
-    traces, _ = traces_of(context.home, note)
+def _looks_rewound(context: Context, note: RunNote, *, alive: bool) -> str:
+    """The journal is read before the store: a begin is written only after its claim was committed.
+
+    Of a live run, which grows, the last records are enough: a rewind forgets the newest claims first.
+    """
+    traces = newest_traces(context.home, note) if alive else traces_of(context.home, note)[0]
     with context.store.read() as connection:
         known = note.run_id in runs.find(connection, [note.run_id])
         return _contradiction(connection, note, known, traces)
@@ -130,6 +134,14 @@ def traces_of(home: Home, note: RunNote) -> tuple[dict[tuple[int, int], Trace], 
         if header is not None and header.boot_id == homes.boot_id() != "unknown":
             intact.add(header.worker)
     return traces, intact
+
+
+def newest_traces(home: Home, note: RunNote) -> dict[tuple[int, int], Trace]:
+    """What the ends of a run's journals know."""
+    traces: dict[tuple[int, int], Trace] = {}
+    for path in home.journals(note.run_id):
+        traces |= records.read_end(path)
+    return traces
 
 
 def _contradiction(connection: Connection, note: RunNote, run_known: bool, traces: dict[tuple[int, int], Trace]) -> str:
@@ -203,8 +215,9 @@ def settle_late(desk: Desk, connection: Connection, traces: dict[tuple[int, int]
         trace = traces.get(place)
         if trace is None or trace.outcome is None or trace.claim_id != claim_id:
             continue
-        if outcome == AttemptOutcome.UNKNOWN and trace.outcome.kind is not AttemptOutcome.UNKNOWN:
-            count += desk.resolve(connection, place[0], trace.outcome, evidence="journal")
+        given_up = outcome in (AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
+        if given_up and trace.outcome.kind is not AttemptOutcome.UNKNOWN:
+            count += desk.resolve(connection, place[0], trace.outcome, evidence="journal", claim_id=claim_id)
     return count
 
 

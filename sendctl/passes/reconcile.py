@@ -23,7 +23,6 @@ from sendctl.store import claims, doubts, finishing, meta, proofs, runs
 from sendctl.store.proofs import Violation
 
 POLICY_GRACE_S = 900.0  # a webhook, a log line or another host's journal may still come
-KEEP_JOURNALS_S = 30 * 86400.0
 
 
 @dataclass
@@ -108,6 +107,7 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
         ids = doubts.retriable_ids(connection, before, settings.max_total_attempts)
         due = claims.by_id(connection, ids)
         report.retried = len(ids) - len(desk.requeue(connection, list(due.values()), "retry"))
+    with desk.transaction() as connection:  # campaigns are locked before messages, or in a transaction of their own
         finishing.reopen(connection, desk.now)
         finishing.sweep_cancelled(connection, desk.now)
         finishing.complete(connection, desk.now)
@@ -123,7 +123,7 @@ def _prove(context: Context, report: ReconcileReport) -> None:
 
 def _remove_old(context: Context) -> int:
     """Journals of runs that the store confirmed a month ago: no backup that old is put back."""
-    cutoff = context.clock.utc_now().timestamp() - KEEP_JOURNALS_S
+    cutoff = context.clock.utc_now().timestamp() - homes.KEEP_JOURNALS_S
     old = [run_id for run_id in context.home.confirmed() if context.home.done_path(run_id).stat().st_mtime < cutoff]
     for run_id in old:
         context.home.remove(run_id)

@@ -20,7 +20,7 @@ from sendctl.passes.context import Context, who
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import expire_foreign, import_dead_runs, traces_of, verdict
 from sendctl.passes.replaying import Replayed
-from sendctl.passes.startup import take_over
+from sendctl.passes.startup import declare_rewound, rewound_reason, take_over
 from sendctl.states import AttemptOutcome, CampaignStatus, State
 from sendctl.store import audit, campaigns, claims, doubts, finishing, meta, proofs, runs
 from sendctl.store.campaigns import Campaign
@@ -118,22 +118,12 @@ def plan(context: Context, name: str, *, in_doubt: str | None = None, failed: bo
         found = doubts.in_doubt(connection, campaign.id)
         made.failed = doubts.failures(connection, campaign.id)
         made.failed_ids = doubts.failed_ids(connection, campaign.id)
-    made.rewound = _rewound(context)
+    made.rewound = replaying.needed(context) or rewound_reason(context)
     made.proof = evidence.look_up(context, found)
     settled = made.proof.accepted.keys() | made.proof.absent.keys()
     made.doubtful = [doubt.message_id for doubt in found if doubt.message_id not in settled]
     made.doubtful += [message_id for dead in made.dead_runs for message_id in dead.in_doubt]
     return made
-
-
-def _rewound(context: Context) -> str:
-    """Why a replay is needed, without beginning an epoch."""
-    with context.store.read() as connection:
-        row = meta.read(connection)
-        identity = meta.database_identity(connection)
-    if row.database_id is not None and identity is not None and row.database_id != identity:
-        return "the Postgres database changed under the store: failover, restore or copy"
-    return replaying.needed(context) or import_dead_runs(context, only_look=True).rewound
 
 
 def _find_runs(context: Context, connection: Connection, campaign: Campaign, made: Plan) -> None:
@@ -188,15 +178,16 @@ def apply(
     done = Recovered()
     if lost_hosts:
         _give_up_hosts(context, lost_hosts, reason)
-    _take_over(context, made, done)
+    _take_over(context, made, done, with_what_is_left=context.hostname in lost_hosts)
     _settle(context, made, done, reason)
     return done
 
 
-def _take_over(context: Context, made: Plan, done: Recovered) -> None:
+def _take_over(context: Context, made: Plan, done: Recovered, *, with_what_is_left: bool) -> None:
     """Everything that is true whatever the operator chose: journals, and claims that nobody can vouch for."""
     if made.rewound:
-        done.replayed = replaying.replay_all(context)
+        declare_rewound(context, made.rewound)  # recover may be the first to see it: other hosts must replay too
+        done.replayed = replaying.replay_all(context, with_what_is_left=with_what_is_left)
     try:
         imported = take_over(context)
     except StoreRewound as error:
@@ -239,12 +230,13 @@ def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
             still = set(doubts.failed_ids(connection, campaign.id)) & set(made.failed_ids)
             due = list(claims.by_id(connection, sorted(still)).values())
             done.retried = len(due) - len(desk.requeue(connection, due, "retry"))
-        finishing.reopen(connection, desk.now)
         done.counts = proofs.counts(connection, campaign.id)
         done.in_doubt = done.counts[State.IN_DOUBT]
         _write_audit(context, desk, connection, campaign, made, done, reason)
         faults.passing("recover.before_commit")
     faults.passing("recover.committed")
+    with desk.transaction() as connection:  # campaigns are locked before messages, or in a transaction of their own
+        finishing.reopen(connection, desk.now)
 
 
 def _write_audit(

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 
 from sqlalchemy.engine import Connection
 
-from sendctl.errors import StoreLocked
+from sendctl.errors import StoreElsewhere, StoreLocked, StoreRewound
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.records import Trace
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import import_run, traces_of
+from sendctl.passes.place import elsewhere
 from sendctl.providers.base import Outcome, Phase
 from sendctl.states import AttemptOutcome, State
 from sendctl.store import claims, meta, replay, runs
@@ -49,11 +50,19 @@ def needed(context: Context) -> str:
     return "" if mine in (None, row.epoch) else row.epoch_reason or "another host found that the store was rewound"
 
 
-def replay_all(context: Context) -> Replayed:
-    """Replay, then enter this host into the store's epoch. Raises StoreLocked while a run of this host is alive."""
+def replay_all(context: Context, *, with_what_is_left: bool = False) -> Replayed:
+    """Replay, then enter this host into the store's epoch.
+
+    Raises StoreLocked while a run of this host is alive, StoreElsewhere, and StoreRewound for a backup from before
+    the oldest journal, unless `with_what_is_left`.
+    """
     done = Replayed()
     with context.store.read() as connection:
         row = meta.read(connection)
+    away = elsewhere(context, row, None)
+    if away:
+        raise StoreElsewhere(away)
+    _check_age(context, row, with_what_is_left)
     notes = [homes.note_of(context.home, run_id) for run_id in context.home.pending() + context.home.confirmed()]
     ours = [note for note in notes if note is not None and note.store_id == row.store_id]
     for note in sorted(ours, key=lambda note: note.started_at):
@@ -62,8 +71,24 @@ def replay_all(context: Context) -> Replayed:
         now = context.store.now(connection)
         row = meta.read(connection)
         meta.note_host(connection, host_id=context.home.host_id, hostname=context.hostname, epoch=row.epoch, now=now)
+        # On Postgres a restored backup is another database: who replays journals into it goes on with it.
         meta.change(connection, database_id=meta.database_identity(connection))
+        seen = context.home.seen_passes(row.store_id)
+        number = meta.count_pass(connection, hostname=context.hostname, now=now, at_least=seen)
+    context.home.note_passes(row.store_id, number)
     return done
+
+
+def _check_age(context: Context, row: meta.Meta, with_what_is_left: bool) -> None:
+    if row.last_pass_at is None or with_what_is_left:
+        return
+    age_s = (context.clock.utc_now() - row.last_pass_at).total_seconds()
+    if age_s > homes.KEEP_JOURNALS_S:
+        raise StoreRewound(
+            f"the backup is {age_s / 86400:.0f} days old, and journals are kept for {homes.KEEP_JOURNALS_S / 86400:.0f}",
+            hint="what was sent in between may be sent again. Take a newer backup; or cancel what must not go twice,"
+            f" then recover with --lost-host {context.hostname}",
+        )
 
 
 def _replay(context: Context, note: RunNote, done: Replayed) -> None:

@@ -20,7 +20,7 @@ from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.passes.context import Context, started_by
 from sendctl.passes.importing import Imported
-from sendctl.passes.startup import check_enabled, note_idle_pass, take_over
+from sendctl.passes.startup import check_enabled, take_over
 from sendctl.passes.worker import Orders, Report, work
 from sendctl.store import campaigns, claims, finishing, meta, runs
 
@@ -60,7 +60,6 @@ def run(
     _check_campaign(context, campaign)
     report = SendReport(imported=take_over(context))
     if not _anything_due(context, campaign):
-        note_idle_pass(context)
         return report
     bound = max_seconds if max_seconds is not None else context.settings.send.max_seconds
     _send(context, report, campaign, limit, bound)
@@ -101,7 +100,6 @@ def _send(
         with context.store.write() as connection:
             now = context.store.now(connection)
             runs.record(connection, run_row(context, note, now))
-            meta.change(connection, last_pass_at=now, last_pass_host=context.hostname)
         faults.passing("run.recorded")
         orders = Orders(note.run_id, 0, store_id, campaign, limit, max_seconds)
         workers = context.settings.send.workers
@@ -128,6 +126,7 @@ def _finish(context: Context, report: SendReport) -> None:
     result = "stopped" if report.work.ended in ("time", "drained", "blocked") else "done"
     with context.store.write() as connection:
         now = context.store.now(connection)
+        finishing.reopen(connection, now)
         finishing.sweep_cancelled(connection, now)
         finishing.complete(connection, now)
         runs.finish(connection, report.run_id, result, asdict(report.work), now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sendctl.errors import ExitCode, Unreachable, UsageError
-from sendctl.journal.home import machine_id
+from sendctl.journal.home import place_of
 from sendctl.passes.context import Context, who
 from sendctl.settings import redact, sample_config
 from sendctl.store import audit, meta
@@ -109,7 +109,7 @@ def migrate(context: Context, *, adopt: bool = False) -> MigrateReport:
     url = context.settings.store.url
     store = open_store(url, context.clock, create=True)
     try:
-        before, after = schema.migrate(store, machine=machine_id())
+        before, after = schema.migrate(store, place=place_of(url))
         if not adopt:
             return MigrateReport(redact(url), before, after)
         former, bound_to = _adopt(context, store)
@@ -122,11 +122,14 @@ def _adopt(context: Context, store: Store) -> tuple[str, str]:
     with store.write() as connection:
         row = meta.read(connection)
         if store.sqlite:
-            former, bound_to = row.bound_to or "", machine_id()
+            former, bound_to = row.bound_to or "", place_of(context.settings.store.url)
             meta.change(connection, bound_to=bound_to)
         else:
             former, bound_to = row.database_id or "", meta.database_identity(connection) or ""
             meta.change(connection, database_id=bound_to or None)
+        if former and former != bound_to:
+            # Hosts that used it where it was may know more than this copy: each must replay, or be given up.
+            meta.suspect_rewind(connection, "the store was adopted from another place")
         audit.write(
             connection, login=who(context.environ), hostname=context.hostname, action="adopt", campaign_id=None,
             reason="", detail={"before": former, "after": bound_to}, now=store.now(connection),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy.engine import Connection
 
 from sendctl.errors import SendingDisabled, StoreElsewhere, StoreRewound
-from sendctl.journal.home import machine_id
 from sendctl.passes.context import Context
 from sendctl.passes.importing import Imported, import_dead_runs
+from sendctl.passes.place import elsewhere, failed_over
 from sendctl.store import meta
 
 
@@ -18,19 +18,19 @@ def check_enabled(context: Context) -> None:
 
 
 def take_over(context: Context) -> Imported:
-    """Check that this host may write outcomes here, and import dead runs.
+    """Check that this host may write outcomes here, count the pass, and import dead runs.
 
     Raises StoreRewound (a new epoch has begun, or one is not replayed yet), or StoreElsewhere. In this order: an
     import into a copy would end a run that the original then never hears of.
     """
-    with context.store.read() as connection:
-        row, identity = meta.read(connection), meta.database_identity(connection)
-    _check_place(context, row, identity)
+    _check_place(context)
+    _count_pass(context)
     imported = import_dead_runs(context)
     if imported.rewound:
-        _begin_epoch(context, imported.rewound)
+        declare_rewound(context, imported.rewound)
+        raise StoreRewound(f"the store was rewound: {imported.rewound}")
     with context.store.write() as connection:
-        row = meta.read(connection)
+        row, identity = meta.read(connection), meta.database_identity(connection)
         if row.database_id is None and identity is not None:
             meta.change(connection, database_id=identity)
         behind = _join(context, connection, row)
@@ -42,35 +42,55 @@ def take_over(context: Context) -> Imported:
     return imported
 
 
-def _begin_epoch(context: Context, reason: str) -> None:
-    """Stop every host that uses this store until journals are replayed. An epoch that waits for us is enough."""
+def rewound_reason(context: Context) -> str:
+    """Why this host takes the store for rewound, or "". Only looks."""
+    with context.store.read() as connection:
+        row, identity = meta.read(connection), meta.database_identity(connection)
+    seen = context.home.seen_passes(row.store_id)
+    if row.passes < seen:
+        return f"this host has seen pass {seen}, the store knows only {row.passes}"
+    return failed_over(row, identity) or import_dead_runs(context, only_look=True).rewound
+
+
+def declare_rewound(context: Context, reason: str) -> None:
+    """Begin an epoch: no host sends before each has replayed its journals. One that waits for us is enough."""
     with context.store.write() as connection:
         row = meta.read(connection)
         if meta.host_epoch(connection, context.home.host_id) in (None, row.epoch):
             meta.suspect_rewind(connection, reason)
             meta.mark_host_behind(connection, host_id=context.home.host_id, hostname=context.hostname,
                                   now=context.store.now(connection))  # fmt: skip
-    raise StoreRewound(f"the store was rewound: {reason}")
 
 
-def _check_place(context: Context, row: meta.Meta, identity: str | None) -> None:
-    if context.store.sqlite:
-        if row.bound_to not in (None, machine_id()):
-            raise StoreElsewhere(f"the store belongs to {_name(row.bound_to)}, this is {_name(machine_id())}")
-        return
-    if row.database_id is None or identity is None or row.database_id == identity:
-        return
-    system, timeline, database = row.database_id.split("/")
-    now_system, now_timeline, now_database = identity.split("/")
-    if (system, database) != (now_system, now_database):
-        raise StoreElsewhere("the store is a copy: it was made in another Postgres database")
-    _begin_epoch(
-        context, f"Postgres went from timeline {timeline} to {now_timeline}: a failover or a restore may forget commits"
-    )
+def _check_place(context: Context) -> None:
+    """A copy is refused; but a copy that this host's journals are ahead of is a restored backup, and says so."""
+    with context.store.read() as connection:
+        row, identity = meta.read(connection), meta.database_identity(connection)
+    reason = elsewhere(context, row, identity)
+    if reason:
+        ahead = "" if context.store.sqlite else import_dead_runs(context, only_look=True).rewound
+        if not ahead:
+            raise StoreElsewhere(reason)
+        declare_rewound(context, ahead)
+        raise StoreRewound(f"the store was rewound: {ahead}")
+    lost = failed_over(row, identity)
+    if lost:
+        declare_rewound(context, lost)
+        raise StoreRewound(f"the store was rewound: {lost}")
 
 
-def _name(machine: str | None) -> str:
-    return (machine or "nobody").rpartition("/")[2]
+def _count_pass(context: Context) -> None:
+    """Number this pass. A store that counts fewer than this host has seen has forgotten commits, whoever's."""
+    with context.store.write() as connection:
+        row = meta.read(connection)
+        seen = context.home.seen_passes(row.store_id)
+        if row.passes >= seen:
+            number = meta.count_pass(connection, hostname=context.hostname, now=context.store.now(connection))
+    if row.passes < seen:
+        reason = f"this host has seen pass {seen}, the store knows only {row.passes}"
+        declare_rewound(context, reason)
+        raise StoreRewound(f"the store was rewound: {reason}")
+    context.home.note_passes(row.store_id, number)
 
 
 def _join(context: Context, connection: Connection, row: meta.Meta) -> list[str]:
@@ -80,9 +100,3 @@ def _join(context: Context, connection: Connection, row: meta.Meta) -> list[str]
         now = context.store.now(connection)
         meta.note_host(connection, host_id=host_id, hostname=context.hostname, epoch=row.epoch, now=now)
     return meta.hosts_behind(connection, row.epoch)
-
-
-def note_idle_pass(context: Context) -> None:
-    """Remember that cron works, also when nothing was due."""
-    with context.store.write() as connection:
-        meta.change(connection, last_pass_at=context.store.now(connection), last_pass_host=context.hostname)

@@ -15,8 +15,9 @@ from sqlalchemy.engine import Connection
 from sendctl.definition import Definition
 from sendctl.errors import SendctlError, UsageError
 from sendctl.journal import home as homes
-from sendctl.journal.home import Home, machine_id
+from sendctl.journal.home import Home
 from sendctl.passes.context import Context
+from sendctl.passes.place import elsewhere
 from sendctl.states import CampaignStatus, State
 from sendctl.store import audit, campaigns, doubts, limits, meta, reports, runs
 from sendctl.store.campaigns import Campaign
@@ -147,7 +148,7 @@ def _store_state(context: Context, connection: Connection, campaign_id: int | No
     behind = tuple(meta.hosts_behind(connection, row.epoch))
     return StoreState(
         sending_enabled=context.settings.send.enabled,
-        foreign=_foreign(context, connection, row),
+        foreign=elsewhere(context, row, meta.database_identity(connection)),
         rewound=(row.epoch_reason or "journals are not replayed") if behind else "",
         hosts_behind=behind,
         last_pass_at=row.last_pass_at,
@@ -160,19 +161,6 @@ def _store_state(context: Context, connection: Connection, campaign_id: int | No
 
 def _entry(line: Any) -> AuditEntry:
     return AuditEntry(line.at, line.login, line.hostname, line.action, line.reason)
-
-
-def _foreign(context: Context, connection: Connection, row: meta.Meta) -> str:
-    if context.store.sqlite:
-        here = machine_id()
-        return f"the store belongs to {row.bound_to.rpartition('/')[2]}" if row.bound_to not in (None, here) else ""
-    identity = meta.database_identity(connection)
-    if row.database_id is None or identity is None:
-        return ""
-    system, _, database = row.database_id.split("/")
-    here_system, _, here_database = identity.split("/")
-    same = (system, database) == (here_system, here_database)
-    return "" if same else "the store is a copy: it was made in another Postgres database"
 
 
 def _runs(context: Context, connection: Connection) -> tuple[RunState, ...]:
@@ -199,5 +187,5 @@ def _life(home: Home | None, row: RunRow) -> str:
     try:
         with homes.dead_run(home, row.id) as dead:
             return "dead" if dead else "alive"
-    except OSError:  # another user's
+    except (SendctlError, OSError):  # another user's
         return "unknown"

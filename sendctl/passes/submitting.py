@@ -89,6 +89,10 @@ class Submitter:
             outgoing = self.press.render(definition, claimed)
         except SendctlError as error:
             return Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, text=str(error)[:500], error_class="render")
+        except Exception:  # damaged data, or a defect of ours: this message's own, never the others'
+            log.exception("message %s cannot be rendered", claimed.due.id)
+            text = "sendctl failed while rendering; see the log"
+            return Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, text=text, error_class="internal")
         ends = min(self.clock.boot_s() + self.deadline_s, window.claim_ends_boot_s)
         deadline = Deadline(ends, self.clock)
         mark = AttemptMark(

@@ -17,7 +17,7 @@ from typing import Any
 
 from sendctl.clock import Clock
 from sendctl.definition import Definition
-from sendctl.errors import ExitCode, StoppedEarly
+from sendctl.errors import ExitCode, StoppedEarly, Unreachable
 from sendctl.journal import home as homes
 from sendctl.journal.records import Header
 from sendctl.journal.writer import JournalWriter
@@ -91,7 +91,7 @@ class Worker:
         try:
             while True:
                 limit = self._limit(window_size, started_s)
-                self.journal.reserve(limit)
+                self._reserve(limit, done)
                 window = self.clerk.turn(done, limit)
                 done = []
                 if not window.messages:
@@ -113,6 +113,14 @@ class Worker:
             for provider in self.providers.values():
                 await provider.close()
             self.journal.close()
+
+    def _reserve(self, limit: int, done: Sequence[Done]) -> None:
+        """Room for the next window's records; without it nothing is claimed, and what is done is recorded first."""
+        try:
+            self.journal.reserve(limit)
+        except Unreachable:
+            self.clerk.turn(done, 0)
+            raise
 
     def drain(self) -> None:
         """Claim and begin nothing more; what is in flight finishes within its deadline."""

@@ -152,9 +152,9 @@ def _read_send(send: Table) -> SendSettings:
         deadline_s=send.number("deadline_s", default.deadline_s, least=1, most=3600),
         claim_s=send.number("claim_s", default.claim_s, least=2, most=86400),
     )
-    if read.claim_s <= read.deadline_s:
+    if read.claim_s < 2 * read.deadline_s:
         key = "claim_s" if send.has("claim_s") else "deadline_s"
-        send.wrong(key, f"claim_s ({read.claim_s:g}) must be longer than deadline_s ({read.deadline_s:g})")
+        send.wrong(key, f"claim_s ({read.claim_s:g}) must be at least twice deadline_s ({read.deadline_s:g})")
     send.finish()
     return read
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -39,15 +40,32 @@ def _campaign(row: Row[Any]) -> Campaign:
 
 
 def find(connection: Connection, name: str, *, lock: str = "") -> Campaign | None:
-    """The campaign of that name. `lock` "share" keeps pause and cancel out until commit, "update" others too.
+    """The campaign of that name. `lock` "update" keeps other changes out until commit.
 
+    "share" keeps pause and cancel out, and answers None rather than wait for one: whoever asks holds other rows.
     SQLite has one writer, which is lock enough.
     """
     statement = sa.select(campaigns).where(campaigns.c.name == name)
     if lock and connection.dialect.name != "sqlite":
-        statement = statement.with_for_update(read=lock == "share")
+        share = lock == "share"
+        # FOR NO KEY UPDATE (key_share): rows that refer to the campaign may still be inserted meanwhile.
+        statement = statement.with_for_update(read=share, key_share=not share, skip_locked=share)
     row = connection.execute(statement).one_or_none()
     return _campaign(row) if row else None
+
+
+def lock(connection: Connection, ids: Iterable[int], changing: Iterable[int]) -> None:
+    """Hold campaigns until commit, in order of id, before their messages: pause and cancel take them in this order.
+
+    Those in `changing` will be changed; two that share a row and then both change it would wait in a ring.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    change = set(changing)
+    for campaign_id in sorted(set(ids)):
+        share = campaign_id not in change
+        statement = sa.select(campaigns.c.id).where(campaigns.c.id == campaign_id)
+        connection.execute(statement.with_for_update(read=share, key_share=not share))
 
 
 def by_id(connection: Connection, campaign_id: int) -> Campaign:

@@ -31,7 +31,7 @@ def skip_locked(connection: Connection, statement: sa.Select[Any], of: sa.Table)
     """Lock the picked rows and pass over those that another pass holds. SQLite has one writer: nothing to skip."""
     if connection.dialect.name == "sqlite":
         return statement
-    return statement.with_for_update(skip_locked=True, of=of)
+    return statement.with_for_update(skip_locked=True, key_share=True, of=of)
 
 
 def insert_rows(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:

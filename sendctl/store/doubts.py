@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import AttemptOutcome, CampaignStatus, State
-from sendctl.store.tables import attempts, campaigns, messages
+from sendctl.store.tables import attempts, campaigns, messages, runs
 
 _LIVING = (CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.COMPLETED)
 
@@ -33,6 +33,7 @@ class Doubt:
     since: datetime
     handed_over_at: datetime
     evidence: str
+    host_id: str | None  # of the run that handed it over
 
 
 def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Doubt]:
@@ -41,9 +42,10 @@ def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Dou
         sa.select(
             messages.c.id, messages.c.campaign_id, messages.c.revision, messages.c.recipient,
             messages.c.provider_key, attempts.c.provider, attempts.c.run_id, messages.c.in_doubt_at,
-            attempts.c.started_at, attempts.c.evidence,
+            attempts.c.started_at, attempts.c.evidence, runs.c.host_id,
         )
         .join(attempts, attempts.c.message_id == messages.c.id)
+        .outerjoin(runs, runs.c.id == attempts.c.run_id)
         .where(messages.c.status == State.IN_DOUBT, attempts.c.outcome == AttemptOutcome.UNKNOWN)
         .where(_of(campaign_id))
         .order_by(messages.c.in_doubt_at, messages.c.id)
@@ -90,9 +92,14 @@ def failed_ids(connection: Connection, campaign_id: int) -> list[int]:
 def retriable_ids(connection: Connection, failed_before: datetime, max_attempts: int) -> list[int]:
     """Ids of messages that failed for a passing cause before a moment, with attempts left in all."""
     living = sa.select(campaigns.c.id).where(campaigns.c.status.in_(_LIVING))
+    tried = (
+        sa.select(sa.func.count())
+        .where(attempts.c.message_id == messages.c.id, attempts.c.outcome != AttemptOutcome.UNTOUCHED)
+        .scalar_subquery()
+    )
     statement = sa.select(messages.c.id).where(
         messages.c.campaign_id.in_(living), messages.c.status == State.FAILED, messages.c.transient == 1,
-        messages.c.failed_at < failed_before, messages.c.attempts < max_attempts,
+        messages.c.failed_at < failed_before, tried < max_attempts,
     )  # fmt: skip
     return list(connection.execute(statement.order_by(messages.c.id)).scalars())
 

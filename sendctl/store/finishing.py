@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import TRANSITIONS, CampaignStatus, EnrollmentStatus, State
+from sendctl.store.dialect import skip_locked
 from sendctl.store.tables import campaigns, enrollments, messages
 
 _OPEN_STATES = (State.QUEUED, State.SENDING, State.IN_DOUBT)
@@ -19,9 +20,13 @@ def complete(connection: Connection, now: datetime) -> None:
     def some(*states: State) -> sa.Exists:
         return sa.exists().where(messages.c.campaign_id == campaigns.c.id, messages.c.status.in_(states))
 
+    statement = sa.select(campaigns.c.id).where(campaigns.c.status == CampaignStatus.RUNNING)
+    # Locked first, judged in a second statement: a snapshot from before an enqueue's commit must not decide.
+    ids = connection.execute(skip_locked(connection, statement, campaigns)).scalars().all()
     connection.execute(
         sa.update(campaigns)
-        .where(campaigns.c.status == CampaignStatus.RUNNING, some(*State), ~some(*_OPEN_STATES))
+        .where(campaigns.c.id.in_(ids), campaigns.c.status == CampaignStatus.RUNNING, some(*State))
+        .where(~some(*_OPEN_STATES))
         .values(status=CampaignStatus.COMPLETED, updated_at=now)
     )
 

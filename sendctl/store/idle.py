@@ -7,20 +7,19 @@ left to the full pass, errors included.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
-from sendctl.store.versions import newest_version
+from sendctl.store.versions import DATABASE_IDENTITY, newest_version
 
 _READY = """
 SELECT s.store_id FROM store s JOIN hosts h ON h.epoch = s.epoch
 WHERE s.schema_version = ? AND h.host_id = ? AND (s.bound_to IS NULL OR s.bound_to = ?)
   AND NOT EXISTS (SELECT 1 FROM hosts other WHERE other.epoch <> s.epoch)"""
-_SAME_DATABASE = """
-SELECT 1 FROM store st, pg_control_system() s, pg_control_checkpoint() c, pg_database d
-WHERE d.datname = current_database()
-  AND st.database_id = s.system_identifier || '/' || c.timeline_id || '/' || d.oid"""
+_SAME_DATABASE = f"SELECT 1 FROM store WHERE database_id = {DATABASE_IDENTITY}"  # noqa: S608  a constant
 _ENDED = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND id = ?"
 _DUE = """
 SELECT 1 FROM campaigns c
@@ -32,43 +31,51 @@ SELECT 1 FROM campaigns c
 WHERE c.status = 'cancelled'
   AND EXISTS (SELECT 1 FROM messages m WHERE m.campaign_id = c.id AND m.status = 'queued')
 LIMIT 1"""
-_NOTE = "UPDATE store SET last_pass_at = {now}, last_pass_host = ?"
+_NOTE = "UPDATE store SET passes = passes + 1, last_pass_at = {now}, last_pass_host = ? WHERE passes >= ?"
+_PASSES = "SELECT passes FROM store"
 _NOW = {True: "strftime('%Y-%m-%d %H:%M:%f000', 'now')", False: "clock_timestamp()"}  # by whether it is SQLite
 
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What this host knows of itself: who it is, and the newest run that this store has confirmed."""
+    """What this host knows of itself: where it is, the newest run it saw confirmed, and the passes it has seen."""
 
-    machine: str
+    place: str
     host_id: str
     hostname: str
     newest_run: str
 
 
-def nothing_to_do(url: str, here: Here) -> bool:
-    """Whether a pass would find nothing; the pass is noted in the store if so. `url` is in SQLAlchemy's form.
+def nothing_to_do(url: str, here: Here, seen_passes: Callable[[str], int]) -> tuple[str, int] | None:
+    """(store id, number of this pass) when a pass would find nothing: it is noted in the store then, else None.
 
-    False when in doubt. Raises whatever the driver raises.
+    `url` is in SQLAlchemy's form, `seen_passes` tells what this host has seen of a store. Raises what the driver
+    raises.
     """
     sqlite = url.startswith("sqlite:///")
     with closing(_connect(url, sqlite)) as connection:
         run = _runner(connection, sqlite)
-        ready = run(_READY, newest_version(), here.host_id, here.machine)
+        ready = run(_READY, newest_version(), here.host_id, here.place)
         if ready is None or (not sqlite and run(_SAME_DATABASE) is None):
-            return False
+            return None
         if here.newest_run and not run(_ENDED, here.newest_run)[0]:
-            return False
+            return None
         if run(_DUE) is not None or run(_UNSWEPT) is not None:
-            return False
-        run(_NOTE, here.hostname)
+            return None
+        seen = seen_passes(ready[0])
+        run(_NOTE, here.hostname, seen)
+        (passes,) = run(_PASSES)
+        if passes <= seen:
+            return None  # the store counts fewer passes than this host has seen: the full pass says what that means
         connection.commit()
-        return True
+        return ready[0], passes
 
 
 def _connect(url: str, sqlite: bool) -> Any:
     if sqlite:
-        connection = importlib.import_module("sqlite3").connect(url.removeprefix("sqlite:///"), timeout=5.0)
+        # mode=rw: a store that is not there is not created.
+        path = quote(url.removeprefix("sqlite:///"))
+        connection = importlib.import_module("sqlite3").connect(f"file:{path}?mode=rw", uri=True, timeout=5.0)
         connection.execute("PRAGMA synchronous = FULL")
         return connection
     plain = url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -79,7 +79,7 @@ def note_failure(
         changed = Breaker(breaker.provider, "closed", failures, breaker.times_opened, None, reason)
     else:
         base = HALT_BASE_S if halt else OPEN_BASE_S
-        wait_s = max(min(base * 2.0**breaker.times_opened, OPEN_CAP_S), retry_after_s or 0.0)
+        wait_s = max(min(base * 2.0 ** min(breaker.times_opened, 16), OPEN_CAP_S), retry_after_s or 0.0)
         changed = Breaker(
             breaker.provider, "open", failures, breaker.times_opened + 1, now + timedelta(seconds=wait_s), reason
         )

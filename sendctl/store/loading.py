@@ -102,7 +102,7 @@ def load_chunk(
     _write_contacts(connection, [unique[key] for key in unique if key not in people], people, ids, now)
     _refresh(connection, [(people[entry.address_key], entry) for entry in fresh], now)
     _enroll(connection, campaign_id, channel, fresh, people, ids, now)
-    loaded.enrolled, loaded.repeated = len(fresh), repeated
+    loaded.enrolled, loaded.repeated = len(fresh), sorted(repeated)
     return loaded, len(repeated)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from sendctl.identity import new_id
 from sendctl.store.dialect import upsert
 from sendctl.store.tables import hosts, store
+from sendctl.store.versions import DATABASE_IDENTITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Meta:
     epoch_reason: str | None
     last_pass_at: datetime | None
     last_pass_host: str | None
+    passes: int
 
 
 def read(connection: Connection) -> Meta:
@@ -34,8 +36,15 @@ def read(connection: Connection) -> Meta:
     row = connection.execute(sa.select(store)).one()
     return Meta(
         row.store_id, row.secret, row.schema_version, row.bound_to, row.database_id, row.epoch, row.epoch_reason,
-        row.last_pass_at, row.last_pass_host,
+        row.last_pass_at, row.last_pass_host, row.passes,
     )  # fmt: skip
+
+
+def count_pass(connection: Connection, *, hostname: str, now: datetime, at_least: int = 0) -> int:
+    """Note that a pass began; returns its number in the store. A host that has seen a higher one met a rewind."""
+    count = sa.case((store.c.passes >= at_least, store.c.passes), else_=at_least) + 1
+    statement = sa.update(store).values(passes=count, last_pass_at=now, last_pass_host=hostname)
+    return int(connection.execute(statement.returning(store.c.passes)).scalar_one())
 
 
 def change(connection: Connection, **values: Any) -> None:
@@ -53,22 +62,10 @@ def database_identity(connection: Connection) -> str | None:
     """
     if connection.dialect.name == "sqlite":
         return None
-    allowed = connection.execute(
-        sa.text(
-            "SELECT has_function_privilege('pg_control_system()', 'execute')"
-            " AND has_function_privilege('pg_control_checkpoint()', 'execute')"
-        )
-    ).scalar_one()
-    if not allowed:
+    allowed = connection.execute(sa.text("SELECT has_function_privilege('pg_control_system()', 'execute')"))
+    if not allowed.scalar_one():
         return None
-    identity = connection.execute(
-        sa.text(
-            "SELECT s.system_identifier || '/' || c.timeline_id || '/' || d.oid"
-            " FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d"
-            " WHERE d.datname = current_database()"
-        )
-    ).scalar_one()
-    return str(identity)
+    return str(connection.execute(sa.text(f"SELECT {DATABASE_IDENTITY}")).scalar_one())
 
 
 def suspect_rewind(connection: Connection, reason: str) -> str:

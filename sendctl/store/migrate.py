@@ -29,7 +29,7 @@ def version_of(connection: Connection) -> int | None:
     return connection.execute(sa.select(store.c.schema_version)).scalar_one_or_none()
 
 
-def migrate(opened: Store, *, machine: str, folder: Path = MIGRATIONS) -> tuple[int | None, int]:
+def migrate(opened: Store, *, place: str, folder: Path = MIGRATIONS) -> tuple[int | None, int]:
     """Create or upgrade, in one transaction; returns the version before (None: new) and after.
 
     Raises SchemaMismatch when the store is newer than this program.
@@ -41,7 +41,7 @@ def migrate(opened: Store, *, machine: str, folder: Path = MIGRATIONS) -> tuple[
         found = version_of(connection)
         if found is None:
             _run_script(connection, (HERE / "schema.sql").read_text())
-            _first_rows(connection, opened, wanted, machine)
+            _first_rows(connection, opened, wanted, place)
         elif found > wanted:
             raise SchemaMismatch(
                 f"the store has schema version {found}, newer than this program's {wanted}: upgrade sendctl here"
@@ -70,11 +70,11 @@ def _run_script(connection: Connection, script: str) -> None:
         connection.exec_driver_sql(statement)
 
 
-def _first_rows(connection: Connection, opened: Store, version: int, machine: str) -> None:
+def _first_rows(connection: Connection, opened: Store, version: int, place: str) -> None:
     connection.execute(
         sa.insert(store).values(
-            id=1, store_id=new_id(), secret=new_secret(), schema_version=version, epoch=new_id(),
-            bound_to=machine if opened.sqlite else None, created_at=opened.now(connection),
+            id=1, store_id=new_id(), secret=new_secret(), schema_version=version, epoch=new_id(), passes=0,
+            bound_to=place if opened.sqlite else None, created_at=opened.now(connection),
         )
     )  # fmt: skip
     connection.execute(sa.insert(id_blocks), [{"kind": kind, "next_id": 1} for kind in ID_KINDS])

@@ -13,12 +13,12 @@ from sqlalchemy.engine import Connection
 
 from sendctl.definition import Definition
 from sendctl.providers.base import Outcome
-from sendctl.states import AttemptOutcome, EnrollmentStatus
+from sendctl.states import AttemptOutcome, EnrollmentStatus, State
 from sendctl.store.claims import Due
 from sendctl.store.dialect import one_of
 from sendctl.store.enrollments import Passed, advance, end
 from sendctl.store.ledger import move
-from sendctl.store.tables import attempts
+from sendctl.store.tables import attempts, messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ def settle(connection: Connection, settled: Sequence[Settled], advancing: Advanc
         lost |= move(connection, transition, [_message(item, now) for item in items], claimed=True)
     kept = [item for item in settled if item.due.id not in lost]
     record_attempts(connection, [_attempt(item) for item in kept], {AttemptOutcome.OPEN})
+    unfreeze(connection, [item.due.id for item in kept if item.outcome.kind is AttemptOutcome.UNTOUCHED])
     accepted = [Passed(item.due, item.at) for item in kept if item.transition == "accept"]
     advance_all(connection, accepted, advancing, now)
     end(
@@ -140,3 +141,28 @@ def resolve_attempt(
     values |= {"reply": reply} if reply else {}
     values |= {"provider_message_id": provider_message_id} if provider_message_id else {}
     return connection.execute(statement.values(**values)).rowcount > 0
+
+
+def was_abandoned(connection: Connection, message_id: int, claim_id: str | None) -> bool:
+    """Whether someone decided to go on without knowing what came of an attempt; of one claim when given."""
+    statement = sa.select(attempts.c.number).where(
+        attempts.c.message_id == message_id, attempts.c.outcome == AttemptOutcome.ABANDONED
+    )
+    if claim_id is not None:
+        statement = statement.where(attempts.c.claim_id == claim_id)
+    return connection.execute(statement).first() is not None
+
+
+def unfreeze(connection: Connection, ids: Sequence[int]) -> None:
+    """Let queued messages be composed afresh of which nobody can have received a copy: no attempt is in any doubt."""
+    perhaps = (AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
+    received = sa.exists().where(
+        attempts.c.message_id == messages.c.id, one_of(attempts.c.outcome, {str(one) for one in perhaps})
+    )
+    statement = sa.update(messages).where(
+        messages.c.id == sa.bindparam("b_id"), messages.c.status == State.QUEUED, ~received
+    )
+    if ids:
+        connection.execute(
+            statement.values(revision=None, composed_at=None), [{"b_id": message_id} for message_id in ids]
+        )

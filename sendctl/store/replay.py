@@ -36,9 +36,9 @@ def known_messages(connection: Connection, keys: Iterable[str]) -> dict[str, tup
     wanted = list(keys)
     found: dict[str, tuple[int, int, State]] = {}
     for start in range(0, len(wanted), 500):
-        statement = sa.select(
-            messages.c.provider_key, messages.c.id, messages.c.attempts, messages.c.status
-        ).where(messages.c.provider_key.in_(wanted[start : start + 500]))
+        statement = sa.select(messages.c.provider_key, messages.c.id, messages.c.attempts, messages.c.status).where(
+            messages.c.provider_key.in_(wanted[start : start + 500])
+        )
         found |= {row[0]: (row[1], row[2], State(row[3])) for row in connection.execute(statement)}
     return found
 

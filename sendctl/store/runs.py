@@ -45,6 +45,12 @@ def record(connection: Connection, run: RunRow) -> None:
     connection.execute(insert_ignore(connection, runs), [values])
 
 
+def is_open(connection: Connection, run_id: str) -> bool:
+    """Whether the store knows the run and has not ended it."""
+    statement = sa.select(runs.c.id).where(runs.c.id == run_id, runs.c.finished_at.is_(None))
+    return connection.execute(statement).first() is not None
+
+
 def beat(connection: Connection, run_id: str, now: datetime) -> None:
     """Say that the run is alive."""
     connection.execute(sa.update(runs).where(runs.c.id == run_id).values(heartbeat_at=now))

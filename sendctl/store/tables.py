@@ -84,7 +84,8 @@ store = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     _text("store_id"), _text("secret"), _int("schema_version"), _text("bound_to", null=True),
     _text("database_id", null=True), _text("epoch"), _text("epoch_reason", null=True),
-    _time("last_pass_at", null=True), _text("last_pass_host", null=True), _time("created_at"),
+    Column("passes", BigInteger, nullable=False), _time("last_pass_at", null=True),
+    _text("last_pass_host", null=True), _time("created_at"),
 )  # fmt: skip
 
 id_blocks = Table("id_blocks", metadata, _key("kind"), Column("next_id", BigInteger, nullable=False))

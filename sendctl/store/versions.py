@@ -1,4 +1,4 @@
-"""The schema version that this program needs. Imports nothing, for the idle pass."""
+"""Which schema version this program needs, and how Postgres names a database. Imports nothing, for the idle pass."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from pathlib import Path
 HERE = Path(__file__).parent
 MIGRATIONS = HERE / "migrations"
 BASELINE_VERSION = 1  # what schema.sql was before the first migration
+
+# The timeline of the write-ahead log, not of the last checkpoint: after a promotion the control file goes on naming
+# the old one until a checkpoint has ended, and commits may be missing in the meantime.
+DATABASE_IDENTITY = """(SELECT system_identifier FROM pg_control_system())
+    || '/' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+    || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 def numbered(folder: Path = MIGRATIONS) -> dict[int, Path]:

@@ -1,0 +1,84 @@
+"""What a window's outcomes mean beyond their messages: for the provider's breaker, and for the whole campaign."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from sendctl.policy import concerns_everyone
+from sendctl.providers.base import Outcome, Scope
+from sendctl.states import AttemptOutcome, CampaignStatus
+from sendctl.store import audit, campaigns, limits
+from sendctl.store.limits import Breaker
+
+
+def stop_reasons(outcomes: Sequence[tuple[int, Outcome]]) -> dict[int, str]:
+    """Why campaigns must stop, by id: a Halt of campaign scope, or a window that was refused as one."""
+    grouped: dict[int, list[Outcome]] = defaultdict(list)
+    for campaign_id, outcome in outcomes:
+        grouped[campaign_id].append(outcome)
+    reasons = {campaign_id: _stop_reason(some) for campaign_id, some in grouped.items()}
+    return {campaign_id: reason for campaign_id, reason in reasons.items() if reason}
+
+
+def _stop_reason(outcomes: Sequence[Outcome]) -> str:
+    halts = [
+        outcome.text for outcome in outcomes
+        if outcome.kind is AttemptOutcome.HALTED and outcome.scope is Scope.CAMPAIGN and outcome.text
+    ]  # fmt: skip
+    return halts[0] if halts else concerns_everyone(outcomes)
+
+
+def pause(
+    connection: Connection, campaign_id: int, reason: str, *, hostname: str, run_id: str, now: datetime
+) -> str | None:
+    """Pause a running campaign, keeping its queue; returns what to tell the operator."""
+    if not campaigns.set_status(connection, campaign_id, {CampaignStatus.RUNNING}, CampaignStatus.PAUSED, now):
+        return None
+    audit.write(
+        connection, login="sendctl", hostname=hostname, action="halt", campaign_id=campaign_id, reason=reason,
+        detail={"run": run_id}, now=now,
+    )  # fmt: skip
+    return f"campaign {campaigns.by_id(connection, campaign_id).name} was paused: {reason}"
+
+
+@dataclass
+class Breakers:
+    """The breakers as one turn sees them. Read before anything is locked: one order of locks, so no rings."""
+
+    states: dict[str, Breaker] = field(default_factory=dict)
+
+    def read(self, connection: Connection, *, failed: bool) -> None:
+        """Read afresh; hold them until commit when this turn may move one."""
+        self.states = limits.breakers(connection)
+        moving = any(one.state != "closed" or one.consecutive_failures for one in self.states.values())
+        if failed or moving:
+            self.states = limits.breakers(connection, lock=True)
+
+    def of(self, provider: str) -> Breaker:
+        """The breaker of a provider; closed when nothing ever went wrong."""
+        return self.states.get(provider, Breaker(provider))
+
+    def note(self, connection: Connection, provider: str, outcomes: Sequence[Outcome], now: datetime) -> str | None:
+        """Move a breaker by a window's outcomes; returns what to tell the operator when it opened.
+
+        Any answer about a recipient closes it; the worst failure of the provider itself counts once a window.
+        """
+        failed = [item for item in outcomes if item.scope is Scope.PROVIDER and item.error_class]
+        halted = [item for item in failed if item.kind is AttemptOutcome.HALTED]
+        accepted = any(item.kind is AttemptOutcome.ACCEPTED for item in outcomes)
+        if not halted and (accepted or not failed):
+            if any(item.code is not None and item.scope is not Scope.PROVIDER for item in outcomes) or accepted:
+                self.states[provider] = limits.note_success(connection, self.of(provider), now)
+            return None
+        worst = (halted or failed)[0]
+        changed = limits.note_failure(
+            connection, self.of(provider), reason=worst.text, halt=bool(halted), retry_after_s=worst.retry_after_s,
+            now=now,
+        )  # fmt: skip
+        self.states[provider] = changed
+        return f"provider {provider} is left alone for a while: {worst.text}" if changed.state == "open" else None
