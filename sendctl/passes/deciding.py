@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy.engine import Connection
@@ -110,8 +111,8 @@ class Desk:
         campaign = self._campaigns[due.campaign_id]
         definition = self._definitions[campaign.id, campaign.revision]
         decision = decide(
-            outcome, provider=attempt.provider, attempts=attempt.number, charged_attempts=due.charged_attempts, controls=campaign.controls,
-            providers=self.providers(definition), jitter=self.jitter,
+            outcome, provider=attempt.provider, attempts=attempt.number, charged_attempts=due.charged_attempts,
+            controls=campaign.controls, providers=self.providers(definition), jitter=self.jitter,
         )  # fmt: skip
         return Settled(
             due, attempt.number, attempt.claim_id, outcome, decision.transition, decision.charged,
@@ -145,11 +146,11 @@ class Desk:
         due = claims.by_id(connection, [message_id])[message_id]
         self.load(connection, [due])
         accepted = outcome.kind is AttemptOutcome.ACCEPTED
-        facts = {
-            "evidence": evidence, "reply": outcome.text or None, "now": self.now, "claim_id": claim_id,
-            "provider_message_id": outcome.provider_message_id or None,
-        }  # fmt: skip
-        if outcomes.resolve_attempt(connection, message_id, {AttemptOutcome.UNKNOWN}, outcome.kind, **facts):
+        verdict = partial(
+            outcomes.resolve_attempt, connection, message_id, outcome=outcome, evidence=evidence, now=self.now,
+            claim_id=claim_id,
+        )  # fmt: skip
+        if verdict(AttemptOutcome.UNKNOWN):
             if accepted:
                 self.accept(connection, due, self.now, "prove_accepted")
             else:
@@ -159,7 +160,7 @@ class Desk:
             return False
         if not self.accept(connection, due, self.now, "replay_accepted"):
             return False  # it was sent again meanwhile, as someone decided
-        return outcomes.resolve_attempt(connection, message_id, {AttemptOutcome.ABANDONED}, outcome.kind, **facts)
+        return verdict(AttemptOutcome.ABANDONED)
 
     def accept(self, connection: Connection, due: Due, at: datetime, transition: str) -> bool:
         """A message is proven accepted after all: it is sent, and its enrollment goes on. False when it has moved."""

@@ -123,10 +123,7 @@ def _check_existing(context: Context, definition: Definition, renderers: list[St
         campaign = campaigns.find(connection, definition.name)
         if campaign is None:
             return
-        if campaign.status in (CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED):
-            raise UsageError(
-                f"campaign {campaign.name} is {campaign.status}", hint="give the new campaign another name."
-            )
+        _check_open(campaign)
         before = campaigns.definition_of(connection, campaign.id, campaign.revision)
         if not campaigns.describe_difference(before, definition):
             return
@@ -139,6 +136,11 @@ def _check_existing(context: Context, definition: Definition, renderers: list[St
                     f"the changed templates use {', '.join(sorted(missing))}, which {address}, already enrolled, lacks",
                     hint="guard it in the template with `default`, or make a new campaign.",
                 )
+
+
+def _check_open(campaign: Campaign) -> None:
+    if campaign.status in (CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED):
+        raise UsageError(f"campaign {campaign.name} is {campaign.status}", hint="give the new campaign another name.")
 
 
 def _check_structure(before: Definition, after: Definition) -> None:
@@ -160,13 +162,17 @@ def _write(
     with context.store.write() as connection:
         now = context.store.now(connection)
         loading.only_one_loads(connection)
-        campaign = _campaign(connection, definition, report, now)
+        campaign = campaigns.find(connection, definition.name)
+        report.created = campaign is None
+        if campaign is None:
+            campaign = campaigns.create(connection, definition, now)
         if file is not None:
             secret = meta.read(connection).secret
             maker = _EntryMaker(definition, secret, at or definition.start_at or now)
             _load(connection, campaign, file, maker, ids, report, now, progress)
             report.first_due_at = maker.first_due_at
-            _wake(connection, campaign, report, now)
+        if not report.created:
+            _extend(connection, definition, report, now)
         audit.write(
             connection, login=who(context.environ), hostname=context.hostname, action="enqueue",
             campaign_id=campaign.id, reason="", now=now,
@@ -179,16 +185,17 @@ def _write(
     faults.passing("enqueue.committed")
 
 
-def _campaign(connection: Connection, definition: Definition, report: EnqueueReport, now: datetime) -> Campaign:
+def _extend(connection: Connection, definition: Definition, report: EnqueueReport, now: datetime) -> None:
+    """Revise and wake a campaign that was there. Last, because its row is held from here on: passes wait for it."""
     campaign = campaigns.find(connection, definition.name, lock="update")
-    if campaign is None:
-        report.created = True
-        return campaigns.create(connection, definition, now)
+    assert campaign is not None
+    _check_open(campaign)
     before = campaigns.definition_of(connection, campaign.id, campaign.revision)
     report.changed = campaigns.describe_difference(before, definition)
     if campaign.controls != definition.controls:
         report.notes.append("the live controls stay as they are; `sendctl tune` changes them")
     if report.changed:
+        _check_structure(before, definition)
         campaign = campaigns.revise(connection, campaign, definition, now)
         reached, kept = loading.unfrozen_count(connection, campaign.id)
         report.notes.append(
@@ -196,12 +203,8 @@ def _campaign(connection: Connection, definition: Definition, report: EnqueueRep
             f" {kept} that were tried before keep the contents they began with"
         )
     report.revision = campaign.revision
-    return campaign
-
-
-def _wake(connection: Connection, campaign: Campaign, report: EnqueueReport, now: datetime) -> None:
-    """A completed campaign that gets new people runs again; a paused one stays paused."""
     if report.enrolled:
+        # A completed campaign that gets new people runs again; a paused one stays paused.
         campaigns.set_status(connection, campaign.id, {CampaignStatus.COMPLETED}, CampaignStatus.RUNNING, now)
     if campaign.status is CampaignStatus.PAUSED:
         report.notes.append(f"campaign {campaign.name} is paused: `sendctl resume {campaign.name}` starts it")

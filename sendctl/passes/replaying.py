@@ -85,7 +85,7 @@ def _check_age(context: Context, row: meta.Meta, with_what_is_left: bool) -> Non
     age_s = (context.clock.utc_now() - row.last_pass_at).total_seconds()
     if age_s > homes.KEEP_JOURNALS_S:
         raise StoreRewound(
-            f"the backup is {age_s / 86400:.0f} days old, and journals are kept for {homes.KEEP_JOURNALS_S / 86400:.0f}",
+            f"the backup is {age_s / 86400:.0f} days old; journals are kept for {homes.KEEP_JOURNALS_S / 86400:.0f}",
             hint="what was sent in between may be sent again. Take a newer backup; or cancel what must not go twice,"
             f" then recover with --lost-host {context.hostname}",
         )

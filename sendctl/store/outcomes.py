@@ -127,19 +127,19 @@ def record_attempts(connection: Connection, rows: Sequence[dict[str, Any]], sour
 
 
 def resolve_attempt(
-    connection: Connection, message_id: int, sources: set[AttemptOutcome], target: AttemptOutcome, *, evidence: str,
-    reply: str | None, provider_message_id: str | None, now: datetime, claim_id: str | None = None,
+    connection: Connection, message_id: int, source: AttemptOutcome, outcome: Outcome, *, evidence: str, now: datetime,
+    claim_id: str | None = None,
 ) -> bool:  # fmt: skip
-    """Give an attempt of unknown outcome its verdict; False when there is none in `sources` (any more).
+    """Give an attempt in state `source` its verdict; False when there is none (any more).
 
     With `claim_id`, only the attempt which that claim made.
     """
-    statement = sa.update(attempts).where(attempts.c.message_id == message_id, attempts.c.outcome.in_(sources))
+    statement = sa.update(attempts).where(attempts.c.message_id == message_id, attempts.c.outcome == source)
     if claim_id is not None:
         statement = statement.where(attempts.c.claim_id == claim_id)
-    values: dict[str, Any] = {"outcome": target, "evidence": evidence, "finished_at": now}
-    values |= {"reply": reply} if reply else {}
-    values |= {"provider_message_id": provider_message_id} if provider_message_id else {}
+    values: dict[str, Any] = {"outcome": outcome.kind, "evidence": evidence, "finished_at": now}
+    values |= {"reply": outcome.text} if outcome.text else {}
+    values |= {"provider_message_id": outcome.provider_message_id} if outcome.provider_message_id else {}
     return connection.execute(statement.values(**values)).rowcount > 0
 
 

@@ -44,14 +44,14 @@ def test_migrate_again_changes_nothing(any_world: World) -> None:
 
 def test_copied_store_sends_only_after_adoption(world: World) -> None:
     world.ready()
-    world.execute("UPDATE store SET bound_to = 'x/old-host'")
+    world.execute("UPDATE store SET bound_to = 'old-machine:/old/store.db'")
     refused = world.run("send-due")
     assert refused.code == ExitCode.DISABLED
     assert "migrate --adopt" in refused.err
     assert world.mails() == 0
     adopted = world.run("migrate", "--adopt")
     assert adopted.code == 0
-    assert "before to old-host" in adopted.out
+    assert "  before: old-machine:/old/store.db" in adopted.out
     assert "adopt" in [entry["action"] for entry in world.run("status", "--json").json["audit"]]
     assert world.run("send-due").code == 0
     assert world.mails() == 20

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from sendctl.passes import enqueue, setup
-from sendctl.passes.context import Context
-from sendctl.settings import load_settings
 from tests.crash.launcher import Launcher
 from tests.crash.world import CONTACTS, World, environment, write_settings, write_world
 from tests.smtp_double import start_smtp_double

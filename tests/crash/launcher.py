@@ -66,29 +66,27 @@ class Command:
     """One running command, leader of its own session: its workers share it."""
 
     def __init__(
-        self, launcher: Launcher, arguments: list[str], environ: Mapping[str, str], output: Path,
-        file_bytes: int | None = None,
+        self, launcher: Launcher, arguments: list[str], environ: Mapping[str, str], file_bytes: int | None
     ) -> None:  # fmt: skip
-        self._launcher, self._output = launcher, output
-        self._code: int | None = None
-        self.pid: int = launcher.ask(
-            do="start", arguments=arguments, environ=dict(environ), output=str(output), file_bytes=file_bytes
-        )
+        self._launcher = launcher
+        self._finished: Finished | None = None
+        self.pid: int = launcher.ask(do="start", arguments=arguments, environ=dict(environ), file_bytes=file_bytes)
 
-    def code(self) -> int | None:
-        """The exit code, or None while it runs."""
-        if self._code is None:
-            self._code = self._launcher.ask(do="code", pid=self.pid)
-        return self._code
+    def finished(self) -> Finished | None:
+        """How it ended, or None while it runs."""
+        if self._finished is None:
+            answer = self._launcher.ask(do="finished", pid=self.pid)
+            self._finished = Finished(*answer) if answer else None
+        return self._finished
 
     def ended(self, within_s: float = RUN_S) -> Finished:
         """Wait for the end. Raises TimeoutError."""
         give_up_at = time.monotonic() + within_s
-        while (code := self.code()) is None:
+        while (finished := self.finished()) is None:
             if time.monotonic() > give_up_at:
                 raise TimeoutError(f"process {self.pid} still runs after {within_s:g} s")
             time.sleep(0.003)
-        return Finished(code, self._output.read_text(), self._output.with_suffix(".err").read_text())
+        return finished
 
     def stopped(self) -> bool:
         """Wait until it is stopped; False when it has ended instead."""
@@ -113,13 +111,22 @@ class Command:
 # -- the server ---------------------------------------------------------------------------------------------------
 
 
-def _start(arguments: list[str], environ: dict[str, str], output: str, file_bytes: int | None) -> int:
+_outputs: dict[int, tuple[int, int]] = {}  # the reading ends of each command's standard output and error
+
+
+def _start(arguments: list[str], environ: dict[str, str], file_bytes: int | None) -> int:
+    # Pipes, not files: a limit on the size of files must not cut the error that it causes.
+    out_read, out_write = os.pipe()
+    err_read, err_write = os.pipe()
     pid = os.fork()
     if pid:
+        os.close(out_write)
+        os.close(err_write)
+        _outputs[pid] = (out_read, err_read)
         return pid
     os.setsid()
-    for descriptor, path in ((0, os.devnull), (1, output), (2, str(Path(output).with_suffix(".err")))):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), descriptor)
+    for descriptor, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out_write, 1), (err_write, 2)):
+        os.dup2(descriptor, target)
     _drop_capabilities()
     if file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
@@ -127,16 +134,13 @@ def _start(arguments: list[str], environ: dict[str, str], output: str, file_byte
 
 
 def _run(arguments: list[str], environ: dict[str, str]) -> int:
-    from sendctl import faults
-    from sendctl.cli import app
-
     os.environ.clear()
     os.environ.update(environ)
-    importlib.reload(faults)  # it reads its variable when it is imported
+    importlib.reload(sys.modules["sendctl.faults"])  # it reads its variable when it is imported
     sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115  for the rest of this process
     sys.argv = ["sendctl", *arguments]
     try:
-        app.main()
+        sys.modules["sendctl.cli.app"].main()
     except SystemExit as ending:
         sys.stdout.flush()
         return ending.code if isinstance(ending.code, int) else 1
@@ -150,9 +154,19 @@ def _drop_capabilities() -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
-def _code(pid: int) -> int | None:
+def _finished(pid: int) -> tuple[int, str, str] | None:
     ended, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if ended else None
+    if not ended:
+        return None
+    out, err = (_drained(descriptor) for descriptor in _outputs.pop(pid))
+    return os.waitstatus_to_exitcode(status), out, err
+
+
+def _drained(descriptor: int) -> str:
+    """What stands in a pipe; workers that outlive their parent keep it open."""
+    os.set_blocking(descriptor, False)
+    with os.fdopen(descriptor, "rb") as pipe:
+        return (pipe.read() or b"").decode()
 
 
 def _stopped(pid: int) -> bool:
@@ -164,7 +178,7 @@ def serve() -> None:
     """Answer requests until standard input ends."""
     for name in _PRELOADED:
         importlib.import_module(name)
-    actions: dict[str, Any] = {"start": _start, "code": _code, "stopped": _stopped}
+    actions: dict[str, Any] = {"start": _start, "finished": _finished, "stopped": _stopped}
     for line in sys.stdin:
         request = json.loads(line)
         print(json.dumps(actions[request.pop("do")](**request)), flush=True)

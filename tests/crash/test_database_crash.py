@@ -15,7 +15,7 @@ def test_database_crash_in_mid_pass_loses_nobody(
 ) -> None:
     world = new_world(create_database(private_postgres.url()), latency_ms=20)
     for round_number in (1, 2):
-        command = world.start("send-due", SENDCTL_SEND_WORKERS=str(workers))
+        command = world.start("send-due", environ={"SENDCTL_SEND_WORKERS": str(workers)})
         wait_for(lambda: world.accepted().total() >= round_number * 10)  # noqa: B023  called at once
         private_postgres.restart("immediate")
         ended = command.ended()

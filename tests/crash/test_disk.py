@@ -67,7 +67,7 @@ def test_journal_folder_that_cannot_be_written_stops_the_pass_before_it_claims(w
     world.assert_finished()
 
 
-@pytest.mark.parametrize("room_bytes", [200, 100_000])
+@pytest.mark.parametrize("room_bytes", [100, 300, 100_000])
 def test_full_disk_under_the_journal_stops_the_pass_before_it_claims(
     new_world: NewWorld, pg_database: str, room_bytes: int
 ) -> None:

@@ -43,7 +43,9 @@ def broken_pass(world: World, point: str, action: str, passage: int, *, workers:
     """One pass with an armed failpoint. A pass that goes on to its end is a short one, so that several fit."""
     short = action == "raise" or point in ONCE_A_RUN
     limit = ("--limit", str(WORKERS * BATCH_SIZE)) if short else ()
-    ran = world.run("send-due", *limit, failpoint=f"{point}:{action}:{passage}", SENDCTL_SEND_WORKERS=str(workers))
+    ran = world.run(
+        "send-due", *limit, failpoint=f"{point}:{action}:{passage}", environ={"SENDCTL_SEND_WORKERS": str(workers)}
+    )
     world.assert_sound()
     return ran
 

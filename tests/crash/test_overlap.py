@@ -13,7 +13,8 @@ def test_overlapping_passes_and_repairs_send_each_message_once(world: World) -> 
     dead = world.start("send-due", failpoint="provider.replied:kill:3")
     assert dead.ended().code == -signal.SIGKILL
     commands = [world.start("send-due") for _ in range(PASSES)]
-    commands += [world.start("reconcile"), world.start("recover", "--campaign", CAMPAIGN, "--in-doubt", "hold", "--yes")]
+    recover = ("recover", "--campaign", CAMPAIGN, "--in-doubt", "hold", "--yes")
+    commands += [world.start("reconcile"), world.start(*recover)]
     ended = [command.ended() for command in commands]
     assert {end.code for end in ended} <= {0, 3}, ended
     # Six processes saw the dead run; one took it up.

@@ -27,13 +27,13 @@ def attempted(world: World) -> set[tuple[str, str]]:
 def test_lost_reply_is_held_in_doubt_and_never_sent_elsewhere(
     new_world: NewWorld, store_url: str, tmp_path: Path, fault: str
 ) -> None:
-    world = new_world(store_url, script=[{"at": "reply", "do": fault, "every": 7, "first": 6}])
+    world = new_world(store_url, script=[{"at": "reply", "do": fault, "every": 2, "first": 6}])
     (tmp_path / "second").mkdir()
     with start_smtp_double(tmp_path / "second", fsync=False) as second:
         write_settings(world.folder, world.judge.port, second.port)
         for _ in range(3):
-            assert world.run("send-due", **DEADLINE).code in (0, 3)
-        assert world.run("reconcile", **DEADLINE).code == 3
+            assert world.run("send-due", environ=DEADLINE).code in (0, 3)
+        assert world.run("reconcile", environ=DEADLINE).code == 3
         assert second.accepted() == []
     world.assert_finished()
     assert world.counts()["in_doubt"] == 6
@@ -58,7 +58,6 @@ def test_deferred_recipients_are_tried_again_and_sent_once(new_world: NewWorld, 
               {"at": "rcpt", "do": "reply:450 4.2.0 mailbox busy", "every": 11, "first": 4}]  # fmt: skip
     world = new_world(store_url, script=script)
     assert world.run("send-due").code == 0
-    assert world.counts()["queued"] > 0
     assert ("relay0", "deferred") in attempted(world)
     world.finish()
     world.assert_finished()

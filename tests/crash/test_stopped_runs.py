@@ -20,7 +20,7 @@ STOPS = ("claim.committed", "journal.begun", "provider.before_dot", "journal.dot
 def zombie(world: World, point: str) -> Command:
     """A pass that stands still at a point with a window in flight, and will claim no other when it goes on."""
     windows = 2 if point == "settle.committed" else 1
-    command = world.start("send-due", "--limit", str(windows * BATCH_SIZE), failpoint=f"{point}:stop", **SHORT)
+    command = world.start("send-due", "--limit", str(windows * BATCH_SIZE), failpoint=f"{point}:stop", environ=SHORT)
     assert command.stopped()
     assert world.counts()["sending"] == BATCH_SIZE
     return command
@@ -44,7 +44,7 @@ def test_stopped_run_keeps_its_window_and_sends_nothing_on_an_old_claim(world: W
     command = zombie(world, point)
     wait_for(lambda: claims_expired(world))
     recover = ("recover", "--campaign", CAMPAIGN, "--in-doubt", "resend", "--yes")
-    others = [world.start(*verb, **SHORT) for verb in (("send-due",), ("reconcile",), recover)]
+    others = [world.start(*verb, environ=SHORT) for verb in (("send-due",), ("reconcile",), recover)]
     assert {other.ended().code for other in others} <= {0, 3}
     # Its lock is held: however late it is, nobody hands its messages out.
     assert world.counts()["sending"] == BATCH_SIZE
@@ -65,10 +65,10 @@ def test_expired_claim_of_another_host_is_doubt_until_its_owner_speaks(
     command = zombie(world, point)
     wait_for(lambda: claims_expired(world))
     elsewhere = SHORT | {"SENDCTL_JOURNAL_PATH": str(world.folder / "other-journal")}
-    assert world.run("reconcile", **elsewhere).code == 3
+    assert world.run("reconcile", environ=elsewhere).code == 3
     assert world.counts()["in_doubt"] == BATCH_SIZE
     assert evidence_of_unknown(world) == {"claim_expired"}
-    assert world.run("send-due", **elsewhere).code in (0, 3)
+    assert world.run("send-due", environ=elsewhere).code in (0, 3)
     assert world.counts()["in_doubt"] == BATCH_SIZE, "nothing of its window is handed out"
     before = world.accepted()
     command.send(signal.SIGCONT)

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,27 +64,31 @@ class World:
     folder: Path
     environ: dict[str, str]
     judge: SmtpDouble
-    launcher: Launcher
+    launcher: Launcher | None = None
     started: list[Command] = field(default_factory=list)
 
     # -- commands -------------------------------------------------------------------------------------------------
 
     def start(
-        self, *arguments: str, failpoint: str = "", file_bytes: int | None = None, **environ: str
+        self, *arguments: str, failpoint: str = "", environ: Mapping[str, str] | None = None,
+        file_bytes: int | None = None,
     ) -> Command:  # fmt: skip
         """Start `sendctl ARGUMENTS`; `file_bytes` is the size beyond which no file can grow (RLIMIT_FSIZE)."""
+        assert self.launcher is not None
         armed = {"SENDCTL_FAILPOINT": failpoint} if failpoint else {}
-        output = self.folder / f"command{len(self.started)}.out"
         command = Command(
             self.launcher, ["--config", str(self.folder / "sendctl.toml"), *arguments],
-            self.environ | armed | environ, output, file_bytes,
+            {**self.environ, **armed, **(environ or {})}, file_bytes,
         )  # fmt: skip
         self.started.append(command)
         return command
 
-    def run(self, *arguments: str, failpoint: str = "", file_bytes: int | None = None, **environ: str) -> Finished:
+    def run(
+        self, *arguments: str, failpoint: str = "", environ: Mapping[str, str] | None = None,
+        file_bytes: int | None = None,
+    ) -> Finished:  # fmt: skip
         """Run a command to its end."""
-        return self.start(*arguments, failpoint=failpoint, file_bytes=file_bytes, **environ).ended()
+        return self.start(*arguments, failpoint=failpoint, environ=environ, file_bytes=file_bytes).ended()
 
     def recover(self, choice: str, *more: str, failpoint: str = "") -> Finished:
         """Apply `recover` with a choice for what stays in doubt."""
@@ -112,10 +116,9 @@ class World:
     # -- what the store says --------------------------------------------------------------------------------------
 
     @contextmanager
-    def context(self, **environ: str) -> Iterator[Context]:
+    def context(self) -> Iterator[Context]:
         """The store as a command sees it, closed at the end."""
-        settings = load_settings(self.folder / "sendctl.toml", self.environ | environ, self.folder)
-        context = Context(settings, self.environ | environ)
+        context = Context(load_settings(self.folder / "sendctl.toml", self.environ, self.folder), self.environ)
         try:
             yield context
         finally:

@@ -1,7 +1,8 @@
 """What a document tells its reader to do: console and SQL blocks in order, with the situations between them.
 
-A console block holds commands behind `$ ` and what they print; `# exit 3` after a command is its exit status, else 0. A line
-`...` stands for lines left out. `<!-- situation: WORDS -->` says what has happened before the next block. Runs nothing.
+A console block holds commands behind `$ ` and what they print; `# exit 3` after a command is its exit status, else 0.
+A line `...` stands for lines left out. `<!-- situation: WORDS -->` says what has happened before the next block. Runs
+nothing.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ def _commands(number: int, lines: list[str]) -> Iterator[Command]:
 # What differs from one run to the next, and the word that stands for it.
 _VARYING: tuple[tuple[str, str], ...] = (
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00|\+00)?", "TIME"),
+    (r"\w{3}, \d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d \+0000", "TIME"),
     (r"\b[0-9a-f]{32}\b", "KEY"),
     (r"\b[a-z2-7]{16}\b", "RANDOM"),
     (r"\bD[0-9A-F]+N[0-9A-F]+\b", "QUEUE"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.docs.console import Command, Situation, missing_line, parts
 
-FOLDER = Path("/tmp/somewhere")  # noqa: S108  a name, never opened
+FOLDER = Path("/tmp/somewhere")  # never opened
 
 
 def test_times_ids_and_numbers_may_differ() -> None:

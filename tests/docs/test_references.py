@@ -26,7 +26,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_files_that_are_named_exist(document: Path) -> None:
     named = re.findall(r"`((?:sendctl|tests|docs|examples)/[\w./-]+\.(?:py|md|sql|toml|sh))`", document.read_text())
-    assert not [path for path in named if not (ROOT / path).exists()]
+    assert not [path for path in named if "NNNN" not in path and not (ROOT / path).exists()]
 
 
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.parent != ROOT], ids=name)

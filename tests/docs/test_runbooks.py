@@ -74,6 +74,7 @@ def test_recovery_query_finds_the_same_as_the_commands(tmp_path: Path, store_url
         for words in ("a campaign is enqueued", "half is sent", "a pass was killed"):
             SITUATIONS[words](world)
         world.expect("sendctl reconcile", code=3)
+        SITUATIONS["no pass has run for long"](world)
         found = {row[1]: row[4] for row in world.sql(query.text)}
         counts = {row[0]: row[1] for row in world.sql("SELECT status, count(*) FROM messages GROUP BY status")}
     assert found["in_doubt"] == counts["in_doubt"] > 0

@@ -12,27 +12,27 @@ from sendctl.journal.home import RunNote
 from sendctl.journal.records import Header
 from sendctl.journal.writer import AttemptMark, JournalWriter
 from sendctl.passes.claiming import Window
-from sendctl.passes.send_due import run_row
 from sendctl.providers.base import Outcome
-from sendctl.store import meta, runs
+from sendctl.store import meta
 from tests.store.ground import Ground
 
 THIS_BOOT = homes.boot_id()
 
 
 def dead_run(
-    ground: Ground, *got: Outcome | str, boot_id: str = THIS_BOOT, command: str = "send-due", run_id: str = ""
+    ground: Ground, *got: Outcome | str, boot_id: str = THIS_BOOT, joined: bool = False
 ) -> tuple[str, Window]:
-    """A run that claimed one message for each of `got` and died: "nothing", "begin", "dot", or an outcome recorded."""
-    clerk = ground.clerk(run_id=run_id or new_id())
+    """A run that claimed one message for each of `got` and died: "nothing", "begin", "dot", or an outcome recorded.
+
+    Dead runs before it are imported first, as by every run that takes over, unless it has `joined` already.
+    """
+    clerk = ground.clerk(run_id=new_id(), joined=joined)
     with ground.store.read() as connection:
         store_id = meta.read(connection).store_id
     now = ground.clock.now
-    note = RunNote(store_id, clerk.run_id, command, boot_id, os.getpid(), now.isoformat())
+    note = RunNote(store_id, clerk.run_id, "send-due", boot_id, os.getpid(), now.isoformat())
     home = ground.context.home
     with homes.held_lock(home, note):
-        with ground.store.write() as connection:
-            runs.record(connection, run_row(ground.context, note, now))
         header = Header(store_id, note.run_id, 0, home.host_id, boot_id, now.isoformat())
         journal = JournalWriter(home.journal_path(note.run_id, 0), header)
         window = clerk.turn([], len(got))

@@ -80,11 +80,18 @@ def test_a_failed_step_ends_the_sequence_and_a_retry_takes_it_up_again(ground: G
 
 
 @pytest.mark.parametrize(
-    "point",
-    ["claim.before_commit", "claim.committed", "settle.before_commit", "settle.committed", "run.before_finish",
-     "run.finished"],
-)  # fmt: skip
-@pytest.mark.parametrize("count", [1, 2])
+    ("point", "count"),
+    [
+        ("claim.before_commit", 1),
+        ("claim.committed", 1),
+        ("settle.before_commit", 1),
+        ("settle.before_commit", 2),
+        ("settle.committed", 1),
+        ("settle.committed", 2),
+        ("run.before_finish", 1),
+        ("run.finished", 1),
+    ],
+)
 def test_a_death_between_two_steps_neither_repeats_nor_skips_one(
     ground: Ground, judge: Judge, monkeypatch: pytest.MonkeyPatch, point: str, count: int
 ) -> None:

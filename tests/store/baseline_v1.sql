@@ -26,11 +26,12 @@ CREATE TABLE store (
     store_id         TEXT NOT NULL,           -- random; journals name the store they belong to
     secret           TEXT NOT NULL,           -- hex; keys the HMACs of provider keys and link tokens
     schema_version   INTEGER NOT NULL,        -- the newest migration applied
-    bound_to         TEXT,                    -- SQLite: the machine that may send; a copy elsewhere is refused
-    database_id      TEXT,                    -- PostgreSQL: system identifier/timeline; a change means failover or restore
+    bound_to         TEXT,                    -- SQLite: machine and path; a copy elsewhere does not send
+    database_id      TEXT,                    -- PostgreSQL: system/timeline/database; a change means failover or restore
     epoch            TEXT NOT NULL,           -- changes when a rewind is found; every host must replay before sending
     epoch_reason     TEXT,                    -- why the epoch changed last, in words
-    last_pass_at     TIMESTAMPTZ,             -- the last send-due that started, also one with nothing due
+    passes           BIGINT NOT NULL,         -- passes so far; a host that has seen a higher number met a rewind
+    last_pass_at     TIMESTAMPTZ,             -- the last pass that started, also one with nothing due
     last_pass_host   TEXT,
     created_at       TIMESTAMPTZ NOT NULL
 );

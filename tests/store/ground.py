@@ -17,11 +17,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.identity import new_id
-from sendctl.journal.home import machine_id
+from sendctl.journal.home import RunNote, boot_id, place_of
 from sendctl.passes import enqueue, recover, send_due
 from sendctl.passes.claiming import Clerk, Done, Window
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
+from sendctl.passes.send_due import run_row
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.settings import (
@@ -33,7 +34,7 @@ from sendctl.settings import (
     StoreSettings,
 )
 from sendctl.states import AttemptOutcome
-from sendctl.store import migrate, proofs
+from sendctl.store import migrate, proofs, runs
 from sendctl.store.engine import Store, open_store
 from sendctl.store.tables import metadata
 
@@ -155,11 +156,15 @@ class Ground:
 
     # -- windows --------------------------------------------------------------------------------------------------
 
-    def clerk(self, campaign: str | None = None, *, run_id: str = "", worker: int = 0) -> Clerk:
-        """A clerk of a run that has taken over the store."""
-        take_over(self.context)
+    def clerk(self, campaign: str | None = None, *, run_id: str = "", worker: int = 0, joined: bool = False) -> Clerk:
+        """A clerk of a run that has taken over the store; `joined` when this host had done so before."""
+        if not joined:
+            take_over(self.context)
+        note = RunNote("", run_id or new_id(), "send-due", boot_id(), 1, self.clock.now.isoformat())
+        with self.store.write() as connection:
+            runs.record(connection, run_row(self.context, note, self.clock.now))
         desk = Desk(self.context, random.Random(1))
-        return Clerk(desk, run_id or new_id(), worker, frozenset(self.providers), campaign)
+        return Clerk(desk, note.run_id, worker, frozenset(self.providers), campaign)
 
     def pass_with(self, outcome: Outcome, limit: int = 1000) -> Window:
         """Claim one window and let each of its messages have this outcome."""
@@ -252,6 +257,6 @@ def dump(connection: Connection) -> dict[str, list[Any]]:
 def lay(folder: Path, url: str) -> Ground:
     """A migrated store at an empty URL, or one that a template has migrated already."""
     store = open_store(url, OwnedClock(), create=True)
-    migrate.migrate(store, machine=machine_id())
+    migrate.migrate(store, place=place_of(url))
     store.close()
     return Ground(folder, url)

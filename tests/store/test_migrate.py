@@ -91,10 +91,10 @@ def test_a_fresh_schema_is_the_baseline_and_its_migrations(store: Store) -> None
 
 def test_a_new_store_gets_its_identity_once(store: Store) -> None:
     assert version(store) is None
-    assert migrate.migrate(store, machine="m1/here") == (None, migrate.newest_version())
+    assert migrate.migrate(store, place="m1/here") == (None, migrate.newest_version())
     with store.read() as connection:
         first = meta.read(connection)
-    assert migrate.migrate(store, machine="m2/there") == (migrate.newest_version(), migrate.newest_version())
+    assert migrate.migrate(store, place="m2/there") == (migrate.newest_version(), migrate.newest_version())
     with store.read() as connection:
         assert meta.read(connection) == first
     assert first.bound_to == ("m1/here" if store.sqlite else None)
@@ -103,39 +103,39 @@ def test_a_new_store_gets_its_identity_once(store: Store) -> None:
 
 def test_migrations_run_in_order_and_once(store: Store, tmp_path: Path) -> None:
     folder = migrations(tmp_path / "m")
-    migrate.migrate(store, machine="m", folder=folder)
+    migrate.migrate(store, place="m", folder=folder)
     migrations(folder, _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\n",
                _0003_filled="UPDATE contacts SET note = 'x; y';\nALTER TABLE contacts ADD COLUMN second TEXT;\n")
     assert migrate.newest_version(folder) == 3
-    assert migrate.migrate(store, machine="m", folder=folder) == (1, 3)
-    assert migrate.migrate(store, machine="m", folder=folder) == (3, 3)
+    assert migrate.migrate(store, place="m", folder=folder) == (1, 3)
+    assert migrate.migrate(store, place="m", folder=folder) == (3, 3)
     assert has_column(store, "note")
     assert has_column(store, "second")
 
 
 def test_a_last_statement_without_its_semicolon_is_not_lost(store: Store, tmp_path: Path) -> None:
     folder = migrations(tmp_path / "m")
-    migrate.migrate(store, machine="m", folder=folder)
+    migrate.migrate(store, place="m", folder=folder)
     migrations(folder, _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\nALTER TABLE contacts ADD COLUMN second TEXT\n")
-    migrate.migrate(store, machine="m", folder=folder)
+    migrate.migrate(store, place="m", folder=folder)
     assert has_column(store, "second")
 
 
 def test_a_store_that_is_newer_than_the_program_is_refused_and_left_alone(store: Store, tmp_path: Path) -> None:
     folder = migrations(tmp_path / "m", _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\n")
-    migrate.migrate(store, machine="m", folder=folder)
+    migrate.migrate(store, place="m", folder=folder)
     with pytest.raises(SchemaMismatch, match="newer than this program's 1"):
-        migrate.migrate(store, machine="m", folder=migrations(tmp_path / "older"))
+        migrate.migrate(store, place="m", folder=migrations(tmp_path / "older"))
     assert version(store) == 2
 
 
 def test_a_failing_migration_leaves_the_old_version_whole(store: Store, tmp_path: Path) -> None:
     folder = migrations(tmp_path / "m")
-    migrate.migrate(store, machine="m", folder=folder)
+    migrate.migrate(store, place="m", folder=folder)
     migrations(folder, _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\n",
                _0003_wrong="ALTER TABLE contacts ADD COLUMN second TEXT;\nUPDATE no_such_table SET a = 1;\n")
     with pytest.raises((sa.exc.DBAPIError, Unreachable), match="no_such_table"):
-        migrate.migrate(store, machine="m", folder=folder)
+        migrate.migrate(store, place="m", folder=folder)
     assert version(store) == 1
     assert not has_column(store, "note")
     assert not has_column(store, "second")
@@ -145,7 +145,7 @@ def test_commands_refuse_a_store_without_a_schema_or_of_another_version(store: S
     ground = Ground(tmp_path, store.engine.url.render_as_string(hide_password=False))
     with pytest.raises(SchemaMissing):
         _ = ground.context.store
-    migrate.migrate(store, machine="m", folder=migrations(tmp_path / "m", _0002_note="SELECT 1;\n"))
+    migrate.migrate(store, place="m", folder=migrations(tmp_path / "m", _0002_note="SELECT 1;\n"))
     with pytest.raises(SchemaMismatch, match="version 2, newer than"):
         _ = ground.context.store
     with store.write() as connection:

@@ -1,0 +1,209 @@
+"""The journal folder: whose it is, and who is alive. kill -9 frees a run's lock, a stop or a live child keeps it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sendctl.errors import BadConfig, Unreachable
+from sendctl.journal.home import Home, RunNote, boot_id, dead_run, held_lock, machine_id, note_of, open_home
+
+NOTE = RunNote("store", "run1", "send-due", boot_id(), 1, "2026-03-02T09:00:00+00:00")
+
+# A run in a process of its own: says "held", then does what it is told on standard input.
+RUN = """
+import os, sys
+from pathlib import Path
+from sendctl.journal.home import RunNote, held_lock, open_home
+home = open_home(Path(sys.argv[1]))
+with held_lock(home, RunNote("store", "run1", "send-due", "boot", os.getpid(), "2026")):
+    child = os.fork() if sys.argv[2] == "with-child" else 1
+    if child:
+        print("held", child, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return open_home(tmp_path / "journal")
+
+
+@contextmanager
+def running(home: Home, how: str = "alone") -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A run in its own process, and its child's pid; both are ended."""
+    program = [sys.executable, "-c", RUN, str(home.path), how]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        word, child = process.stdout.readline().split()
+        assert word == "held"
+        try:
+            yield process, int(child)
+        finally:
+            process.kill()  # leaving the block closes standard input, at whose end a child ends by itself
+
+
+def dead(home: Home, run_id: str = "run1") -> bool:
+    with dead_run(home, run_id) as proven:
+        return proven
+
+
+def test_kill_nine_frees_the_lock(home: Home) -> None:
+    with running(home) as (process, _):
+        assert not dead(home)
+        process.kill()
+        process.wait()
+        assert dead(home)
+
+
+def test_a_stopped_process_keeps_it(home: Home) -> None:
+    with running(home) as (process, _):
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert not dead(home)
+        process.kill()
+        process.wait()
+        assert dead(home)
+
+
+def test_a_run_lives_as_long_as_any_of_its_processes(home: Home) -> None:
+    with running(home, "with-child") as (process, child):
+        process.kill()
+        process.wait()
+        assert not dead(home)
+        assert process.stdin is not None
+        process.stdin.close()  # the child ends when the parent's standard input does
+        watch = os.pidfd_open(child)
+        assert select.select([watch], [], [], 30)[0]
+        os.close(watch)
+        assert dead(home)
+
+
+def test_only_one_at_a_time_holds_a_dead_run(home: Home) -> None:
+    with held_lock(home, NOTE):
+        pass
+    with dead_run(home, "run1") as first:
+        with dead_run(home, "run1") as second:
+            assert (first, second) == (True, False)
+    assert dead(home)
+
+
+def test_of_many_at_once_one_gets_the_dead_run(home: Home) -> None:
+    with held_lock(home, NOTE):
+        pass
+    barrier, done, won = threading.Barrier(8), threading.Barrier(8), []
+
+    def look() -> None:
+        barrier.wait()
+        with dead_run(home, "run1") as proven:
+            if proven:
+                won.append(1)
+            done.wait()
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won == [1]
+
+
+def test_a_confirmed_run_is_neither_alive_nor_dead(home: Home) -> None:
+    with held_lock(home, NOTE):
+        home.confirm("run1")
+    assert not dead(home)
+    assert home.pending() == []
+    assert home.confirmed() == ["run1"]
+    assert note_of(home, "run1") == NOTE
+
+
+def test_a_run_confirmed_while_we_looked_is_not_dead(home: Home) -> None:
+    with held_lock(home, NOTE):
+        pass
+    before = home.lock_path("run1")
+    before.rename(home.path / "kept")
+    (home.path / "kept").rename(before)
+    with dead_run(home, "run1") as proven:
+        assert proven
+        home.confirm("run1")
+    assert not dead(home)
+
+
+def test_confirmed_runs_stand_newest_first(home: Home) -> None:
+    for index, run_id in enumerate(["a", "b", "c"]):
+        with held_lock(home, RunNote("store", run_id, "send-due", "boot", 1, "2026")):
+            home.confirm(run_id)
+        os.utime(home.done_path(run_id), (index, index))
+    assert home.confirmed() == ["c", "b", "a"]
+    assert home.confirmed(2) == ["c", "b"]
+
+
+def test_removing_a_run_takes_its_journals_along(home: Home) -> None:
+    with held_lock(home, NOTE):
+        home.confirm("run1")
+    for worker in (0, 1):
+        home.journal_path("run1", worker).write_bytes(b"x")
+    home.journal_path("run2", 0).write_bytes(b"x")
+    home.remove("run1")
+    assert sorted(path.name for path in home.path.iterdir()) == ["host-id", "run2.0.journal"]
+
+
+def test_the_host_keeps_its_identity_and_two_first_users_agree_on_it(tmp_path: Path) -> None:
+    barrier, found = threading.Barrier(8), []
+
+    def look() -> None:
+        barrier.wait()
+        found.append(open_home(tmp_path / "journal").host_id)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1
+    assert found[0]
+    assert [path.name for path in (tmp_path / "journal").iterdir()] == ["host-id"]
+
+
+def test_folder_and_files_are_the_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        home = open_home(tmp_path / "journal")
+        with held_lock(home, NOTE):
+            pass
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [home.path, *home.path.iterdir()]}
+    assert modes == {"journal": 0o700, "host-id": 0o600, "run1.lock": 0o600}
+
+
+def test_a_link_or_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadConfig, match="not a plain folder"):
+        open_home(tmp_path / "link")
+    with pytest.raises(Unreachable, match="cannot be used"):
+        open_home(tmp_path / "file")
+
+
+def test_a_note_that_cannot_be_read_is_no_note(home: Home) -> None:
+    assert note_of(home, "run1") is None
+    for text in ("", "{}", "[1", '{"store_id": 1}'):
+        home.lock_path("run1").write_text(text)
+        assert note_of(home, "run1") is None
+
+
+def test_a_boot_and_a_machine_have_a_name() -> None:
+    assert boot_id() == boot_id() != ""
+    assert machine_id() == machine_id() != ""

@@ -1,0 +1,123 @@
+"""The journal's form: a file cut or damaged anywhere reads as what stood before, never as anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sendctl.journal.records import Header, Trace, decode, encode, header_record, outcome_record, read
+from sendctl.providers.base import Outcome, Phase, Scope
+from sendctl.states import AttemptOutcome
+
+HEADER = Header("store", "run", 0, "host", "boot", "2026-03-02T09:00:00+00:00")
+SAID = Outcome(AttemptOutcome.DEFERRED, Phase.REPLIED, Scope.PROVIDER, 451, "4.7.1", "später, \n\"bald\" 🙂", "throttled",
+               "ref-1", 30.5)  # fmt: skip
+RECORDS = [
+    header_record(HEADER),
+    ["b", 1, 1, "claim", "key-1", "primary", 1000.5],
+    ["d", 1, 1],
+    outcome_record(1, 1, SAID, 1001.25),
+    ["b", 2, 1, "claim", "key-2", "primary", 1002.0],
+]
+
+
+def written(path: Path, records: list[list[object]], tail: bytes = b"") -> Path:
+    path.write_bytes(b"".join(encode(record) for record in records) + tail)
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.0.journal"
+
+
+def test_what_is_written_is_read_back(path: Path) -> None:
+    header, traces = read(written(path, RECORDS))
+    assert header == HEADER
+    assert traces == {
+        (1, 1): Trace(1, 1, "claim", "key-1", "primary", 1000.5, True, SAID, 1001.25),
+        (2, 1): Trace(2, 1, "claim", "key-2", "primary", 1002.0),
+    }
+
+
+@pytest.mark.parametrize("last", range(len(RECORDS)))
+def test_a_record_cut_at_any_byte_is_whole_or_absent(path: Path, last: int) -> None:
+    head = b"".join(encode(record) for record in RECORDS[:last])
+    line = encode(RECORDS[last])
+    for size in range(len(line) + 1):
+        for tail in (b"", b"\0" * 64):  # cut short, or in space that was taken beforehand
+            path.write_bytes(head + line[:size] + tail)
+            count = last + 1 if size == len(line) else last
+            assert list(decode(path)) == RECORDS[:count], (size, tail)
+
+
+@pytest.mark.parametrize("record", range(len(RECORDS)))
+def test_a_flipped_bit_ends_the_file_there(path: Path, record: int) -> None:
+    lines = [encode(each) for each in RECORDS]
+    for place in range(len(lines[record])):
+        for bit in range(8):
+            damaged = bytearray(lines[record])
+            damaged[place] ^= 1 << bit
+            path.write_bytes(b"".join([*lines[:record], bytes(damaged), *lines[record + 1 :]]))
+            found = list(decode(path))
+            assert found == RECORDS[:record], (place, bit)
+
+
+def test_space_taken_and_not_used_is_the_end(path: Path) -> None:
+    assert list(decode(written(path, RECORDS, b"\0" * 300_000))) == RECORDS
+
+
+def test_an_empty_file_and_one_of_zeros_have_no_header(path: Path) -> None:
+    for content in (b"", b"\0" * 4096, b"\n", b"garbage\n"):
+        path.write_bytes(content)
+        assert read(path) == (None, {})
+
+
+def test_an_outcome_without_a_begin_is_no_trace(path: Path) -> None:
+    assert read(written(path, [RECORDS[0], RECORDS[3]]))[1] == {}
+
+
+def test_a_header_of_another_version_is_no_header(path: Path) -> None:
+    assert read(written(path, [["run", 2, *RECORDS[0][2:]]]))[0] is None
+
+
+outcomes = st.builds(
+    Outcome,
+    st.sampled_from(AttemptOutcome),
+    st.sampled_from(Phase),
+    st.sampled_from(Scope),
+    st.none() | st.integers(100, 599),
+    st.text(max_size=8),
+    st.text(max_size=500),
+    st.text(max_size=20),
+    st.text(max_size=50),
+    st.none() | st.floats(0, 1e6),
+)
+
+
+@given(outcomes)
+def test_whatever_a_provider_says_is_one_line_and_reads_back(outcome: Outcome) -> None:
+    line = encode(outcome_record(7, 2, outcome, 12.5))
+    assert line.count(b"\n") == 1
+    assert line.isascii()
+    assert len(line) < 3072 + 3072  # two messages' worth of reserved space even when every character is escaped
+
+
+def test_a_longest_reply_fits_into_the_space_that_is_taken_for_a_message() -> None:
+    from sendctl.journal.writer import BYTES_PER_MESSAGE  # noqa: PLC0415
+
+    longest = Outcome(AttemptOutcome.UNKNOWN, Phase.DOTTED, Scope.CAMPAIGN, 599, "5.7.255", "\ufffd" * 500, "x" * 20,
+                      "y" * 255, 86400.25)  # fmt: skip
+    message_id, number = 10**15, 10**4
+    size = sum(
+        len(encode(record))
+        for record in (
+            ["b", message_id, number, "c" * 16, "k" * 32, "p" * 64, 1e10 + 0.123456],
+            ["d", message_id, number],
+            outcome_record(message_id, number, longest, 1e10 + 0.123456),
+        )
+    )
+    assert size <= BYTES_PER_MESSAGE + 1000  # CHUNK_BYTES on top of it covers the few replies that are this long

@@ -1,0 +1,205 @@
+"""The writer and its marks: a record stands before the bytes it announces leave, or they do not leave."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sendctl.clock import Deadline
+from sendctl.errors import Unreachable
+from sendctl.journal.records import Header, decode, read
+from sendctl.journal.writer import CHUNK_BYTES, AttemptMark, JournalWriter
+from sendctl.passes.worker import Orders, work
+from sendctl.providers.base import ClaimExpired, Outcome, Phase
+from sendctl.states import AttemptOutcome
+from tests.store.ground import ACCEPTED, Ground, OwnedClock
+
+HEADER = Header("store", "run", 0, "host", "boot", "2026")
+
+CRASHER = """
+import os, signal, sys
+from pathlib import Path
+from sendctl.journal.records import Header
+from sendctl.journal.writer import JournalWriter
+journal = JournalWriter(Path(sys.argv[1]), Header("store", "run", 0, "host", "boot", "2026"))
+journal.reserve(100)
+for number in range(1, 51):
+    journal.begin(number, 1, "claim", "key", "primary")
+    journal.dot(number, 1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.0.journal"
+
+
+@pytest.fixture
+def clock() -> OwnedClock:
+    return OwnedClock()
+
+
+def mark(path: Path, clock: OwnedClock, **changes: Any) -> tuple[AttemptMark, JournalWriter]:
+    journal = JournalWriter(path, HEADER)
+    values: dict[str, Any] = {
+        "message_id": 1, "number": 1, "claim_id": "claim", "key": "key", "provider": "primary",
+        "deadline": Deadline(clock.boot + 60, clock), "claim_ends_boot_s": clock.boot + 300, "deadline_s": 60.0,
+        "clock": clock,
+    }  # fmt: skip
+    return AttemptMark(journal, **(values | changes)), journal
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """A disk that is full: no file of this process grows beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_each_record_is_in_the_file_when_its_call_returns(path: Path, clock: OwnedClock) -> None:
+    attempt, journal = mark(path, clock)
+    assert len(list(decode(path))) == 1
+    attempt.begin()
+    assert list(decode(path))[-1][:6] == ["b", 1, 1, "claim", "key", "primary"]
+    attempt.dot()
+    assert list(decode(path))[-1] == ["d", 1, 1]
+    journal.outcome(1, 1, ACCEPTED)
+    assert list(decode(path))[-1][:4] == ["o", 1, 1, "accepted"]
+
+
+def test_records_survive_kill_nine(path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", CRASHER, str(path)], timeout=60, check=False)
+    assert done.returncode == -9
+    header, traces = read(path)
+    assert header == HEADER
+    assert len(traces) == 50
+    assert all(trace.dotted for trace in traces.values())
+    assert path.stat().st_size > CHUNK_BYTES
+
+
+def test_the_phase_says_how_far_bytes_may_have_got(path: Path, clock: OwnedClock) -> None:
+    attempt, _ = mark(path, clock)
+    assert attempt.phase is Phase.UNTOUCHED
+    attempt.begin()
+    assert attempt.phase is Phase.BEGUN
+    attempt.dot()
+    assert attempt.phase is Phase.DOTTED
+
+
+def test_nothing_begins_when_the_deadline_no_longer_fits_into_the_claim(path: Path, clock: OwnedClock) -> None:
+    attempt, _ = mark(path, clock, deadline=Deadline(clock.boot + 1000, clock))
+    clock.forward(seconds=240.5)
+    with pytest.raises(ClaimExpired):
+        attempt.begin()
+    assert attempt.phase is Phase.UNTOUCHED
+    assert len(list(decode(path))) == 1
+
+
+@pytest.mark.parametrize(("deadline_s", "claim_s"), [(10, 300), (1000, 10)], ids=["deadline", "claim"])
+def test_a_process_that_was_stopped_and_continued_sends_no_last_byte(
+    path: Path, clock: OwnedClock, deadline_s: float, claim_s: float
+) -> None:
+    attempt, _ = mark(
+        path, clock, deadline=Deadline(clock.boot + deadline_s, clock), claim_ends_boot_s=clock.boot + claim_s,
+        deadline_s=5.0,
+    )  # fmt: skip
+    attempt.begin()
+    clock.forward(seconds=10)
+    with pytest.raises(ClaimExpired):
+        attempt.dot()
+    assert attempt.phase is Phase.BEGUN
+    assert list(decode(path))[-1][0] == "b"
+
+
+def test_a_stop_between_the_record_and_the_byte_still_holds_the_byte_back(path: Path, clock: OwnedClock) -> None:
+    attempt, journal = mark(path, clock)
+    attempt.begin()
+    write = journal.dot
+
+    def stopped(message_id: int, number: int) -> None:
+        write(message_id, number)
+        clock.forward(seconds=3600)
+
+    journal.dot = stopped  # type: ignore[method-assign]  # the machine sleeps right after the write
+    with pytest.raises(ClaimExpired):
+        attempt.dot()
+    assert attempt.phase is Phase.BEGUN
+
+
+def test_a_record_that_cannot_be_written_holds_the_bytes_back(path: Path, clock: OwnedClock) -> None:
+    attempt, journal = mark(path, clock)
+    attempt.begin()
+    with no_file_larger_than(path.stat().st_size + 3), pytest.raises(ClaimExpired):
+        attempt.dot()
+    assert attempt.phase is Phase.BEGUN
+    assert "cannot be written" in journal.broken
+
+
+def test_an_outcome_that_cannot_be_written_is_no_error_but_ends_the_run(path: Path, clock: OwnedClock) -> None:
+    attempt, journal = mark(path, clock)
+    attempt.begin()
+    attempt.dot()
+    with no_file_larger_than(path.stat().st_size):
+        journal.outcome(1, 1, ACCEPTED)
+    assert journal.broken
+
+
+def test_reserved_space_holds_a_windows_records_on_a_full_disk(path: Path) -> None:
+    journal = JournalWriter(path, HEADER)
+    journal.reserve(20)
+    outcome = Outcome(AttemptOutcome.DEFERRED, Phase.REPLIED, text="\ufffd" * 400)
+    with no_file_larger_than(path.stat().st_size):
+        for number in range(20):
+            journal.begin(number, 1, "c" * 16, "k" * 32, "primary")
+            journal.dot(number, 1)
+            journal.outcome(number, 1, outcome)
+    assert not journal.broken
+    journal.close()
+    assert len(read(path)[1]) == 20
+    assert path.read_bytes().endswith(b"\n")
+
+
+def test_no_room_means_unreachable_before_anything_is_claimed(path: Path) -> None:
+    journal = JournalWriter(path, HEADER)
+    with no_file_larger_than(4096), pytest.raises(Unreachable, match="has no room"):
+        journal.reserve(10)
+
+
+def test_a_pass_without_room_for_its_journal_claims_nothing(sqlite_ground: Ground) -> None:
+    sqlite_ground.enqueue(3)
+    sqlite_ground.clerk()
+    before = sqlite_ground.dump()
+    orders = Orders("run", 0, sqlite_ground.one("SELECT store_id FROM store"))
+    with no_file_larger_than(64 * 1024), pytest.raises(Unreachable, match="nothing was claimed|has no room"):
+        work(sqlite_ground.context, orders)
+    assert sqlite_ground.dump() == before
+
+
+def test_a_journal_is_never_opened_over_another(path: Path) -> None:
+    path.write_bytes(b"precious")
+    with pytest.raises(Unreachable):
+        JournalWriter(path, HEADER)
+    assert path.read_bytes() == b"precious"
+
+
+def test_a_journal_is_its_owners_alone(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        JournalWriter(path, HEADER).close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -1,0 +1,268 @@
+"""Enqueue: all or nothing, only what is new, and a plan of messages that is the same however often it is made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sendctl import faults
+from sendctl.errors import BadInput, UsageError
+from sendctl.passes import control, enqueue
+from tests.store.ground import ACCEPTED, DEFERRED, DRIP, START, STEP, UNKNOWN, Ground, contacts_file
+
+
+def counts(report: enqueue.EnqueueReport) -> tuple[int, int, int]:
+    return report.enrolled, report.known, report.repeated_count
+
+
+def test_the_same_file_again_adds_nothing(ground: Ground) -> None:
+    assert counts(ground.enqueue(5)) == (5, 0, 0)
+    tables = ("messages", "enrollments", "contacts", "campaigns", "revisions", "steps", "templates")
+    before = ground.dump()
+    assert counts(ground.enqueue(5)) == (0, 5, 0)
+    after = ground.dump()
+    assert {name: after[name] for name in tables} == {name: before[name] for name in tables}
+
+
+def test_a_longer_file_adds_the_difference_also_while_it_is_sent(ground: Ground) -> None:
+    ground.enqueue(3)
+    ground.pass_with(ACCEPTED)
+    assert counts(ground.enqueue(5)) == (2, 3, 0)
+    assert ground.states() == {"sent": 3, "queued": 2}
+
+
+def test_a_shorter_file_takes_nothing_away(ground: Ground) -> None:
+    ground.enqueue(5)
+    assert counts(ground.enqueue(2)) == (0, 2, 0)
+    assert ground.states() == {"queued": 5}
+
+
+def test_new_people_wake_a_completed_campaign(ground: Ground) -> None:
+    ground.enqueue(1)
+    ground.send_due()
+    assert ground.one("SELECT status FROM campaigns") == "completed"
+    ground.enqueue(2)
+    assert ground.one("SELECT status FROM campaigns") == "running"
+    ground.send_due()
+    assert ground.delivered() == ["p00001@x.example", "p00002@x.example"]
+
+
+def test_an_address_twice_in_a_file_is_one_message_and_is_reported(ground: Ground) -> None:
+    contacts = "email,first_name\nana@x.example,Ana\nben@x.example,Ben\nANA@X.example,Anna\n"
+    report = ground.enqueue(contacts=contacts)
+    assert counts(report) == (2, 0, 1)
+    assert report.repeated == [(4, "ana@x.example")]
+    assert ground.states() == {"queued": 2}
+    assert ground.one("SELECT attributes FROM contacts WHERE address_key = 'ana@x.example'").count("Anna") == 0
+
+
+def test_repetitions_are_found_across_chunks(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enqueue, "CHUNK_ROWS", 4)
+    contacts = contacts_file(1, 10) + "p00002@x.example,Again\np00010@x.example,Again\n"
+    report = ground.enqueue(contacts=contacts)
+    assert counts(report) == (10, 0, 2)
+    assert report.repeated == [(12, "p00002@x.example"), (13, "p00010@x.example")]
+    monkeypatch.setattr(enqueue, "CHUNK_ROWS", 3)
+    assert ground.enqueue(contacts=contacts).enrolled == 0
+
+
+def test_one_contact_in_two_campaigns_is_one_person_with_two_messages(ground: Ground) -> None:
+    ground.enqueue(2, name="one")
+    ground.enqueue(2, name="two")
+    assert ground.one("SELECT count(*) FROM contacts") == 2
+    assert ground.one("SELECT count(DISTINCT provider_key) FROM messages") == 4
+
+
+def test_a_dry_run_says_what_it_would_do_and_writes_nothing(ground: Ground) -> None:
+    ground.enqueue(2)
+    before = ground.dump()
+    report = ground.enqueue(5, dry_run=True, steps=(STEP.replace("Hello", "Hi"),))
+    assert counts(report) == (3, 2, 0)
+    assert report.changed
+    assert ground.dump() == before
+    assert counts(ground.enqueue(4, name="new", dry_run=True)) == (4, 0, 0)
+    assert ground.dump() == before
+
+
+BAD = "email,first_name\nana@x.example,Ana\nnot an address,Bob\nben@x.example,Ben\n"
+
+
+def test_a_bad_row_is_named_and_nothing_is_written(ground: Ground) -> None:
+    before = ground.dump()
+    with pytest.raises(BadInput, match=r"contacts\.csv:3:1: "):
+        ground.enqueue(contacts=BAD)
+    assert ground.dump() == before
+
+
+def test_many_bad_rows_are_counted_and_the_first_shown(ground: Ground) -> None:
+    contacts = "email,first_name\n" + "nobody,X\n" * 50
+    with pytest.raises(BadInput) as caught:
+        ground.enqueue(contacts=contacts)
+    assert "50 rows cannot be used" in str(caught.value)
+    assert "... and 30 more" in str(caught.value)
+
+
+def test_skip_bad_goes_on_with_the_good_rows_and_keeps_the_bad_ones(ground: Ground) -> None:
+    report = ground.enqueue(contacts=BAD, skip_bad=ground.folder / "bad.csv")
+    assert (report.enrolled, report.skipped) == (2, 1)
+    assert "not an address" in (ground.folder / "bad.csv").read_text()
+    assert ground.states() == {"queued": 2}
+
+
+def test_a_row_without_a_variable_of_the_template_is_a_bad_row(ground: Ground) -> None:
+    contacts = "email,name\nana@x.example,Ana\n"
+    with pytest.raises(BadInput, match="the template uses contact.first_name, which this row lacks"):
+        ground.enqueue(contacts=contacts)
+    assert ground.one("SELECT count(*) FROM campaigns") == 0
+
+
+def test_a_variable_of_a_later_step_is_checked_now(ground: Ground) -> None:
+    step = DRIP.replace("first_name", "town")
+    with pytest.raises(BadInput, match=r"contact\.town"):
+        ground.enqueue(1, steps=(STEP, step))
+
+
+def test_a_changed_template_reaches_what_was_not_tried_and_nothing_else(ground: Ground) -> None:
+    ground.enqueue(3)
+    ground.pass_with(DEFERRED, limit=1)
+    report = ground.enqueue(3, steps=(STEP.replace("Hello", "Hi"),))
+    assert report.revision == 2
+    assert report.changed == ["steps[0].subject", "steps[0].text"]
+    assert any("reaches 2 planned messages; 1 that were tried before" in note for note in report.notes)
+    ground.clock.forward(hours=1)
+    window = ground.clerk().turn([], 10)
+    assert sorted(item.revision for item in window.messages) == [1, 2, 2]
+
+
+def test_a_changed_template_must_fit_those_who_are_enrolled(ground: Ground) -> None:
+    ground.enqueue(1)
+    before = ground.dump()
+    contacts = "email,first_name,town\nben@x.example,Ben,Graz\n"
+    with pytest.raises(BadInput, match=r"contact\.town, which p00001@x\.example, already enrolled, lacks"):
+        ground.enqueue(contacts=contacts, steps=(STEP.replace("first_name", "town"),))
+    assert ground.dump() == before
+
+
+@pytest.mark.parametrize("steps", [(STEP, DRIP), (STEP.replace("offer", "other"),)], ids=["another step", "renamed"])
+def test_the_steps_of_a_campaign_cannot_change(ground: Ground, steps: tuple[str, ...]) -> None:
+    ground.enqueue(1)
+    before = ground.dump()
+    with pytest.raises(BadInput, match="has steps offer; the file says"):
+        ground.enqueue(1, steps=steps)
+    assert ground.dump() == before
+
+
+def test_live_controls_are_the_operators_and_a_file_does_not_change_them(ground: Ground) -> None:
+    ground.enqueue(1)
+    control.tune(ground.context, "sale", {"batch_size": 7})
+    report = ground.enqueue(1, controls="batch_size = 9")
+    assert report.revision == 1
+    assert any("live controls stay" in note for note in report.notes)
+    assert '"batch_size":7' in ground.one("SELECT controls FROM campaigns")
+
+
+@pytest.mark.parametrize("status", ["cancelled", "archived"])
+def test_a_campaign_that_is_over_takes_nobody(ground: Ground, status: str) -> None:
+    ground.provable = status != "archived"
+    ground.enqueue(1)
+    ground.change("UPDATE campaigns SET status = :status", status=status)
+    with pytest.raises(UsageError, match=f"campaign sale is {status}"):
+        ground.enqueue(2)
+    assert ground.one("SELECT count(*) FROM messages") == 1
+
+
+def test_a_paused_campaign_takes_people_and_stays_paused(ground: Ground) -> None:
+    ground.enqueue(1)
+    control.pause(ground.context, "sale")
+    report = ground.enqueue(2)
+    assert report.enrolled == 1
+    assert any("is paused" in note for note in report.notes)
+    assert ground.clerk().turn([], 10).messages == ()
+
+
+@pytest.mark.parametrize(
+    ("campaign", "steps", "rest", "reason"),
+    [
+        ('channel = "sms"', ['name = "offer"\nsms = "Hello"\n'], "", "channel 'sms'"),
+        ('channel = "both"', [STEP + 'sms = "Hello"\n'], "", "channel 'both'"),
+        ("", [STEP, DRIP.replace("after", 'kind = "reminder"\nrepeat = 2\nafter')], "", "a reminder step"),
+        ("", [STEP], '[trigger]\nevent = "order.delivered"\nkey = "{{ order.id }}"\nemail = "{{ order.email }}"\n',
+         r"\[trigger\]"),
+    ],
+)  # fmt: skip
+def test_what_is_not_supported_yet_is_refused_and_never_ignored(
+    ground: Ground, campaign: str, steps: list[str], rest: str, reason: str
+) -> None:
+    with pytest.raises(BadInput, match=f"{reason} is not supported"):
+        ground.enqueue(1, campaign=campaign, steps=steps, rest=rest)
+    assert ground.one("SELECT count(*) FROM campaigns") == 0
+
+
+def test_the_start_is_that_of_the_command_else_of_the_file_else_now(ground: Ground) -> None:
+    later = 'start_at = 2026-04-01T08:00:00Z'
+    assert ground.enqueue(1, name="now").first_due_at is not None
+    assert str(ground.enqueue(1, name="file", campaign=later).first_due_at) == "2026-04-01 08:00:00+00:00"
+    at = START.replace(year=2027)
+    assert ground.enqueue(1, name="command", campaign=later, at=at).first_due_at == at
+
+
+@pytest.mark.parametrize("point", ["enqueue.before_commit", "enqueue.committed"])
+def test_a_death_at_the_commit_leaves_all_or_nothing(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    for attribute, value in (("_name", point), ("_action", "raise"), ("_left", 1)):
+        monkeypatch.setattr(faults, attribute, value)
+    with pytest.raises(faults.InjectedFault):
+        ground.enqueue(5)
+    assert ground.states() == ({"queued": 5} if point == "enqueue.committed" else {})
+    ground.clock.forward(seconds=1)
+    ground.enqueue(5)
+    assert ground.states() == {"queued": 5}
+
+
+def test_identities_do_not_depend_on_order_or_company(ground: Ground) -> None:
+    ground.enqueue(contacts="email,first_name\nben@x.example,Ben\nana@x.example,Ana\n")
+    keys = dict(tuple(row) for row in ground.rows("SELECT recipient, provider_key FROM messages"))
+    tokens = [row[0] for row in ground.rows("SELECT token FROM enrollments")]
+    other = replace(ground, url=f"sqlite:///{ground.folder / 'second.db'}", _context=None)
+    from tests.store.ground import lay  # noqa: PLC0415
+
+    lay(ground.folder, other.url).close()
+    other.change("UPDATE store SET secret = :secret", secret=ground.one("SELECT secret FROM store"))
+    other.enqueue(contacts="email,first_name\nana@x.example,Ana\ncleo@x.example,Cleo\nBEN@x.example,Ben\n")
+    again = dict(tuple(row) for row in other.rows("SELECT recipient_key, provider_key FROM messages"))
+    assert {name: again[name] for name in keys} == keys
+    assert set(tokens) < {row[0] for row in other.rows("SELECT token FROM enrollments")}
+    other.close()
+
+
+# -- frozen contents --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", [DEFERRED, UNKNOWN], ids=lambda o: str(o.kind))
+def test_a_message_is_the_same_bytes_whatever_has_changed_since_its_first_claim(
+    ground: Ground, tmp_path: Path, outcome: object
+) -> None:
+    from sendctl.passes.deciding import Desk  # noqa: PLC0415
+    from sendctl.passes.rendered import Press  # noqa: PLC0415
+
+    def bytes_of_next_window() -> bytes:
+        clerk = ground.clerk()
+        (item,) = clerk.turn([], 1).messages
+        with ground.store.read() as connection:
+            definition = Desk(ground.context).definition(connection, item.due.campaign_id, item.revision)
+        content = Press().render(definition, item).content
+        clerk.turn(ground.done(type("W", (), {"messages": (item,)})(), outcome), 0)  # type: ignore[arg-type]
+        return content
+
+    ground.enqueue(contacts="email,first_name\nana@x.example,Ana\n")
+    first = bytes_of_next_window()
+    ground.enqueue(contacts="email,first_name\nana@x.example,Anna\n", campaign='reply_to = "new@shop.example"',
+                   steps=(STEP.replace("Hello", "Changed"),))  # fmt: skip
+    ground.clock.forward(days=1)
+    if outcome is UNKNOWN:
+        ground.recover(in_doubt="resend")
+    assert bytes_of_next_window() == first
+    assert b"Hello Ana\r\n" in first
