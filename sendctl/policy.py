@@ -69,10 +69,11 @@ def _later(
 ) -> Decision:
     """Definite non-acceptance: when and where again, or the dead letter when it has had its attempts."""
     charged = _is_charged(outcome)
-    if attempts >= MOST_ATTEMPTS or (charged and charged_attempts + 1 >= controls.max_attempts):
+    worn_out = attempts >= MOST_ATTEMPTS and outcome.phase is not Phase.UNTOUCHED
+    if worn_out or (charged and charged_attempts + 1 >= controls.max_attempts):
         return Decision("refuse", charged=charged, transient=True)
     following = _after(provider, providers)
-    if outcome.scope is Scope.PROVIDER and following:
+    if outcome.kind is AttemptOutcome.DEFERRED and outcome.scope is Scope.PROVIDER and following:
         # The provider's doing: the next one may try at once.
         return Decision("release", charged=charged, next_provider=following)
     tries = charged_attempts + 1 if charged else attempts

@@ -6,6 +6,7 @@ is the same file after the store has confirmed the run's end. `RUN.N.journal` be
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -81,8 +82,11 @@ class Home:
     def note_passes(self, store_id: str, number: int) -> None:
         """Remember the number of the pass that begins here."""
         temporary = self.path / f".{store_id}.passes.{os.getpid()}"
-        temporary.write_text(f"{number}\n")
-        temporary.replace(self.path / f"{store_id}.passes")
+        try:
+            temporary.write_text(f"{number}\n")
+            temporary.replace(self.path / f"{store_id}.passes")
+        except OSError as error:
+            raise not_writable(f"the journal folder {self.path}", error) from error
 
     def confirmed(self, newest: int = 0) -> list[str]:
         """Ids of confirmed runs, newest first; all, or the `newest` few."""
@@ -178,6 +182,14 @@ def _unusable(path: Path, error: OSError) -> Unreachable:
     )
 
 
+def not_writable(what: str, error: OSError) -> Unreachable:
+    """The error for a journal that cannot be begun."""
+    return Unreachable(
+        f"{what} cannot be written: {error.strerror}",
+        hint="free disk space, or mend the folder's owner and mode; nothing was claimed. Then run again.",
+    )
+
+
 @contextmanager
 def held_lock(home: Home, note: RunNote) -> Iterator[int]:
     """Hold a new run's lock. Children that inherit the descriptor keep it held after a kill of this process."""
@@ -185,10 +197,12 @@ def held_lock(home: Home, note: RunNote) -> Iterator[int]:
     temporary = home.path / f".{run_id}.new"
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        os.write(descriptor, json.dumps(asdict(note)).encode())
-        os.fsync(descriptor)  # a torn note after a power loss would hide the journals of this run
+        text = json.dumps(asdict(note)).encode()
+        if os.write(descriptor, text) != len(text):  # a torn note would hide the journals of this run
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)  # also after a power loss
     except OSError as error:
-        raise Unreachable(f"the journal folder {home.path} cannot be written: {error.strerror}") from error
+        raise not_writable(f"the journal folder {home.path}", error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         temporary.replace(home.lock_path(run_id))  # nobody ever sees it unlocked while this run lives

@@ -15,6 +15,7 @@ from typing import Any
 from sendctl import faults
 from sendctl.clock import Clock, Deadline
 from sendctl.errors import Unreachable
+from sendctl.journal.home import not_writable
 from sendctl.journal.records import Header, encode, header_record, outcome_record
 from sendctl.providers.base import ClaimExpired, Outcome, Phase
 
@@ -34,7 +35,7 @@ class JournalWriter:
             self._append(header_record(header))
             self.sync()
         except OSError as error:
-            raise Unreachable(f"the journal {path} cannot be written: {error.strerror}") from error
+            raise not_writable(f"the journal {path}", error) from error
 
     def _append(self, record: list[Any]) -> None:
         line = encode(record)

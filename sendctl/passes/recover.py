@@ -121,7 +121,7 @@ def plan(context: Context, name: str, *, in_doubt: str | None = None, failed: bo
     made.rewound = replaying.needed(context) or rewound_reason(context)
     made.proof = evidence.look_up(context, found)
     settled = made.proof.accepted.keys() | made.proof.absent.keys()
-    made.doubtful = [doubt.message_id for doubt in found if doubt.message_id not in settled]
+    made.doubtful += [doubt.message_id for doubt in found if doubt.message_id not in settled]
     made.doubtful += [message_id for dead in made.dead_runs for message_id in dead.in_doubt]
     return made
 

@@ -24,7 +24,7 @@ providers = ["local"]    # tried in this order; the next one only after definite
 # max_seconds = 55       # a pass claims nothing more after this; fits a cron job every minute. 0: no bound
 # workers = 1            # sender processes of one pass
 # deadline_s = 60        # longest time for one message
-# claim_s = 300          # how long a claim lasts; longer than deadline_s
+# claim_s = 300          # how long a claim lasts; at least twice deadline_s
 
 [providers.local]        # writes into a folder that any mail reader opens: for trying things out
 type = "maildir"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def test_restored_backup_is_refused_until_the_journals_are_replayed(
     assert_put_right(world)
 
 
-def test_pass_at_work_during_a_restore_claims_nothing_more(world: World, store_url: str, tmp_path: Path) -> None:
+def test_run_killed_before_a_restore_is_replayed_too(world: World, store_url: str, tmp_path: Path) -> None:
     put_back = take_copy(store_url, tmp_path)
     command = world.start("send-due", failpoint="settle.committed:stop:3")
     assert command.stopped()
@@ -99,20 +99,36 @@ def test_pass_at_work_during_a_restore_claims_nothing_more(world: World, store_u
     assert_put_right(world)
 
 
-def test_copied_database_does_not_send_until_it_is_adopted_and_recovered(
-    new_world: NewWorld, postgres_url: str
+@pytest.fixture
+def original(postgres_url: str) -> Iterator[str]:
+    """A database that others may be copied from; dropped at the end."""
+    url = create_database(postgres_url)
+    yield url
+    drop_database(postgres_url, url)
+
+
+def test_copy_of_the_database_does_not_send_until_it_is_adopted(
+    new_world: NewWorld, postgres_url: str, original: str
 ) -> None:
-    original = create_database(postgres_url)
     world = new_world(original)
     assert world.run("send-due", "--limit", str(2 * BATCH_SIZE)).code == 0
     copy = create_database(postgres_url, original.rpartition("/")[2])
-    try:
-        assert world.run("send-due", "--limit", str(2 * BATCH_SIZE)).code == 0
-        world.environ["SENDCTL_STORE_URL"] = copy
-        assert_refused(world, 5)
-        assert world.run("migrate", "--adopt").code == 0
-        assert_refused(world, 6)
-        assert_put_right(world)
-    finally:
-        drop_database(postgres_url, original)
-        drop_database(postgres_url, copy)
+    world.environ["SENDCTL_STORE_URL"] = copy
+    assert_refused(world, 5)
+    assert world.run("migrate", "--adopt").code == 0
+    world.finish()
+    world.assert_finished()
+    drop_database(postgres_url, copy)
+
+
+def test_copy_from_before_a_run_is_a_restored_backup_and_refused_as_such(
+    new_world: NewWorld, postgres_url: str, original: str
+) -> None:
+    world = new_world(original)
+    assert world.run("send-due", "--limit", str(2 * BATCH_SIZE)).code == 0
+    copy = create_database(postgres_url, original.rpartition("/")[2])
+    assert world.run("send-due", "--limit", str(2 * BATCH_SIZE)).code == 0
+    world.environ["SENDCTL_STORE_URL"] = copy
+    assert_refused(world, 6)
+    assert_put_right(world)
+    drop_database(postgres_url, copy)

@@ -20,7 +20,7 @@ DOCUMENTED_FOLDER, DOCUMENTED_HOST, DOCUMENTED_LOGIN = "/var/lib/sendctl", "mail
 
 @dataclass
 class Command:
-    """One command, its exit status, and the lines that its output must hold, in order."""
+    """One command, its exit status, and the pieces of text that its output must hold, in order."""
 
     line: int
     text: str
@@ -76,8 +76,10 @@ def _commands(number: int, lines: list[str]) -> Iterator[Command]:
             command = Command(number + offset, line[2:], int(status[1]) if status else 0)
         elif command is not None and command.text.endswith("\\"):
             command.text += "\n" + line
-        elif command is not None and line.strip() != "...":
-            command.shown.append(line)
+        elif command is not None and (line.strip() == "..." or not command.shown):
+            command.shown.append("" if line.strip() == "..." else line)
+        elif command is not None:
+            command.shown[-1] += f"\n{line}"
     if command is not None:
         yield command
 
@@ -112,13 +114,13 @@ def normalised(text: str, folder: Path | None = None) -> str:
     return text.strip()
 
 
-def missing_line(shown: list[str], output: str, folder: Path) -> str | None:
-    """The first shown line that the output does not have after the one before it, or None."""
+def missing(shown: list[str], output: str, folder: Path) -> str | None:
+    """The first piece of shown text that the output does not have after the piece before it, or None."""
     printed, place = normalised(output, folder), 0
-    for line in shown:
-        wanted = normalised(line)
+    for piece in shown:
+        wanted = normalised(piece)
         place = printed.find(wanted, place)
         if place < 0:
-            return line
+            return piece
         place += len(wanted)
     return None

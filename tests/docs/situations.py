@@ -211,14 +211,18 @@ def a_second_campaign_meets_a_relay_that_refuses_the_sender(world: World) -> Non
 
 
 def the_relay_loses_replies(world: World) -> None:
-    """It takes the message, and the connection breaks before its 250 arrives; three times, then it behaves."""
-    world.stop_relay()
-    world.start_relay(script=[{"at": "reply", "do": "reset", "first": 3}])
+    """It takes three messages, and the connection breaks before its 250 arrives; then it behaves."""
+    _lose_replies(world, "^(reader151|kahookele|angel)")
 
 
 def the_relay_loses_replies_once_more(world: World) -> None:
-    """Three more replies are lost."""
-    the_relay_loses_replies(world)
+    """Three more, to whomever."""
+    _lose_replies(world, "")
+
+
+def _lose_replies(world: World, recipient: str) -> None:
+    world.stop_relay()
+    world.start_relay(script=[{"at": "reply", "do": "reset", "recipient": recipient, "first": 3}])
 
 
 def the_relay_is_a_postfix(world: World) -> None:

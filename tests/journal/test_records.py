@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sendctl.journal.records import Header, Trace, decode, encode, header_record, outcome_record, read
+from sendctl.journal.records import Header, Trace, encode, header_record, outcome_record, read, read_end
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.states import AttemptOutcome
 
@@ -45,29 +45,30 @@ def test_what_is_written_is_read_back(path: Path) -> None:
 
 @pytest.mark.parametrize("last", range(len(RECORDS)))
 def test_a_record_cut_at_any_byte_is_whole_or_absent(path: Path, last: int) -> None:
-    head = b"".join(encode(record) for record in RECORDS[:last])
-    line = encode(RECORDS[last])
+    before, after = read(written(path, RECORDS[:last])), read(written(path, RECORDS[: last + 1]))
+    assert before != after
+    head, line = b"".join(encode(record) for record in RECORDS[:last]), encode(RECORDS[last])
     for size in range(len(line) + 1):
         for tail in (b"", b"\0" * 64):  # cut short, or in space that was taken beforehand
             path.write_bytes(head + line[:size] + tail)
-            count = last + 1 if size == len(line) else last
-            assert list(decode(path)) == RECORDS[:count], (size, tail)
+            assert read(path) == (after if size == len(line) else before), (size, tail)
 
 
 @pytest.mark.parametrize("record", range(len(RECORDS)))
 def test_a_flipped_bit_ends_the_file_there(path: Path, record: int) -> None:
     lines = [encode(each) for each in RECORDS]
+    before = read(written(path, RECORDS[:record]))
     for place in range(len(lines[record])):
         for bit in range(8):
             damaged = bytearray(lines[record])
             damaged[place] ^= 1 << bit
             path.write_bytes(b"".join([*lines[:record], bytes(damaged), *lines[record + 1 :]]))
-            found = list(decode(path))
-            assert found == RECORDS[:record], (place, bit)
+            assert read(path) == before, (place, bit)
 
 
 def test_space_taken_and_not_used_is_the_end(path: Path) -> None:
-    assert list(decode(written(path, RECORDS, b"\0" * 300_000))) == RECORDS
+    whole = read(written(path, RECORDS))
+    assert read(written(path, RECORDS, b"\0" * 300_000)) == whole
 
 
 def test_an_empty_file_and_one_of_zeros_have_no_header(path: Path) -> None:
@@ -82,6 +83,16 @@ def test_an_outcome_without_a_begin_is_no_trace(path: Path) -> None:
 
 def test_a_header_of_another_version_is_no_header(path: Path) -> None:
     assert read(written(path, [["run", 2, *RECORDS[0][2:]]]))[0] is None
+
+
+def test_the_end_of_a_growing_journal_has_its_newest_attempts(path: Path) -> None:
+    many = [["b", number, 1, "claim", f"key-{number}", "primary", 1.0] for number in range(5000)]
+    everything = read(written(path, [RECORDS[0], *many], b"\0" * 300_000))[1]
+    newest = read_end(path, size_bytes=4096)
+    assert newest == {place: everything[place] for place in newest}
+    assert (4999, 1) in newest
+    assert 30 < len(newest) < 100
+    assert read_end(written(path, RECORDS)) == read(path)[1]
 
 
 outcomes = st.builds(

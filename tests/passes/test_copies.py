@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,40 +70,76 @@ def test_a_sqlite_store_of_another_machine_does_not_send_until_it_is_adopted(
 ) -> None:
     ground = sqlite_ground
     ground.enqueue(3)
-    ground.change("UPDATE store SET bound_to = 'another-machine/elsewhere'")
-    with pytest.raises(StoreElsewhere, match="belongs to elsewhere"):
+    ground.change("UPDATE store SET bound_to = 'another-machine:/var/store.db'")
+    with pytest.raises(StoreElsewhere, match="belongs to another machine"):
         ground.send_due()
     assert judge.people() == []
-    assert setup.migrate(ground.context, adopt=True).adopted_from == "another-machine/elsewhere"
+    assert setup.migrate(ground.context, adopt=True).adopted_from == "another-machine:/var/store.db"
     ground.send_due()
     assert judge.people() == PEOPLE
 
 
+def test_a_copy_of_a_sqlite_file_beside_it_does_not_send(sqlite_ground: Ground, judge: Judge) -> None:
+    ground = sqlite_ground
+    ground.enqueue(3)
+    ground.close()
+    shutil.copy(ground.folder / "store.db", ground.folder / "copy.db")
+    copy = replace(ground, url=f"sqlite:///{ground.folder / 'copy.db'}", _context=None)
+    with pytest.raises(StoreElsewhere, match="is a copy, or was moved"):
+        copy.send_due()
+    copy.close()
+    ground.send_due()
+    assert judge.people() == PEOPLE
+
+
+@contextmanager
+def copy_of(ground: Ground, server_url: str) -> Iterator[str]:
+    """The URL of a database made from the ground's own."""
+    ground.close()
+    made = create_database(server_url, ground.url.rpartition("/")[2])
+    yield normalise(made, Path("/"))
+    drop_database(server_url, made)
+
+
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
-def test_a_copied_postgres_database_is_no_place_to_send_from_until_adopted_and_replayed(
+def test_a_copied_postgres_database_does_not_send_until_it_is_adopted(
     ground: Ground, judge: Judge, postgres_url: str
 ) -> None:
     ground.enqueue(3)
     take_over(ground.context)  # the store learns which database it is
-    ground.close()
-    copy = normalise(create_database(postgres_url, ground.url.rpartition("/")[2]), Path("/"))
-    ground.send_due(limit=2)
-    ground.close()
-    original, ground.url = ground.url, copy
-    for _ in range(2):
-        with pytest.raises(StoreElsewhere, match="is a copy"):
-            ground.send_due()
-    setup.migrate(ground.context, adopt=True)
-    for _ in range(2):
-        with pytest.raises(StoreRewound):
-            ground.send_due()
-    ground.recover()
-    assert ground.states() == {"sent": 2, "queued": 1}
-    ground.send_due()
-    assert judge.people() == PEOPLE
-    ground.close()
-    drop_database(postgres_url, copy.replace("+psycopg", ""))
-    ground.url = original
+    with copy_of(ground, postgres_url) as url:
+        copy = replace(ground, url=url, _context=None)
+        for _ in range(2):
+            with pytest.raises(StoreElsewhere, match="is a copy"):
+                copy.send_due()
+        assert judge.people() == []
+        setup.migrate(copy.context, adopt=True)
+        with pytest.raises(StoreRewound, match="adopted from another place"):
+            copy.send_due()
+        copy.recover()
+        copy.send_due()
+        assert judge.people() == PEOPLE
+        copy.close()
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_postgres_backup_in_a_new_database_is_refused_until_its_journals_are_replayed(
+    ground: Ground, judge: Judge, postgres_url: str
+) -> None:
+    ground.enqueue(3)
+    take_over(ground.context)
+    with copy_of(ground, postgres_url) as url:
+        ground.send_due(limit=2)
+        ground.close()
+        restored = replace(ground, url=url, _context=None)
+        for _ in range(2):
+            with pytest.raises(StoreRewound):
+                restored.send_due()
+        restored.recover()
+        assert restored.states() == {"sent": 2, "queued": 1}
+        restored.send_due()
+        assert judge.people() == PEOPLE
+        restored.close()
 
 
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
@@ -118,15 +156,13 @@ def test_a_dead_run_is_not_imported_into_a_copy_that_may_not_send(
     judge.answer = die
     with pytest.raises(KeyboardInterrupt):
         ground.send_due()
-    ground.close()
-    copy = normalise(create_database(postgres_url, ground.url.rpartition("/")[2]), Path("/"))
-    original, ground.url = ground.url, copy
-    with pytest.raises(StoreElsewhere):
-        ground.send_due()
-    assert ground.states() == {"sending": 3}
-    ground.close()
-    drop_database(postgres_url, copy.replace("+psycopg", ""))
-    ground.url, judge.answer = original, lambda _message: ACCEPTED
+    with copy_of(ground, postgres_url) as url:
+        copy = replace(ground, url=url, _context=None)
+        with pytest.raises(StoreElsewhere):
+            copy.send_due()
+        assert copy.states() == {"sending": 3}
+        copy.close()
+    judge.answer = lambda _message: ACCEPTED
     ground.send_due()
     assert ground.states() == {"sent": 2, "in_doubt": 1}
 

@@ -293,24 +293,25 @@ def test_every_host_replays_before_any_sends(ground: Ground, judge: Judge) -> No
     other.close()
 
 
-def test_a_run_that_goes_on_while_the_store_is_rewound_stops_claiming(ground: Ground, judge: Judge) -> None:
+def test_a_run_that_goes_on_while_the_store_is_rewound_stops(ground: Ground, judge: Judge) -> None:
     ground.enqueue(5, controls="batch_size = 1")
+    ground.send_due(limit=1)
     before = ground.backup()
 
     def answer(_message: Outgoing) -> Outcome:
-        if len(judge.delivered) == 1:
+        if len(judge.delivered) == 2:
             ground.put_back(before)
             with pytest.raises(StoreRewound):  # another pass on this host notices
                 other.send_due()
         return ACCEPTED
 
     other = replace(ground, _context=None)
-    ground.send_due(limit=1)
     judge.answer = answer
-    report = ground.send_due()
-    assert report.work.ended == "blocked"
-    assert len(judge.delivered) == 2
+    with pytest.raises(StoreRewound):
+        ground.send_due()
+    assert len(judge.delivered) == 3
     judge.answer = accept
+    refuses(ground)
     ground.recover()
     ground.send_due()
     assert judge.people() == PEOPLE

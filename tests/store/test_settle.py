@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from sendctl.errors import StoreRewound
+from sendctl.passes.claiming import Window
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import expire_foreign
 from sendctl.providers.base import Outcome
@@ -37,27 +39,53 @@ def decide(ground: Ground, verb: str) -> None:
             desk.skip(connection, ids, "operator", "given up")
 
 
+def settled_under(ground: Ground, window: Window, claim_ids: list[str], outcome: Outcome) -> set[int]:
+    """Record one outcome for a window's messages, each under a claim id of the test's; the ids that were lost."""
+    desk = Desk(ground.context)
+    claimed = [replace(item, claim_id=claim) for item, claim in zip(window.messages, claim_ids, strict=True)]
+    with desk.transaction() as connection:
+        desk.load(connection, [item.due for item in claimed])
+        decided = [desk.decided(item.due, item, outcome, evidence="reply", at=desk.now) for item in claimed]
+        return desk.settle(connection, decided)
+
+
 @pytest.mark.parametrize("outcome", [ACCEPTED, REFUSED, DEFERRED, UNKNOWN, UNTOUCHED], ids=lambda o: str(o.kind))
 def test_an_outcome_under_another_claim_changes_nothing_and_is_reported_lost(ground: Ground, outcome: Outcome) -> None:
     ground.enqueue(2)
-    clerk = ground.clerk()
-    window = clerk.turn([], 10)
+    window = ground.clerk().turn([], 10)
     before = ledger(ground)
-    forged = [replace(item, claimed=replace(item.claimed, claim_id="forged")) for item in ground.done(window, outcome)]
-    clerk.turn(forged, 0)
-    assert clerk.lost == 2
+    assert settled_under(ground, window, ["forged", ""], outcome) == {item.due.id for item in window.messages}
     assert ledger(ground) == before
 
 
 def test_one_lost_message_does_not_hold_up_the_others(ground: Ground) -> None:
     ground.enqueue(3)
-    clerk = ground.clerk()
-    window = clerk.turn([], 10)
-    done = ground.done(window, ACCEPTED)
-    done[1] = replace(done[1], claimed=replace(done[1].claimed, claim_id="forged"))
-    clerk.turn(done, 0)
+    window = ground.clerk().turn([], 10)
+    first, second, third = window.messages
+    lost = settled_under(ground, window, [first.claim_id, "forged", third.claim_id], ACCEPTED)
+    assert lost == {second.due.id}
     assert ground.states() == {"sent": 2, "sending": 1}
-    assert clerk.lost == 1
+
+
+def test_a_run_whose_claims_the_store_has_forgotten_stops_at_once(ground: Ground) -> None:
+    """A failover under a running pass: another server answers, and knows nothing of what was claimed."""
+    ground.enqueue(3)
+    clerk = ground.clerk()
+    before = ground.backup()
+    window = clerk.turn([], 1)
+    ground.put_back(before)
+    with pytest.raises(StoreRewound, match="has forgotten what run"):
+        clerk.turn(ground.done(window, ACCEPTED), 1)
+    assert ground.states() == {"queued": 3}
+
+
+def test_a_run_that_the_store_does_not_know_claims_nothing(ground: Ground) -> None:
+    ground.enqueue(1)
+    clerk = ground.clerk()
+    ground.change("DELETE FROM runs")
+    with pytest.raises(StoreRewound, match="does not know run"):
+        clerk.turn([], 1)
+    assert ground.states() == {"queued": 1}
 
 
 def test_the_same_outcome_twice_is_recorded_once(ground: Ground) -> None:

@@ -7,33 +7,30 @@ from typing import Any
 
 from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, UNKNOWN, Ground
 
-# The views ask the database's own clock.
-REAL_NOW = datetime.now(UTC)
-
-
 def recoverable(ground: Ground) -> dict[str, tuple[str, str, str]]:
     """(status, reason, next step) by recipient."""
     rows = ground.rows("SELECT recipient, status, reason, next_step FROM recoverable")
     return {row[0].partition("@")[0]: tuple(row[1:]) for row in rows}
 
 
-def at(ground: Ground, moment: datetime) -> Ground:
-    ground.clock.now = moment
+def at(ground: Ground, *, hours: float) -> Ground:
+    """The ground so many hours from now by the database's own clock, which the views ask."""
+    ground.clock.now = datetime.now(UTC) + timedelta(hours=hours)
     return ground
 
 
 def test_nothing_is_recoverable_while_all_goes_well(ground: Ground) -> None:
-    at(ground, REAL_NOW + timedelta(hours=1)).enqueue(3)  # due in an hour
+    at(ground, hours=1).enqueue(3)  # due in an hour
     assert recoverable(ground) == {}
     ground.clerk().turn([], 1)
     assert recoverable(ground) == {}
-    at(ground, REAL_NOW - timedelta(hours=1)).enqueue(1, name="done")
+    at(ground, hours=-1).enqueue(1, name="done")
     ground.clerk("done").turn(ground.done(ground.clerk("done").turn([], 9), ACCEPTED), 0)
     assert recoverable(ground) == {}
 
 
 def test_each_kind_of_trouble_is_listed_with_its_reason_and_next_step(ground: Ground) -> None:
-    at(ground, REAL_NOW - timedelta(hours=2)).enqueue(6, controls="max_attempts = 1")
+    at(ground, hours=-2).enqueue(6, controls="max_attempts = 1")
     clerk = ground.clerk()
     window = clerk.turn([], 5)
     clerk.turn(ground.done(window, ACCEPTED, REFUSED, DEFERRED, UNKNOWN, ACCEPTED)[:4], 0)  # the fifth stays in flight
@@ -49,20 +46,16 @@ def test_each_kind_of_trouble_is_listed_with_its_reason_and_next_step(ground: Gr
 
 
 def test_a_message_of_a_run_that_ended_is_listed_before_its_claim_expires(ground: Ground) -> None:
-    at(ground, REAL_NOW).enqueue(1, at=REAL_NOW)
+    at(ground, hours=0).enqueue(1)
     ground.clerk(run_id="r1").turn([], 1)
     assert recoverable(ground) == {}
-    ground.change(
-        "INSERT INTO runs (id, command, host_id, hostname, pid, boot_id, started_by, started_at, heartbeat_at,"
-        " finished_at, result, detail) VALUES ('r1', 'send-due', 'h', 'host-a', 1, 'b', 'me', :now, :now, :now, 'died',"
-        " '{}')", now=str(REAL_NOW.replace(tzinfo=None)),
-    )  # fmt: skip
+    ground.change("UPDATE runs SET hostname = 'host-a', result = 'died', finished_at = heartbeat_at")
     assert recoverable(ground)["p00001"][:2] == ("sending", "its run has ended without an outcome")
     assert ground.one("SELECT run_host FROM recoverable") == "host-a"
 
 
 def test_paused_campaigns_are_not_overdue_and_archived_ones_not_listed(ground: Ground) -> None:
-    at(ground, REAL_NOW - timedelta(hours=2)).enqueue(2)
+    at(ground, hours=-2).enqueue(2)
     ground.pass_with(UNKNOWN, limit=1)
     ground.change("UPDATE campaigns SET status = 'paused'")
     assert [found[0] for found in recoverable(ground).values()] == ["in_doubt"]

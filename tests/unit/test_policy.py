@@ -18,10 +18,11 @@ PROVIDERS = ("primary", "fallback")
 
 
 def decided(kind: AttemptOutcome, scope: Scope = Scope.RECIPIENT, *, charged: int = 0, provider: str = "primary",
-            retry_after_s: float | None = None, providers: tuple[str, ...] = PROVIDERS) -> Decision:  # fmt: skip
-    outcome = Outcome(kind, Phase.REPLIED, scope, retry_after_s=retry_after_s)
+            retry_after_s: float | None = None, providers: tuple[str, ...] = PROVIDERS, attempts: int = 0,
+            phase: Phase = Phase.REPLIED, code: int | None = 450) -> Decision:  # fmt: skip
+    outcome = Outcome(kind, phase, scope, code=code, retry_after_s=retry_after_s)
     return decide(
-        outcome, provider=provider, charged_attempts=charged, controls=Controls(max_attempts=3, retry_base_s=60.0),
+        outcome, provider=provider, attempts=attempts or charged + 1, charged_attempts=charged, controls=Controls(max_attempts=3, retry_base_s=60.0),
         providers=providers, jitter=random.Random(7),
     )  # fmt: skip
 
@@ -46,7 +47,7 @@ def test_unknown_is_always_doubt_and_nothing_else_is(
     outcome: Outcome, provider: str, charged: int, providers: tuple[str, ...], seed: int
 ) -> None:
     decision = decide(
-        outcome, provider=provider, charged_attempts=charged, controls=Controls(), providers=providers,
+        outcome, provider=provider, attempts=charged + 1, charged_attempts=charged, controls=Controls(), providers=providers,
         jitter=random.Random(seed),
     )  # fmt: skip
     rule = TRANSITIONS[decision.transition]
@@ -85,11 +86,24 @@ def test_attempts_are_bounded_and_the_last_failure_may_pass() -> None:
 
 
 def test_a_provider_that_is_down_never_uses_up_a_persons_attempts() -> None:
-    decision = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, charged=50, provider="fallback")
+    decision = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, charged=2, attempts=40, provider="fallback")
     assert decision.transition == "release"
     assert not decision.charged
     for kind in (AttemptOutcome.HALTED, AttemptOutcome.UNTOUCHED):
-        assert decided(kind, charged=50) == Decision("release")
+        assert decided(kind, attempts=1000, phase=Phase.UNTOUCHED) == Decision("release")
+
+
+def test_a_message_that_breaks_every_connection_is_charged_for_it_and_ends() -> None:
+    broken = {"scope": Scope.PROVIDER, "phase": Phase.BEGUN, "code": None, "provider": "fallback"}
+    assert decided(AttemptOutcome.DEFERRED, charged=0, **broken).charged  # type: ignore[arg-type]
+    assert decided(AttemptOutcome.DEFERRED, charged=2, **broken) == Decision(  # type: ignore[arg-type]
+        "refuse", charged=True, transient=True
+    )
+
+
+def test_a_message_that_is_put_off_for_ever_ends_as_a_dead_letter() -> None:
+    decision = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, attempts=50, provider="fallback")
+    assert decision == Decision("refuse", transient=True)
 
 
 def test_a_retry_after_is_a_lower_bound() -> None:

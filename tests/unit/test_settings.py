@@ -129,7 +129,7 @@ def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
 
 
 def test_a_variable_wins_over_the_file_and_an_empty_one_is_none(tmp_path: Path) -> None:
-    text = STORE + '[send]\nworkers = 2\nclaim_s = 100\n[providers.a-b]\ntype = "smtp"\nhost = "x"\nrate = "1/s"\n'
+    text = STORE + '[send]\nworkers = 2\nclaim_s = 130\n[providers.a-b]\ntype = "smtp"\nhost = "x"\nrate = "1/s"\n'
     settings = load(
         tmp_path,
         text,
@@ -140,7 +140,7 @@ def test_a_variable_wins_over_the_file_and_an_empty_one_is_none(tmp_path: Path) 
         SENDCTL_PROVIDERS_A_B_RATE="2/min",
     )
     assert settings.send.workers == 5
-    assert settings.send.claim_s == 100
+    assert settings.send.claim_s == 130
     assert settings.providers["a-b"].options == {"host": "y"}
     assert settings.providers["a-b"].rate == Rate(2, 60)
 
@@ -177,8 +177,8 @@ MISTAKES = [
     (STORE + "[send]\nworkers = true\n", '4:11: "workers" is true or false; want a whole number'),
     (STORE + "[send]\nmax_seconds = nan\n", '4:15: "max_seconds" is nan; want a number'),
     (STORE + "[send]\nmax_seconds = -1\n", '4:15: "max_seconds" is -1; want a number'),
-    (STORE + "[send]\nclaim_s = 60\n", "4:11: claim_s (60) must be longer than deadline_s (60)"),
-    (STORE + "[send]\ndeadline_s = 301\n", "4:14: claim_s (300) must be longer than deadline_s (301)"),
+    (STORE + "[send]\nclaim_s = 60\n", "4:11: claim_s (60) must be at least twice deadline_s (60)"),
+    (STORE + "[send]\ndeadline_s = 301\n", "4:14: claim_s (300) must be at least twice deadline_s (301)"),
     (STORE + '[send]\nproviders = ["rely"]\n[providers.relay]\ntype = "smtp"\n', '4:13: "providers" names "rely"'),
     (STORE + "[sned]\nenabled = true\n", '3:1: unknown key "sned"; did you mean "send"?'),
     (STORE + "enabled = true\n", '3:1: unknown key "enabled" in [store]; it belongs in [send]'),

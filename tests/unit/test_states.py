@@ -32,6 +32,10 @@ REPLAYED = {
     "expired -> sent",
     "suppressed -> sent",
     "queued -> in_doubt",
+    "failed -> in_doubt",
+    "cancelled -> in_doubt",
+    "expired -> in_doubt",
+    "suppressed -> in_doubt",
 }
 
 
@@ -75,7 +79,7 @@ def test_every_state_is_reached_and_no_move_stands_still() -> None:
 
 def test_terminal_states_are_left_by_a_person_a_later_event_or_a_replay_only() -> None:
     leaving = {name for name, rule in TRANSITIONS.items() if rule.sources & TERMINAL}
-    assert leaving == {"retry", "bounce", "replay_accepted"}
+    assert leaving == {"retry", "bounce", "replay_accepted", "replay_doubt"}
 
 
 @pytest.mark.parametrize("move", sorted(CHART))

@@ -1,0 +1,201 @@
+"""Recover: a plan that changes nothing, then compare-and-sets that a person chose and answers for."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from sendctl import faults
+from sendctl.errors import ExitCode, UsageError
+from sendctl.passes import recover
+from tests.passes.dying import dead_run
+from tests.passes.judge import Judge
+from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, UNKNOWN, Ground
+
+
+def doubtful(ground: Ground, people: int = 3, **campaign: Any) -> None:
+    ground.enqueue(people, **campaign)
+    ground.pass_with(UNKNOWN)
+
+
+def test_a_plan_says_what_is_where_and_changes_nothing(ground: Ground) -> None:
+    ground.enqueue(6)
+    run_id, _ = dead_run(ground, "nothing", "begin", "dot", ACCEPTED)
+    before = ground.dump()
+    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    assert ground.dump() == before
+    (dead,) = made.dead_runs
+    assert (dead.run.id, dead.requeued, dead.recorded, len(dead.in_doubt)) == (run_id, 2, 1, 1)
+    assert (made.worst_case_duplicates, made.worst_case_missed) == (1, 0)
+    assert made.does_something
+
+
+@pytest.mark.parametrize(
+    ("choice", "states", "outcome"),
+    [("hold", {"in_doubt": 3}, "unknown"), ("resend", {"queued": 3}, "abandoned"), ("skip", {"failed": 3}, "abandoned")],
+)
+def test_the_operators_choice_decides_on_doubt(
+    ground: Ground, choice: str, states: dict[str, int], outcome: str
+) -> None:
+    doubtful(ground)
+    done = ground.recover(in_doubt=choice)
+    assert ground.states() == states
+    assert {row[0] for row in ground.rows("SELECT outcome FROM attempts")} == {outcome}
+    assert (done.resent, done.skipped, done.in_doubt) == (
+        3 * (choice == "resend"), 3 * (choice == "skip"), 3 * (choice == "hold"),
+    )  # fmt: skip
+    assert done.exit_code is (ExitCode.NEEDS_PERSON if choice == "hold" else ExitCode.DONE)
+
+
+def test_without_a_choice_the_campaigns_policy_holds(ground: Ground) -> None:
+    doubtful(ground, campaign='in_doubt = "skip"')
+    assert recover.plan(ground.context, "sale").worst_case_missed == 3
+    ground.recover()
+    assert ground.states() == {"failed": 3}
+
+
+def test_failed_messages_are_queued_again_only_on_request(ground: Ground) -> None:
+    ground.enqueue(2, controls="max_attempts = 1")
+    clerk = ground.clerk()
+    clerk.turn(ground.done(clerk.turn([], 2), DEFERRED, REFUSED), 0)
+    assert ground.recover().retried == 0
+    assert ground.recover(failed=True).retried == 2
+    assert ground.states() == {"queued": 2}
+    assert ground.one("SELECT max(charged_attempts) FROM messages") == 0
+
+
+def test_who_why_and_how_many_are_in_the_audit(ground: Ground) -> None:
+    doubtful(ground)
+    ground.context.environ = {"SUDO_USER": "maria"}
+    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    recover.apply(ground.context, made, reason="the relay was reinstalled")
+    (row,) = ground.rows("SELECT login, reason, detail FROM audit WHERE action = 'recover'")
+    assert row[0].endswith("(sudo by maria)")
+    assert row[1] == "the relay was reinstalled"
+    detail = json.loads(row[2])
+    assert (detail["resent"], detail["choice"], detail["worst_case_duplicates"]) == (3, "resend", 3)
+
+
+@pytest.mark.parametrize("expected", [0, 2, 4])
+def test_a_wrong_count_is_refused_and_nothing_is_changed(ground: Ground, expected: int) -> None:
+    doubtful(ground)
+    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    before = ground.dump()
+    with pytest.raises(UsageError, match=f"--expect {expected}, but 3"):
+        recover.apply(ground.context, made, reason="", expected=expected)
+    assert ground.dump() == before
+    recover.apply(ground.context, made, reason="", expected=3)
+    assert ground.states() == {"queued": 3}
+
+
+def test_a_campaign_that_does_not_exist_is_a_wrong_use(ground: Ground) -> None:
+    with pytest.raises(UsageError, match="there is no campaign sale"):
+        recover.plan(ground.context, "sale")
+
+
+def test_doubt_that_arose_after_the_plan_is_not_decided_by_it(ground: Ground) -> None:
+    ground.enqueue(4)
+    ground.pass_with(UNKNOWN, limit=2)
+    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    ground.pass_with(UNKNOWN, limit=2)
+    assert recover.apply(ground.context, made, reason="").resent == 2
+    assert ground.states() == {"queued": 2, "in_doubt": 2}
+
+
+def test_what_was_settled_after_the_plan_stays_settled(ground: Ground) -> None:
+    ground.enqueue(2)
+    clerk = ground.clerk()
+    clerk.turn(ground.done(clerk.turn([], 2), UNKNOWN), 0)
+    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    ground.recover(in_doubt="skip")
+    assert recover.apply(ground.context, made, reason="").resent == 0
+    assert ground.states() == {"failed": 2}
+
+
+def test_another_campaigns_doubt_is_left_alone(ground: Ground) -> None:
+    doubtful(ground)
+    doubtful(ground, name="other")
+    ground.recover(in_doubt="resend")
+    assert ground.states() == {"queued": 3}
+    assert ground.states("other") == {"in_doubt": 3}
+
+
+def test_a_run_that_is_alive_elsewhere_is_left_alone_until_its_claim_expires(ground: Ground) -> None:
+    ground.enqueue(2)
+    dead_run(ground, "nothing", "begin")
+    other = ground.other_host()
+    made = recover.plan(other.context, "sale", in_doubt="resend")
+    assert (made.in_flight, made.expired_claims, made.doubtful) == (2, 0, [])
+    recover.apply(other.context, made, reason="")
+    assert ground.states() == {"sending": 2}
+    ground.clock.forward(hours=1)
+    made = recover.plan(other.context, "sale", in_doubt="resend")
+    assert (made.in_flight, made.expired_claims, made.worst_case_duplicates) == (0, 2, 2)
+    recover.apply(other.context, made, reason="", expected=2)
+    assert ground.states() == {"queued": 2}
+    other.close()
+
+
+def test_two_recovers_at_once_decide_once(ground: Ground, judge: Judge) -> None:
+    doubtful(ground, 12)
+    results: list[recover.Recovered] = []
+    barrier = threading.Barrier(3)
+
+    def one() -> None:
+        mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)
+        made = recover.plan(mine.context, "sale", in_doubt="resend")
+        barrier.wait()
+        results.append(recover.apply(mine.context, made, reason="two on call"))
+        mine.close()
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done.resent for done in results) == [0, 0, 12]
+    ground.send_due()
+    assert len(judge.people()) == len(set(judge.people())) == 12
+
+
+def test_recover_beside_a_pass_settles_nothing_twice(ground: Ground) -> None:
+    """A zombie's acceptance and an operator's resend race for the same message: one of them wins, wholly."""
+    ground.enqueue(8)
+    clerk = ground.clerk()
+    window = clerk.turn([], 8)
+    ground.clock.forward(hours=1)
+    other = ground.other_host()
+    made = recover.plan(other.context, "sale", in_doubt="resend")
+    barrier = threading.Barrier(2)
+
+    def resend() -> None:
+        barrier.wait()
+        recover.apply(other.context, made, reason="")
+
+    thread = threading.Thread(target=resend)
+    thread.start()
+    barrier.wait()
+    clerk.turn(ground.done(window, ACCEPTED), 0)
+    thread.join()
+    other.close()
+    states = ground.states()
+    assert sum(states.values()) == 8
+    assert set(states) <= {"sent", "queued"}
+
+
+@pytest.mark.parametrize("point", ["recover.before_commit", "recover.committed"])
+def test_a_death_at_the_commit_leaves_all_or_nothing(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    doubtful(ground)
+    for attribute, value in (("_name", point), ("_action", "raise"), ("_left", 1)):
+        monkeypatch.setattr(faults, attribute, value)
+    with pytest.raises(faults.InjectedFault):
+        ground.recover(in_doubt="resend")
+    assert ground.states() == ({"queued": 3} if point == "recover.committed" else {"in_doubt": 3})
+    ground.recover(in_doubt="resend")
+    assert ground.states() == {"queued": 3}
+    assert ground.one("SELECT count(*) FROM attempts WHERE outcome = 'abandoned'") == 3
