@@ -9,12 +9,12 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lock clean
+.PHONY: help venv demo test check prove-storm lock clean
 
 help: ## List what can be done
 	@echo "sendctl: make TARGET, where TARGET is one of"
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-		printf '  %-8s %s\n' "$$target" "$$text"; done
+		printf '  %-11s %s\n' "$$target" "$$text"; done
 
 venv: $(INSTALLED) ## Create .venv with everything in requirements.lock (uv where present, else venv and pip)
 
@@ -44,6 +44,10 @@ check: $(INSTALLED) ## Lint, format, strict types, import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+prove-storm: $(INSTALLED) ## Kill passes 50 times under 20,000 messages, on SQLite and on Postgres, and count (minutes)
+	$(BIN)/python -m tests.crash.storm --store sqlite --contacts 20000 --kills 50 --passes 1 --connections 10
+	$(BIN)/python -m tests.crash.storm --store postgres --contacts 20000 --kills 50 --passes 4 --connections 10
 
 lock: ## Resolve pyproject.toml into requirements.lock; UPGRADE=1 takes the newest versions
 	@command -v uv >/dev/null 2>&1 || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }
