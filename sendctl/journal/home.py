@@ -80,8 +80,10 @@ class Home:
             return 0
 
     def note_passes(self, store_id: str, number: int) -> None:
-        """Remember the number of the pass that begins here."""
-        temporary = self.path / f".{store_id}.passes.{os.getpid()}"
+        """Remember the number of the pass that begins here, unless a later one has begun."""
+        if number <= self.seen_passes(store_id):
+            return
+        temporary = self.path / f".{store_id}.passes.{new_id()}"
         try:
             temporary.write_text(f"{number}\n")
             temporary.replace(self.path / f"{store_id}.passes")
@@ -202,6 +204,7 @@ def held_lock(home: Home, note: RunNote) -> Iterator[int]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)  # also after a power loss
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise not_writable(f"the journal folder {home.path}", error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -44,9 +44,9 @@ def take_over(context: Context) -> Imported:
 
 def rewound_reason(context: Context) -> str:
     """Why this host takes the store for rewound, or "". Only looks."""
+    seen = _seen_passes(context)
     with context.store.read() as connection:
         row, identity = meta.read(connection), meta.database_identity(connection)
-    seen = context.home.seen_passes(row.store_id)
     if row.passes < seen:
         return f"this host has seen pass {seen}, the store knows only {row.passes}"
     return failed_over(row, identity) or import_dead_runs(context, only_look=True).rewound
@@ -81,9 +81,9 @@ def _check_place(context: Context) -> None:
 
 def _count_pass(context: Context) -> None:
     """Number this pass. A store that counts fewer than this host has seen has forgotten commits, whoever's."""
+    seen = _seen_passes(context)
     with context.store.write() as connection:
         row = meta.read(connection)
-        seen = context.home.seen_passes(row.store_id)
         if row.passes >= seen:
             number = meta.count_pass(connection, hostname=context.hostname, now=context.store.now(connection))
     if row.passes < seen:
@@ -91,6 +91,16 @@ def _count_pass(context: Context) -> None:
         declare_rewound(context, reason)
         raise StoreRewound(f"the store was rewound: {reason}")
     context.home.note_passes(row.store_id, number)
+
+
+def _seen_passes(context: Context) -> int:
+    """The highest pass that this host has seen. Asked before the store's own count, which cannot be lower then.
+
+    The other way round, a pass that begins in between would look like a rewind.
+    """
+    with context.store.read() as connection:
+        store_id = meta.read(connection).store_id
+    return context.home.seen_passes(store_id)
 
 
 def _join(context: Context, connection: Connection, row: meta.Meta) -> list[str]:

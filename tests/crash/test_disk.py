@@ -75,6 +75,8 @@ def test_full_disk_under_the_journal_stops_the_pass_before_it_claims(
     assert_refused(world.run("send-due", file_bytes=room_bytes), world)
     world.finish()
     world.assert_finished()
+    left = sorted(path.name for path in (world.folder / "journal").iterdir())
+    assert not [name for name in left if name.endswith((".lock", ".new"))], left  # nobody waits for a torn file
 
 
 def test_full_disk_under_the_store_leaves_everybody_accounted_for(new_world: NewWorld, tmp_path: Path) -> None:

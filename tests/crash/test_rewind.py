@@ -107,7 +107,7 @@ def original(postgres_url: str) -> Iterator[str]:
     drop_database(postgres_url, url)
 
 
-def test_copy_of_the_database_does_not_send_until_it_is_adopted(
+def test_copy_of_the_database_does_not_send_until_it_is_adopted_and_recovered(
     new_world: NewWorld, postgres_url: str, original: str
 ) -> None:
     world = new_world(original)
@@ -116,8 +116,8 @@ def test_copy_of_the_database_does_not_send_until_it_is_adopted(
     world.environ["SENDCTL_STORE_URL"] = copy
     assert_refused(world, 5)
     assert world.run("migrate", "--adopt").code == 0
-    world.finish()
-    world.assert_finished()
+    assert_refused(world, 6)  # nobody knows yet what the other place has sent
+    assert_put_right(world)
     drop_database(postgres_url, copy)
 
 

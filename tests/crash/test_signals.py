@@ -88,6 +88,7 @@ def test_workers_whose_parent_was_killed_stop_and_their_outcomes_are_kept(new_wo
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers))
     counts = world.counts()
     assert counts["sent"] + counts["queued"] == PEOPLE, counts
+    assert counts["queued"], "they went on without a parent"
     world.assert_sound()
     world.finish()
     world.assert_finished(PEOPLE)

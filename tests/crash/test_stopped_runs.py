@@ -79,3 +79,24 @@ def test_expired_claim_of_another_host_is_doubt_until_its_owner_speaks(
     assert world.counts()["in_doubt"] == 0
     world.finish()
     world.assert_finished()
+
+
+def test_late_owner_never_overwrites_a_newer_claim(world: World) -> None:
+    first = zombie(world, "journal.dotted")
+    wait_for(lambda: claims_expired(world))
+    elsewhere = SHORT | {"SENDCTL_JOURNAL_PATH": str(world.folder / "other-journal")}
+    resend = ("recover", "--campaign", CAMPAIGN, "--in-doubt", "resend", "--yes", "--expect", str(BATCH_SIZE))
+    assert world.run("reconcile", environ=elsewhere).code == 3
+    assert world.run(*resend, environ=elsewhere).code == 0  # an operator says so: the window is queued again
+    long = {"SENDCTL_JOURNAL_PATH": elsewhere["SENDCTL_JOURNAL_PATH"]}
+    second = world.start("send-due", failpoint="provider.replied:stop", environ=long)
+    assert second.stopped()
+    assert world.counts()["sending"] == BATCH_SIZE
+    first.send(signal.SIGCONT)  # it puts its window back, and it is its window no more
+    first.ended()
+    assert world.counts()["sending"] == BATCH_SIZE
+    assert world.run("send-due", environ=long).code in (0, 3)
+    second.send(signal.SIGCONT)
+    assert second.ended().code in (0, 3)
+    world.finish()
+    world.assert_finished()

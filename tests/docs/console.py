@@ -86,6 +86,7 @@ def _commands(number: int, lines: list[str]) -> Iterator[Command]:
 
 # What differs from one run to the next, and the word that stands for it.
 _VARYING: tuple[tuple[str, str], ...] = (
+    (r"\s+", " "),
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00|\+00)?", "TIME"),
     (r"\w{3}, \d{1,2} \w{3} \d{4} \d\d:\d\d:\d\d \+0000", "TIME"),
     (r"\b[0-9a-f]{32}\b", "KEY"),
@@ -99,7 +100,6 @@ _VARYING: tuple[tuple[str, str], ...] = (
     (r"\b(are|is|was|were)\b", "is"),
     # A size limit on files, which a test may set, stands for a full disk, which it may not.
     (r"File too large|No space left on device|disk I/O error|database or disk is full", "NO-SPACE"),
-    (r"\s+", " "),
 )
 
 

@@ -149,14 +149,14 @@ def a_campaign_is_enqueued(world: World) -> None:
 
 
 def a_pass_was_killed(world: World) -> None:
-    """kill -9 in the second window: some sent, some on their way, some untouched."""
-    world.expect("sendctl send-due", failpoint="journal.dotted:kill:60", code=KILLED)
+    """kill -9 in its first window of 20: some replies written down, one read and not written, some untouched."""
+    world.expect("sendctl send-due", failpoint="provider.replied:kill:10", code=KILLED)
 
 
 def a_second_campaign_hangs_half_way(world: World) -> None:
     """A pass that stands still, as under SIGSTOP or on a frozen disk."""
     _second_campaign(world)
-    process = world.start("sendctl send-due", "journal.dotted:stop:60")
+    process = world.start("sendctl send-due", "journal.dotted:stop:10")
     give_up_at = time.monotonic() + COMMAND_S
     while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
         assert process.poll() is None, "the pass ended before it could be stopped"

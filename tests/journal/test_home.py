@@ -92,16 +92,15 @@ def test_a_run_lives_as_long_as_any_of_its_processes(home: Home) -> None:
 def test_only_one_at_a_time_holds_a_dead_run(home: Home) -> None:
     with held_lock(home, NOTE):
         pass
-    with dead_run(home, "run1") as first:
-        with dead_run(home, "run1") as second:
-            assert (first, second) == (True, False)
+    with dead_run(home, "run1") as first, dead_run(home, "run1") as second:
+        assert (first, second) == (True, False)
     assert dead(home)
 
 
 def test_of_many_at_once_one_gets_the_dead_run(home: Home) -> None:
     with held_lock(home, NOTE):
         pass
-    barrier, done, won = threading.Barrier(8), threading.Barrier(8), []
+    barrier, done, won = threading.Barrier(8, timeout=60), threading.Barrier(8, timeout=60), []
 
     def look() -> None:
         barrier.wait()
@@ -159,7 +158,7 @@ def test_removing_a_run_takes_its_journals_along(home: Home) -> None:
 
 
 def test_the_host_keeps_its_identity_and_two_first_users_agree_on_it(tmp_path: Path) -> None:
-    barrier, found = threading.Barrier(8), []
+    barrier, found = threading.Barrier(8, timeout=60), []
 
     def look() -> None:
         barrier.wait()

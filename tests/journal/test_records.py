@@ -13,7 +13,7 @@ from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.states import AttemptOutcome
 
 HEADER = Header("store", "run", 0, "host", "boot", "2026-03-02T09:00:00+00:00")
-SAID = Outcome(AttemptOutcome.DEFERRED, Phase.REPLIED, Scope.PROVIDER, 451, "4.7.1", "später, \n\"bald\" 🙂", "throttled",
+SAID = Outcome(AttemptOutcome.DEFERRED, Phase.REPLIED, Scope.PROVIDER, 451, "4.7.1", "später, \n\"bald\"", "throttled",
                "ref-1", 30.5)  # fmt: skip
 RECORDS = [
     header_record(HEADER),

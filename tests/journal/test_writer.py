@@ -190,7 +190,7 @@ def test_a_pass_without_room_for_its_journal_claims_nothing(sqlite_ground: Groun
     sqlite_ground.clerk(run_id="run")
     before = sqlite_ground.dump()
     orders = Orders("run", 0, sqlite_ground.one("SELECT store_id FROM store"))
-    with no_file_larger_than(64 * 1024), pytest.raises(Unreachable, match="nothing was claimed|has no room"):
+    with no_file_larger_than(64 * 1024), pytest.raises(Unreachable, match="has no room"):
         work(sqlite_ground.context, orders)
     assert sqlite_ground.dump() == before
 

@@ -6,7 +6,7 @@ import pytest
 
 from sendctl.providers import registry
 from sendctl.settings import ProviderTable
-from tests.passes.judge import JudgedProvider, Judge
+from tests.passes.judge import Judge, JudgedProvider
 from tests.store.conftest import ground, postgres_template, sqlite_ground
 from tests.store.ground import Ground
 

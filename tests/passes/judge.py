@@ -38,7 +38,7 @@ class JudgedProvider:
 
     name: str
     judge: Judge
-    capabilities: Capabilities = Capabilities()
+    capabilities: Capabilities = field(default_factory=Capabilities)
     connections: int = 1
 
     async def submit(self, message: Outgoing, deadline: Deadline, mark: PhaseMark) -> Outcome:

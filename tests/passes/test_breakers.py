@@ -128,7 +128,7 @@ def test_only_one_of_many_passes_makes_the_probe(ground: Ground) -> None:
     fail(ground, 3)
     ground.clock.forward(hours=1)
     taken: list[int] = []
-    barrier = threading.Barrier(4)
+    barrier = threading.Barrier(4, timeout=60)
 
     def one() -> None:
         mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)

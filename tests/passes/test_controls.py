@@ -85,7 +85,7 @@ def test_a_failover_is_not_held_up_by_the_first_providers_rate(ground: Ground) -
 def at_the_same_time(ground: Ground, passes: int, turns: int = 1, size: int = 100) -> list[int]:
     """How many messages each of so many passes with connections of their own claims."""
     taken: list[int] = []
-    barrier = threading.Barrier(passes)
+    barrier = threading.Barrier(passes, timeout=60)
 
     def one() -> None:
         mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)

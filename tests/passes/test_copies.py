@@ -48,7 +48,10 @@ def test_a_sqlite_file_copied_while_a_run_was_sending_is_refused_and_recovered(
 
     def answer(_message: Outgoing) -> Outcome:
         if len(judge.delivered) == 1:
-            with closing(sqlite3.connect(ground.folder / "store.db")) as source, closing(sqlite3.connect(backup)) as copy:
+            with (
+                closing(sqlite3.connect(ground.folder / "store.db")) as source,
+                closing(sqlite3.connect(backup)) as copy,
+            ):
                 source.backup(copy)
         return ACCEPTED
 
@@ -188,4 +191,3 @@ def test_a_host_that_was_not_told_to_send_does_not(ground: Ground, judge: Judge)
     with pytest.raises(SendingDisabled):
         ground.send_due()
     assert ground.states() == {"queued": 3}
-

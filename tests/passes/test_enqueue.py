@@ -113,7 +113,7 @@ def test_skip_bad_goes_on_with_the_good_rows_and_keeps_the_bad_ones(ground: Grou
 
 def test_a_row_without_a_variable_of_the_template_is_a_bad_row(ground: Ground) -> None:
     contacts = "email,name\nana@x.example,Ana\n"
-    with pytest.raises(BadInput, match="the template uses contact.first_name, which this row lacks"):
+    with pytest.raises(BadInput, match=r"the template uses contact\.first_name, which this row lacks"):
         ground.enqueue(contacts=contacts)
     assert ground.one("SELECT count(*) FROM campaigns") == 0
 
@@ -201,7 +201,7 @@ def test_what_is_not_supported_yet_is_refused_and_never_ignored(
 
 
 def test_the_start_is_that_of_the_command_else_of_the_file_else_now(ground: Ground) -> None:
-    later = 'start_at = 2026-04-01T08:00:00Z'
+    later = "start_at = 2026-04-01T08:00:00Z"
     assert ground.enqueue(1, name="now").first_due_at is not None
     assert str(ground.enqueue(1, name="file", campaign=later).first_due_at) == "2026-04-01 08:00:00+00:00"
     at = START.replace(year=2027)

@@ -26,7 +26,10 @@ def test_a_suppressed_address_is_never_claimed_and_its_enrollment_ends(ground: G
     suppress(ground, "p00002@x.example")
     assert who(ground) == ["p00001", "p00003"]
     assert ground.states() == {"sending": 2, "suppressed": 1}
-    assert ground.one("SELECT status FROM enrollments WHERE current_step_index = 0 AND next_scheduled_at IS NULL") == "stopped"
+    assert (
+        ground.one("SELECT status FROM enrollments WHERE current_step_index = 0 AND next_scheduled_at IS NULL")
+        == "stopped"
+    )
 
 
 def test_a_suppression_between_two_attempts_holds(ground: Ground) -> None:
@@ -51,7 +54,8 @@ def test_a_suppression_between_two_steps_holds(ground: Ground) -> None:
 def test_a_message_of_an_enrollment_that_is_over_is_cancelled(ground: Ground, status: str) -> None:
     ground.enqueue(2)
     ground.change(
-        "UPDATE enrollments SET status = :status WHERE contact_id = (SELECT id FROM contacts WHERE email LIKE 'p00001%')",
+        "UPDATE enrollments SET status = :status"
+        " WHERE contact_id = (SELECT id FROM contacts WHERE email LIKE 'p00001%')",
         status=status,
     )
     assert who(ground) == ["p00002"]

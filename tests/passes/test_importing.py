@@ -101,7 +101,7 @@ def test_two_importers_at_once_do_it_once(ground: Ground) -> None:
     for _ in range(10):
         dead_run(ground, "begin", "dot", ACCEPTED, REFUSED, joined=True)
     found: list[list[str]] = []
-    barrier = threading.Barrier(3)
+    barrier = threading.Barrier(3, timeout=60)
 
     def one() -> None:
         mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)

@@ -35,7 +35,11 @@ def test_a_plan_says_what_is_where_and_changes_nothing(ground: Ground) -> None:
 
 @pytest.mark.parametrize(
     ("choice", "states", "outcome"),
-    [("hold", {"in_doubt": 3}, "unknown"), ("resend", {"queued": 3}, "abandoned"), ("skip", {"failed": 3}, "abandoned")],
+    [
+        ("hold", {"in_doubt": 3}, "unknown"),
+        ("resend", {"queued": 3}, "abandoned"),
+        ("skip", {"failed": 3}, "abandoned"),
+    ],
 )
 def test_the_operators_choice_decides_on_doubt(
     ground: Ground, choice: str, states: dict[str, int], outcome: str
@@ -142,7 +146,7 @@ def test_a_run_that_is_alive_elsewhere_is_left_alone_until_its_claim_expires(gro
 def test_two_recovers_at_once_decide_once(ground: Ground, judge: Judge) -> None:
     doubtful(ground, 12)
     results: list[recover.Recovered] = []
-    barrier = threading.Barrier(3)
+    barrier = threading.Barrier(3, timeout=60)
 
     def one() -> None:
         mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)
@@ -169,7 +173,7 @@ def test_recover_beside_a_pass_settles_nothing_twice(ground: Ground) -> None:
     ground.clock.forward(hours=1)
     other = ground.other_host()
     made = recover.plan(other.context, "sale", in_doubt="resend")
-    barrier = threading.Barrier(2)
+    barrier = threading.Barrier(2, timeout=60)
 
     def resend() -> None:
         barrier.wait()

@@ -43,7 +43,9 @@ def test_a_rewound_store_sends_nothing_until_its_journals_are_replayed(ground: G
     assert judge.people() == PEOPLE
 
 
-def test_what_the_backup_has_not_sent_and_no_journal_knows_is_sent_after_the_replay(ground: Ground, judge: Judge) -> None:
+def test_what_the_backup_has_not_sent_and_no_journal_knows_is_sent_after_the_replay(
+    ground: Ground, judge: Judge
+) -> None:
     ground.enqueue(5)
     before = ground.backup()
     ground.send_due(limit=2)
@@ -177,7 +179,9 @@ def test_a_failure_in_the_backup_does_not_hide_a_later_doubt(ground: Ground, jud
     assert ground.states() == {"in_doubt": 1}
 
 
-def test_messages_that_the_backup_does_not_have_are_remembered_and_never_sent_again(ground: Ground, judge: Judge) -> None:
+def test_messages_that_the_backup_does_not_have_are_remembered_and_never_sent_again(
+    ground: Ground, judge: Judge
+) -> None:
     ground.enqueue(1, name="other", at=ground.clock.now.replace(year=2027))
     before = ground.backup()
     ground.enqueue(5, steps=(STEP, DRIP))

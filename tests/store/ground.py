@@ -39,6 +39,7 @@ from sendctl.store.engine import Store, open_store
 from sendctl.store.tables import metadata
 
 Backup = dict[str, list[dict[str, Any]]]
+SENDING = SendSettings(enabled=True, providers=("primary",), max_seconds=None)
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 STEP = 'name = "offer"\nsubject = "Hello {{ contact.first_name }}"\ntext = "Hello {{ contact.first_name }}"\n'
 DRIP = 'name = "reminder"\nafter = "3d"\nsubject = "Still there?"\ntext = "Hello again {{ contact.first_name }}"\n'
@@ -98,8 +99,8 @@ class Ground:
     url: str
     clock: OwnedClock = field(default_factory=OwnedClock)
     journal: str = "journal"
-    send: SendSettings = SendSettings(enabled=True, providers=("primary",), max_seconds=None)
-    reconcile: ReconcileSettings = ReconcileSettings()
+    send: SendSettings = SENDING
+    reconcile: ReconcileSettings = field(default_factory=ReconcileSettings)
     providers: dict[str, ProviderTable] = field(default_factory=dict)
     provable: bool = True
     _context: Context | None = None
@@ -226,7 +227,6 @@ class Ground:
         """Every row of every table, for "nothing was written"."""
         with self.store.read() as connection:
             return dump(connection)
-
 
     # -- backups ----------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ def claim_until_empty(ground: Ground, size: int, taken: list[list[str]], barrier
 def test_passes_at_the_same_time_never_claim_the_same_message(ground: Ground, passes: int) -> None:
     ground.enqueue(60)
     taken: list[list[str]] = []
-    barrier = threading.Barrier(passes)
+    barrier = threading.Barrier(passes, timeout=60)
     threads = [threading.Thread(target=claim_until_empty, args=(ground, 4, taken, barrier)) for _ in range(passes)]
     for thread in threads:
         thread.start()

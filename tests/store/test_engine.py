@@ -115,9 +115,14 @@ def test_a_connection_that_the_server_ends_is_unreachable_and_the_next_one_works
 def test_an_error_undoes_the_whole_transaction(ground: Ground) -> None:
     ground.enqueue(2)
     before = ground.dump()
-    with pytest.raises(ZeroDivisionError), ground.store.write() as connection:
-        connection.execute(sa.text("UPDATE enrollments SET status = 'cancelled'"))
-        raise ZeroDivisionError
+
+    def half_done() -> None:
+        with ground.store.write() as connection:
+            connection.execute(sa.text("UPDATE enrollments SET status = 'cancelled'"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half_done()
     assert ground.dump() == before
 
 
@@ -133,8 +138,7 @@ def test_a_reader_sees_one_moment_while_others_write(ground: Ground) -> None:
     other.close()
 
 
-def test_personal_data_stays_out_of_error_messages(ground: Ground) -> None:
+def test_personal_data_stays_out_of_error_messages(sqlite_ground: Ground) -> None:
     with pytest.raises(sa.exc.IntegrityError) as caught:
-        ground.change("INSERT INTO suppressions VALUES (:key, NULL, NULL)", key="ana@secret.example")
-    text = str(caught.value).split("DETAIL")[0]
-    assert "ana@secret.example" not in text
+        sqlite_ground.change("INSERT INTO suppressions VALUES (:key, NULL, NULL)", key="ana@secret.example")
+    assert "ana@secret.example" not in str(caught.value)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from sendctl.states import AttemptOutcome, State
+from sendctl.states import AttemptOutcome
 from sendctl.store.dialect import insert_rows
 from sendctl.store.tables import attempts, metadata
 from tests.store.ground import ACCEPTED, UNKNOWN, Ground
@@ -125,10 +125,3 @@ def test_the_bulk_way_in_meets_the_same_guards_with_the_same_errors(ground: Grou
         row = dict(connection.execute(sa.select(attempts)).mappings().one())
     with pytest.raises(sa.exc.IntegrityError), ground.store.write() as connection:
         insert_rows(connection, attempts, [row | {"number": 2}])
-
-
-def test_counts_need_no_counter(ground: Ground) -> None:
-    ground.enqueue(3)
-    assert not [name for table in metadata.tables.values() for name in table.columns.keys() if name.endswith("_count")
-                and name != "repeat_count"]  # fmt: skip
-    assert ground.states() == {State.QUEUED: 3}

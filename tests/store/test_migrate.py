@@ -104,8 +104,11 @@ def test_a_new_store_gets_its_identity_once(store: Store) -> None:
 def test_migrations_run_in_order_and_once(store: Store, tmp_path: Path) -> None:
     folder = migrations(tmp_path / "m")
     migrate.migrate(store, place="m", folder=folder)
-    migrations(folder, _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\n",
-               _0003_filled="UPDATE contacts SET note = 'x; y';\nALTER TABLE contacts ADD COLUMN second TEXT;\n")
+    migrations(
+        folder,
+        _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\n",
+        _0003_filled="UPDATE contacts SET note = 'x; y';\nALTER TABLE contacts ADD COLUMN second TEXT;\n",
+    )
     assert migrate.newest_version(folder) == 3
     assert migrate.migrate(store, place="m", folder=folder) == (1, 3)
     assert migrate.migrate(store, place="m", folder=folder) == (3, 3)
@@ -116,7 +119,9 @@ def test_migrations_run_in_order_and_once(store: Store, tmp_path: Path) -> None:
 def test_a_last_statement_without_its_semicolon_is_not_lost(store: Store, tmp_path: Path) -> None:
     folder = migrations(tmp_path / "m")
     migrate.migrate(store, place="m", folder=folder)
-    migrations(folder, _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\nALTER TABLE contacts ADD COLUMN second TEXT\n")
+    migrations(
+        folder, _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\nALTER TABLE contacts ADD COLUMN second TEXT\n"
+    )
     migrate.migrate(store, place="m", folder=folder)
     assert has_column(store, "second")
 
@@ -132,8 +137,11 @@ def test_a_store_that_is_newer_than_the_program_is_refused_and_left_alone(store:
 def test_a_failing_migration_leaves_the_old_version_whole(store: Store, tmp_path: Path) -> None:
     folder = migrations(tmp_path / "m")
     migrate.migrate(store, place="m", folder=folder)
-    migrations(folder, _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\n",
-               _0003_wrong="ALTER TABLE contacts ADD COLUMN second TEXT;\nUPDATE no_such_table SET a = 1;\n")
+    migrations(
+        folder,
+        _0002_note="ALTER TABLE contacts ADD COLUMN note TEXT;\n",
+        _0003_wrong="ALTER TABLE contacts ADD COLUMN second TEXT;\nUPDATE no_such_table SET a = 1;\n",
+    )
     with pytest.raises((sa.exc.DBAPIError, Unreachable), match="no_such_table"):
         migrate.migrate(store, place="m", folder=folder)
     assert version(store) == 1

@@ -86,7 +86,9 @@ def test_the_database_has_the_tables_of_the_code(loaded: sa.Inspector) -> None:
 @pytest.mark.parametrize("name", sorted(metadata.tables))
 def test_a_table_of_the_code_is_that_of_the_schema(loaded: sa.Inspector, name: str) -> None:
     table = metadata.tables[name]
-    assert columns_of(loaded, name) == [(column.name, kind(column.type), bool(column.nullable)) for column in table.columns]
+    assert columns_of(loaded, name) == [
+        (column.name, kind(column.type), bool(column.nullable)) for column in table.columns
+    ]
     assert set(loaded.get_pk_constraint(name)["constrained_columns"]) == {column.name for column in table.primary_key}
     uniques = {tuple(found["column_names"]) for found in loaded.get_unique_constraints(name)}
     wanted = {
@@ -128,7 +130,9 @@ def test_every_check_of_words_is_compared() -> None:
 
 
 def test_the_live_attempt_index_covers_open_accepted_and_unknown() -> None:
-    found = re.search(r"CREATE UNIQUE INDEX attempts_one_live ON attempts \(message_id\) WHERE outcome IN \(([^)]*)\)", SCHEMA)
+    found = re.search(
+        r"CREATE UNIQUE INDEX attempts_one_live ON attempts \(message_id\) WHERE outcome IN \(([^)]*)\)", SCHEMA
+    )
     assert found is not None
     live = {AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN}
     assert set(re.findall(r"'([^']*)'", found[1])) == live

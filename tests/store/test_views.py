@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, UNKNOWN, Ground
 
+
 def recoverable(ground: Ground) -> dict[str, tuple[str, str, str]]:
     """(status, reason, next step) by recipient."""
     rows = ground.rows("SELECT recipient, status, reason, next_step FROM recoverable")

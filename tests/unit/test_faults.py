@@ -64,7 +64,9 @@ def test_other_passages_are_let_through() -> None:
     assert (done.returncode, done.stdout) == (0, "passed\n")
 
 
-@pytest.mark.parametrize("setting", ["nowhere", "claim.committed:explode", "claim.committed:kill:x", "claim.committed:a:1:2"])
+@pytest.mark.parametrize(
+    "setting", ["nowhere", "claim.committed:explode", "claim.committed:kill:x", "claim.committed:a:1:2"]
+)
 def test_a_wrong_setting_is_refused_with_the_names(setting: str) -> None:
     done = passed_by(setting, "print('started')")
     assert done.returncode == 1

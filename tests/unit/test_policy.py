@@ -22,8 +22,8 @@ def decided(kind: AttemptOutcome, scope: Scope = Scope.RECIPIENT, *, charged: in
             phase: Phase = Phase.REPLIED, code: int | None = 450) -> Decision:  # fmt: skip
     outcome = Outcome(kind, phase, scope, code=code, retry_after_s=retry_after_s)
     return decide(
-        outcome, provider=provider, attempts=attempts or charged + 1, charged_attempts=charged, controls=Controls(max_attempts=3, retry_base_s=60.0),
-        providers=providers, jitter=random.Random(7),
+        outcome, provider=provider, attempts=attempts or charged + 1, charged_attempts=charged,
+        controls=Controls(max_attempts=3, retry_base_s=60.0), providers=providers, jitter=random.Random(7),
     )  # fmt: skip
 
 
@@ -47,8 +47,8 @@ def test_unknown_is_always_doubt_and_nothing_else_is(
     outcome: Outcome, provider: str, charged: int, providers: tuple[str, ...], seed: int
 ) -> None:
     decision = decide(
-        outcome, provider=provider, attempts=charged + 1, charged_attempts=charged, controls=Controls(), providers=providers,
-        jitter=random.Random(seed),
+        outcome, provider=provider, attempts=charged + 1, charged_attempts=charged, controls=Controls(),
+        providers=providers, jitter=random.Random(seed),
     )  # fmt: skip
     rule = TRANSITIONS[decision.transition]
     assert rule.sources == {State.SENDING}
