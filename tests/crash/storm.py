@@ -30,6 +30,7 @@ from tests.smtp_double import start_smtp_double
 
 STARTING_S = 1.5  # one kill in five comes at some moment of this span, whatever has been sent
 BATCH_SIZE = 100
+MANY_KILLS = 20
 LATENCY_MS = 5.0  # the judge's reply to a dot: messages are in flight whenever a kill comes
 
 
@@ -188,7 +189,7 @@ def _print_account(storm: Storm, took_s: float) -> bool:
     doubts = [death.in_doubt for death in storm.world.deaths()]
     bound = plan.connections * plan.workers
     print(f"kills           {storm.shots}, of which {storm.hits} hit a running send-due")
-    print(f"dead runs       {len(doubts)} taken up by later commands")
+    print(f"dead runs       {len(doubts)} taken up by later commands; the others had no run yet, or shared one")
     print(f"accepted        {found.accepted:,} by the judge, for {plan.contacts:,} people")
     print(f"duplicates      {found.duplicates}")
     print(f"lost            {found.lost}")
@@ -196,7 +197,8 @@ def _print_account(storm: Storm, took_s: float) -> bool:
     print(f"in doubt        {found.counts['in_doubt']}; most by one kill {max(doubts, default=0)}, connections {bound}")
     print(f"  by dead run   {dict(sorted(Counter(doubts).items()))}")
     print(f"time            {took_s:.1f} s", flush=True)
-    return not found.broken and max(doubts, default=0) <= bound and sum(doubts) > 0
+    empty = plan.kills >= MANY_KILLS and not sum(doubts)  # so many that hit nothing in flight have tested nothing
+    return not found.broken and max(doubts, default=0) <= bound and not empty
 
 
 def _settle_doubt(storm: Storm) -> bool:

@@ -8,4 +8,4 @@ from tests.crash.storm import Plan, run
 
 
 def test_storm_of_kills_loses_nobody_and_repeats_nobody(store_url: str, tmp_path: Path) -> None:
-    assert run(Plan(contacts=300, kills=4, passes=2), store_url, tmp_path)
+    assert run(Plan(contacts=300, kills=3, passes=2), store_url, tmp_path)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from sendctl import faults
 from sendctl.errors import BadInput, UsageError
 from sendctl.passes import control, enqueue
-from tests.store.ground import ACCEPTED, DEFERRED, DRIP, START, STEP, UNKNOWN, Ground, contacts_file
+from tests.store.ground import ACCEPTED, DEFERRED, DRIP, START, STEP, Ground, contacts_file, lay
 
 
 def counts(report: enqueue.EnqueueReport) -> tuple[int, int, int]:
@@ -227,8 +226,6 @@ def test_identities_do_not_depend_on_order_or_company(ground: Ground) -> None:
     keys = dict(tuple(row) for row in ground.rows("SELECT recipient, provider_key FROM messages"))
     tokens = [row[0] for row in ground.rows("SELECT token FROM enrollments")]
     other = replace(ground, url=f"sqlite:///{ground.folder / 'second.db'}", _context=None)
-    from tests.store.ground import lay  # noqa: PLC0415
-
     lay(ground.folder, other.url).close()
     other.change("UPDATE store SET secret = :secret", secret=ground.one("SELECT secret FROM store"))
     other.enqueue(contacts="email,first_name\nana@x.example,Ana\ncleo@x.example,Cleo\nBEN@x.example,Ben\n")
@@ -236,33 +233,3 @@ def test_identities_do_not_depend_on_order_or_company(ground: Ground) -> None:
     assert {name: again[name] for name in keys} == keys
     assert set(tokens) < {row[0] for row in other.rows("SELECT token FROM enrollments")}
     other.close()
-
-
-# -- frozen contents --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("outcome", [DEFERRED, UNKNOWN], ids=lambda o: str(o.kind))
-def test_a_message_is_the_same_bytes_whatever_has_changed_since_its_first_claim(
-    ground: Ground, tmp_path: Path, outcome: object
-) -> None:
-    from sendctl.passes.deciding import Desk  # noqa: PLC0415
-    from sendctl.passes.rendered import Press  # noqa: PLC0415
-
-    def bytes_of_next_window() -> bytes:
-        clerk = ground.clerk()
-        (item,) = clerk.turn([], 1).messages
-        with ground.store.read() as connection:
-            definition = Desk(ground.context).definition(connection, item.due.campaign_id, item.revision)
-        content = Press().render(definition, item).content
-        clerk.turn(ground.done(type("W", (), {"messages": (item,)})(), outcome), 0)  # type: ignore[arg-type]
-        return content
-
-    ground.enqueue(contacts="email,first_name\nana@x.example,Ana\n")
-    first = bytes_of_next_window()
-    ground.enqueue(contacts="email,first_name\nana@x.example,Anna\n", campaign='reply_to = "new@shop.example"',
-                   steps=(STEP.replace("Hello", "Changed"),))  # fmt: skip
-    ground.clock.forward(days=1)
-    if outcome is UNKNOWN:
-        ground.recover(in_doubt="resend")
-    assert bytes_of_next_window() == first
-    assert b"Hello Ana\r\n" in first

@@ -90,6 +90,31 @@ def test_a_backup_made_while_a_run_was_sending_is_settled_from_its_journal(groun
     assert judge.people() == PEOPLE
 
 
+def test_a_dead_run_that_claimed_more_than_the_backup_knows_is_a_rewind(ground: Ground, judge: Judge) -> None:
+    ground.enqueue(3, controls="batch_size = 1")
+    taken: list[Backup] = []
+
+    def answer(_message: Outgoing) -> Outcome:
+        if len(judge.delivered) == 1:
+            taken.append(ground.backup())
+        if len(judge.delivered) == 2:
+            raise KeyboardInterrupt  # the third message's last byte has left, no reply was seen
+        return ACCEPTED
+
+    judge.answer = answer
+    with pytest.raises(KeyboardInterrupt):
+        ground.send_due()
+    ground.put_back(taken[0])
+    assert ground.states() == {"sent": 1, "sending": 1, "queued": 1}
+    judge.answer = accept
+    for _ in range(2):
+        refuses(ground)
+    ground.recover()
+    assert ground.states() == {"sent": 2, "in_doubt": 1}
+    ground.send_due()
+    assert judge.people() == PEOPLE[:2]
+
+
 def test_doubt_that_the_backup_forgot_is_doubt_again_and_not_sent_again(ground: Ground, judge: Judge) -> None:
     ground.enqueue(2)
     before = ground.backup()

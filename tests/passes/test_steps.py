@@ -8,6 +8,8 @@ import pytest
 
 from sendctl import faults
 from sendctl.passes import control
+from sendctl.passes.deciding import Desk
+from sendctl.store.enrollments import Passed
 from tests.passes.judge import Judge
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, REFUSED, START, STEP, UNKNOWN, Ground
 
@@ -130,6 +132,20 @@ def test_a_step_is_never_advanced_twice(ground: Ground) -> None:
         clerk.turn(done, 0)
     assert ground.states() == {"sent": 1, "queued": 1}
     assert places(ground) == [("active", 1)]
+
+
+def test_an_enrollment_that_has_gone_on_is_not_moved_by_an_earlier_step(ground: Ground) -> None:
+    """E.g. a journal proves after a rewind that a step was sent which had expired meanwhile."""
+    ground.enqueue(1, steps=THREE)
+    first = ground.pass_with(ACCEPTED).messages[0]
+    ground.clock.forward(days=4)
+    ground.pass_with(ACCEPTED)
+    before = ground.dump()["enrollments"], ground.states()
+    desk = Desk(ground.context)
+    with desk.transaction() as connection:
+        desk.advance(connection, [Passed(first.due, desk.now)])
+    assert (ground.dump()["enrollments"], ground.states()) == before
+    assert places(ground) == [("active", 2)]
 
 
 def test_each_step_has_its_own_expiry(ground: Ground) -> None:
