@@ -7,10 +7,10 @@ import pytest
 from sendctl.providers import registry
 from sendctl.settings import ProviderTable
 from tests.passes.judge import Judge, JudgedProvider
-from tests.store.conftest import ground, postgres_template, sqlite_ground
+from tests.store.conftest import ground, postgres_template, sqlite_ground, sqlite_template
 from tests.store.ground import Ground
 
-__all__ = ["ground", "judge", "postgres_template", "sqlite_ground"]
+__all__ = ["ground", "judge", "postgres_template", "sqlite_ground", "sqlite_template"]
 
 
 @pytest.fixture

@@ -19,12 +19,9 @@ from tests.store.ground import Ground
 THIS_BOOT = homes.boot_id()
 
 
-def dead_run(ground: Ground, *got: Outcome | str, boot_id: str = THIS_BOOT, joined: bool = False) -> tuple[str, Window]:
-    """A run that claimed one message for each of `got` and died: "nothing", "begin", "dot", or an outcome recorded.
-
-    Dead runs before it are imported first, as by every run that takes over, unless it has `joined` already.
-    """
-    clerk = ground.clerk(run_id=new_id(), joined=joined)
+def dead_run(ground: Ground, *got: Outcome | str, boot_id: str = THIS_BOOT) -> tuple[str, Window]:
+    """A run that claimed one message for each of `got` and died: "nothing", "begin", "dot", or an outcome recorded."""
+    clerk = ground.clerk(run_id=new_id())
     with ground.store.read() as connection:
         store_id = meta.read(connection).store_id
     now = ground.clock.now

@@ -99,7 +99,7 @@ def test_two_importers_at_once_do_it_once(ground: Ground) -> None:
     ground.enqueue(40)
     take_over(ground.context)
     for _ in range(10):
-        dead_run(ground, "begin", "dot", ACCEPTED, REFUSED, joined=True)
+        dead_run(ground, "begin", "dot", ACCEPTED, REFUSED)
     found: list[list[str]] = []
     barrier = threading.Barrier(3, timeout=60)
 

@@ -104,6 +104,7 @@ class Ground:
     providers: dict[str, ProviderTable] = field(default_factory=dict)
     provable: bool = True
     _context: Context | None = None
+    _joined: bool = False
 
     def __post_init__(self) -> None:
         for name in ("primary", "fallback"):
@@ -129,7 +130,7 @@ class Ground:
         """Give connections back; the next use opens the store anew."""
         if self._context is not None and "store" in self._context.__dict__:
             self._context.store.close()
-        self._context = None
+        self._context, self._joined = None, False
 
     def set(self, **changes: Any) -> None:
         """Other settings from now on: fields of [send]."""
@@ -157,10 +158,11 @@ class Ground:
 
     # -- windows --------------------------------------------------------------------------------------------------
 
-    def clerk(self, campaign: str | None = None, *, run_id: str = "", worker: int = 0, joined: bool = False) -> Clerk:
-        """A clerk of a run that has taken over the store; `joined` when this host had done so before."""
-        if not joined:
+    def clerk(self, campaign: str | None = None, *, run_id: str = "", worker: int = 0) -> Clerk:
+        """A clerk of a run on a host that has taken over the store, once."""
+        if not self._joined:
             take_over(self.context)
+            self._joined = True
         note = RunNote("", run_id or new_id(), "send-due", boot_id(), 1, self.clock.now.isoformat())
         with self.store.write() as connection:
             runs.record(connection, run_row(self.context, note, self.clock.now))
@@ -255,7 +257,7 @@ def dump(connection: Connection) -> dict[str, list[Any]]:
 
 
 def lay(folder: Path, url: str) -> Ground:
-    """A migrated store at an empty URL, or one that a template has migrated already."""
+    """A migrated store at an empty URL."""
     store = open_store(url, OwnedClock(), create=True)
     migrate.migrate(store, place=place_of(url))
     store.close()

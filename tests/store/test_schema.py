@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -37,18 +38,18 @@ WORDS: dict[tuple[str, str], set[str]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=["sqlite3", "psycopg"])
-def loaded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[sa.Inspector]:
+@pytest.fixture(scope="module", params=["sqlite3", "psycopg"])
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Inspector]:
     """schema.sql loaded as it is by the driver alone, without any code of ours."""
+    folder = tmp_path_factory.mktemp("schema")
     if request.param == "sqlite3":
-        with closing(sqlite3.connect(tmp_path / "plain.db")) as connection:
+        with closing(sqlite3.connect(folder / "plain.db")) as connection:
             connection.executescript(SCHEMA)
-        engine = sa.create_engine(f"sqlite:///{tmp_path / 'plain.db'}")
+        engine = sa.create_engine(f"sqlite:///{folder / 'plain.db'}")
     else:
         url: str = request.getfixturevalue("postgres_url")
-        schema_name = f"plain_{tmp_path.name.lower().replace('-', '_')}"
+        schema_name = f"plain_{secrets.token_hex(4)}"
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"DROP SCHEMA IF EXISTS {schema_name} CASCADE".encode())
             connection.execute(f"CREATE SCHEMA {schema_name}; SET search_path = {schema_name}".encode())
             connection.execute(SCHEMA.encode())
         options = f"-c search_path={schema_name}"
