@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -47,3 +47,26 @@ class Deadline:
 
     def passed(self) -> bool:
         return self.remaining_s() <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """How long a claim may be used, by the boot clock and by the wall clock: whichever ends first.
+
+    A machine that its hypervisor paused has a boot clock that stood still; its wall clock is set right afterwards.
+    A wall clock that is set forward by mistake only ends the lease early, and what did not leave is claimed again.
+    """
+
+    at_boot_s: float
+    at: datetime
+    clock: Clock
+
+    @classmethod
+    def of(cls, length_s: float, clock: Clock) -> Lease:
+        """One that begins now."""
+        return cls(clock.boot_s() + length_s, clock.utc_now() + timedelta(seconds=length_s), clock)
+
+    def remaining_s(self) -> float:
+        """Seconds left; negative once it has ended."""
+        by_wall = (self.at - self.clock.utc_now()).total_seconds()
+        return min(self.at_boot_s - self.clock.boot_s(), by_wall)

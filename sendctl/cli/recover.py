@@ -88,8 +88,11 @@ def _ask(plan: Plan, reason: str, *, as_json: bool) -> str:
             "nobody is here to agree to the plan, and nothing was changed",
             hint="look at it with --dry-run, then run it with --yes.",
         )
-    reason = reason or typer.prompt("Why (for the audit)", default="", show_default=False, err=True)
     risky = plan.worst_case_duplicates or plan.worst_case_missed
+    while not reason:
+        reason = typer.prompt("Why (for the audit)", default="", show_default=False, err=True).strip()
+        if not risky:
+            break
     if risky:
         fate = "get it twice" if plan.worst_case_duplicates else "never get it"
         question = f"{some(risky, 'person', 'people')} may {fate}. Type that number to go on"

@@ -57,17 +57,21 @@ def _evidence(plan: Plan) -> list[str]:
     if plan.rewound:
         lines.append("the journals of this host say what the store forgot")
     if recorded:
-        lines.append(f"{some(recorded, 'outcome')} stand in the journals of dead runs")
+        lines.append(f"{some(recorded, 'outcome')} found in the journals of dead runs")
     if requeued:
         lines.append(f"{some(requeued, 'message')} certainly did not leave: the journals say so")
     if plan.proof.accepted:
-        lines.append(f"{some(len(plan.proof.accepted), 'message')} in doubt were accepted: the MTA's log has them")
+        lines.append(f"{_were(len(plan.proof.accepted))} accepted after all: the MTA's log proves it")
     if plan.proof.absent:
-        lines.append(f"{some(len(plan.proof.absent), 'message')} in doubt were never accepted: the log proves it")
+        lines.append(f"{_were(len(plan.proof.absent))} never accepted: the MTA's log proves it")
     lines += [
         f"no proof for {some(number, 'message')}: {clean(reason)}" for reason, number in plan.proof.reasons.items()
     ]
     return lines
+
+
+def _were(doubtful: int) -> str:
+    return f"{some(doubtful, 'message')} in doubt {'was' if doubtful == 1 else 'were'}"
 
 
 def _doing(plan: Plan) -> list[str]:
@@ -83,7 +87,7 @@ def _doing(plan: Plan) -> list[str]:
     if plan.with_failed and plan.failed_ids:
         lines.append(f"queues {some(len(plan.failed_ids), 'failed message')} again")
     elif plan.failed_ids:
-        lines.append(f"leaves {some(len(plan.failed_ids), 'failed message')} as they are; --failed queues them again")
+        lines.append(f"leaves {some(len(plan.failed_ids), 'failed message')} alone; --failed queues them again")
     return lines or ["nothing"]
 
 
@@ -108,7 +112,8 @@ def recovered_lines(plan: Plan, done: Recovered) -> Iterator[str]:
     yield ""
     if done.replayed is not None:
         yield f"Replayed: {', '.join(f'{name} {value}' for name, value in done.replayed.as_detail().items())}."
-    yield f"Done: {said or 'nothing had to change'}."
+    if said or done.replayed is None:
+        yield f"Done: {said or 'nothing had to change'}."
     counts = " + ".join(f"{state} {count(number)}" for state, number in done.counts.items() if number)
     yield f"Now: planned {count(sum(done.counts.values()))} = {counts or '0'}"
     if done.waiting_for_hosts:

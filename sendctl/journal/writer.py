@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sendctl import faults
-from sendctl.clock import Clock, Deadline
+from sendctl.clock import Deadline, Lease
 from sendctl.errors import Unreachable
 from sendctl.journal.home import not_writable
 from sendctl.journal.records import Header, encode, header_record, outcome_record
@@ -100,28 +100,28 @@ class AttemptMark:
 
     def __init__(
         self, journal: JournalWriter, *, message_id: int, number: int, claim_id: str, key: str, provider: str,
-        deadline: Deadline, claim_ends_boot_s: float, deadline_s: float, clock: Clock,
+        deadline: Deadline, lease: Lease, deadline_s: float,
     ) -> None:  # fmt: skip
-        self._journal, self._clock = journal, clock
+        self._journal = journal
         self._message_id, self._number, self._claim_id = message_id, number, claim_id
         self._key, self._provider = key, provider
-        self._deadline, self._claim_ends_boot_s, self._deadline_s = deadline, claim_ends_boot_s, deadline_s
+        self._deadline, self._lease, self._deadline_s = deadline, lease, deadline_s
         self.phase = Phase.UNTOUCHED
 
     def begin(self) -> None:
         # The whole deadline must fit into the claim: a process that was stopped and continued begins nothing.
-        if self._clock.boot_s() + self._deadline_s > self._claim_ends_boot_s or self._deadline.passed():
+        if self._lease.remaining_s() < self._deadline_s or self._deadline.passed():
             raise ClaimExpired
         self._journal.begin(self._message_id, self._number, self._claim_id, self._key, self._provider)
         self.phase = Phase.BEGUN
         faults.passing("journal.begun")
 
     def dot(self) -> None:
-        if self._deadline.passed() or self._clock.boot_s() >= self._claim_ends_boot_s:
+        if self._deadline.passed() or self._lease.remaining_s() <= 0:
             raise ClaimExpired
         self._journal.dot(self._message_id, self._number)
         faults.passing("journal.dotted")
         # Stopped between the check and here? The record says "dot", and still the bytes must not leave.
-        if self._deadline.passed() or self._clock.boot_s() >= self._claim_ends_boot_s:
+        if self._deadline.passed() or self._lease.remaining_s() <= 0:
             raise ClaimExpired
         self.phase = Phase.DOTTED

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.engine import Connection
 
 from sendctl import faults
+from sendctl.clock import Lease
 from sendctl.definition import Definition, Rate
 from sendctl.errors import StoreRewound
 from sendctl.identity import new_id
@@ -47,12 +48,12 @@ class Claimed:
 class Window:
     """What one transaction moved to `sending`. Empty: nothing could be claimed, and `wait_s` says when it may be.
 
-    `wait_s` is None when nothing is due at all.
+    `wait_s` is None when nothing is due at all. `lease` is how long its claim may be used.
     """
 
     campaign_id: int = 0
     messages: tuple[Claimed, ...] = ()
-    claim_ends_boot_s: float = 0.0
+    lease: Lease | None = None
     wait_s: float | None = None
     blocked: str = ""  # why something due was not claimed, in words
 
@@ -87,12 +88,15 @@ class Clerk:
 
         Raises StoreRewound when the store has forgotten this run or what it claimed: another server answers now.
         """
-        boot_s = self.desk.context.clock.boot_s()
+        context = self.desk.context
+        # Begun before the store says what time it is, so that the lease never outlives the claim.
+        lease = Lease.of(context.settings.send.claim_s, context.clock)
+        boot_s = context.clock.boot_s()
         with self.desk.transaction() as connection:
-            if not runs.is_open(connection, self.run_id):
+            if not runs.hold_open(connection, self.run_id):
                 raise StoreRewound(f"the store does not know run {self.run_id} any more")
             self._record(connection, done, boot_s)
-            window = self._claim(connection, limit, boot_s) if limit else Window()
+            window = self._claim(connection, limit, lease) if limit else Window()
             if boot_s - self._beat_s > BEAT_EVERY_S:
                 runs.beat(connection, self.run_id, self.desk.now)
                 self._beat_s = boot_s
@@ -141,7 +145,7 @@ class Clerk:
 
     # -- the next window ------------------------------------------------------------------------------------------
 
-    def _claim(self, connection: Connection, limit: int, boot_s: float) -> Window:
+    def _claim(self, connection: Connection, limit: int, lease: Lease) -> Window:
         """Try campaigns in turn, beginning after the last one, until one has something that may go."""
         row = meta.read(connection)
         if meta.host_epoch(connection, self.desk.context.home.host_id) != row.epoch:
@@ -151,7 +155,7 @@ class Clerk:
         names = [self.campaign] if self.campaign else self._turns(connection)
         waits, blocked = [], ""
         for name in names:
-            window = self._claim_from(connection, name, limit, boot_s)
+            window = self._claim_from(connection, name, limit, lease)
             self._last = name
             if window.messages:
                 return window
@@ -166,7 +170,7 @@ class Clerk:
             return names[place:] + names[:place]
         return names
 
-    def _claim_from(self, connection: Connection, name: str, limit: int, boot_s: float) -> Window:
+    def _claim_from(self, connection: Connection, name: str, limit: int, lease: Lease) -> Window:
         # Shared: a pause or a cancel waits for this transaction, so that its count of what is in flight is true.
         campaign = campaigns.find(connection, name, lock="share")
         if campaign is None:
@@ -184,7 +188,7 @@ class Clerk:
         if not open_to:
             return self._shut(order, definition)
         size = min(limit, campaign.controls.batch_size)
-        return self._fill(connection, campaign, definition, size, open_to, boot_s)
+        return self._fill(connection, campaign, definition, size, open_to, lease)
 
     def _shut(self, order: list[str], definition: Definition) -> Window:
         if not order:
@@ -197,7 +201,7 @@ class Clerk:
 
     def _fill(
         self, connection: Connection, campaign: Campaign, definition: Definition, size: int, open_to: list[str],
-        boot_s: float,
+        lease: Lease,
     ) -> Window:  # fmt: skip
         picked = claims.pick_due(connection, campaign.id, self.desk.now, size)
         if not picked:
@@ -220,7 +224,7 @@ class Clerk:
         messages = tuple(self._claimed(due, provider, claim.id, campaign) for due, provider in pairs)
         for item in messages:
             self.desk.definition(connection, campaign.id, item.revision)
-        return Window(campaign.id, messages, boot_s + settings.claim_s)
+        return Window(campaign.id, messages, lease)
 
     def _claimed(self, due: Due, provider: str, claim_id: str, campaign: Campaign) -> Claimed:
         revision = due.revision if due.revision is not None else campaign.revision

@@ -104,7 +104,7 @@ def _import(context: Context, note: RunNote, imported: Imported) -> None:
     traces, intact = traces_of(context.home, note)
     desk = Desk(context)
     with desk.transaction() as connection:
-        row = runs.find(connection, [note.run_id]).get(note.run_id)
+        row = runs.seize(connection, note.run_id)
         imported.rewound = imported.rewound or _contradiction(connection, note, row is not None, traces)
         if imported.rewound:
             return

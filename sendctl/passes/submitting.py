@@ -93,12 +93,13 @@ class Submitter:
             log.exception("message %s cannot be rendered", claimed.due.id)
             text = "sendctl failed while rendering; see the log"
             return Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, text=text, error_class="internal")
-        ends = min(self.clock.boot_s() + self.deadline_s, window.claim_ends_boot_s)
+        assert window.lease is not None
+        ends = min(self.clock.boot_s() + self.deadline_s, window.lease.at_boot_s)
         deadline = Deadline(ends, self.clock)
         mark = AttemptMark(
             self.journal, message_id=claimed.due.id, number=claimed.number, claim_id=claimed.claim_id,
             key=claimed.due.key, provider=provider.name, deadline=deadline,
-            claim_ends_boot_s=window.claim_ends_boot_s, deadline_s=self.deadline_s, clock=self.clock,
+            lease=window.lease, deadline_s=self.deadline_s,
         )  # fmt: skip
         try:
             return await provider.submit(outgoing, deadline, mark)

@@ -26,8 +26,9 @@ from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.rendered import Press
 from sendctl.passes.submitting import Submitter
-from sendctl.providers.base import Provider
+from sendctl.providers.base import Provider, Scope
 from sendctl.providers.registry import build_provider
+from sendctl.states import AttemptOutcome
 
 LONGEST_WAIT_S = 5.0  # for a token or a breaker; beyond that the next pass goes on
 FIRST_WINDOW = 20
@@ -78,6 +79,7 @@ class Worker:
         self.report = Report()
         self.draining = asyncio.Event()
         self._drained_s = 0.0
+        self._down: dict[str, str] = {}  # providers that failed and have accepted nothing since, and why
         header = Header(
             orders.store_id, orders.run_id, orders.worker, context.home.host_id, homes.boot_id(),
             self.clock.utc_now().isoformat(),
@@ -102,7 +104,7 @@ class Worker:
                 done = await self.submitter.submit(window, self._definitions(window))
                 self._count(done)
                 window_size = self._next_size(len(window.messages), self.clock.boot_s() - begun_s)
-            self.report.lost, self.report.stops = self.clerk.lost, self.clerk.stops
+            self._conclude()
             if self.journal.broken:
                 raise StoppedEarly(self.journal.broken, hint="free disk space or mend the disk, then run again.")
             return self.report
@@ -160,6 +162,12 @@ class Worker:
             await asyncio.wait_for(self.draining.wait(), window.wait_s)
         return True
 
+    def _conclude(self) -> None:
+        self.report.lost, self.report.stops = self.clerk.lost, self.clerk.stops
+        if self._down and "accepted" not in self.report.outcomes and self.report.ended in ("nothing due", "limit"):
+            self.report.ended = "blocked"
+            self.report.blocked = "; ".join(f"{name}: {reason}" for name, reason in self._down.items())
+
     def _definitions(self, window: Window) -> Mapping[int, Definition]:
         revisions = {claimed.revision for claimed in window.messages}
         return {revision: self.desk.known_definition(window.campaign_id, revision) for revision in revisions}
@@ -172,6 +180,11 @@ class Worker:
     def _count(self, done: Sequence[Done]) -> None:
         counts = Counter(str(item.outcome.kind) for item in done)
         self.report.outcomes = dict(Counter(self.report.outcomes) + counts)
+        for item in done:
+            if item.outcome.kind is AttemptOutcome.ACCEPTED:
+                self._down.pop(item.claimed.provider, None)
+            elif item.outcome.scope is Scope.PROVIDER:
+                self._down[item.claimed.provider] = item.outcome.text
 
 
 def _providers(context: Context) -> dict[str, Provider]:

@@ -96,6 +96,8 @@ _KNOWN_PROBLEMS: tuple[tuple[tuple[str, ...], type[SendctlError], str, str], ...
      "run the command again."),
     (("disk is full", "No space left", "could not extend file"), Unreachable, "the store cannot grow",
      "free disk space; nothing was half-written. Then run the command again."),
+    (("disk I/O error",), Unreachable, "the store's disk does not take what is written",
+     "free disk space, or look for a failing disk: dmesg. Nothing was half-written."),
     (("readonly database", "read-only transaction", "read-only"), Unreachable, "the store is read-only",
      "check the owner and mode of the file and its folder, or the server's role."),
     (("malformed", "not a database"), Unreachable, "the store's file is damaged",

@@ -45,10 +45,19 @@ def record(connection: Connection, run: RunRow) -> None:
     connection.execute(insert_ignore(connection, runs), [values])
 
 
-def is_open(connection: Connection, run_id: str) -> bool:
-    """Whether the store knows the run and has not ended it."""
+def hold_open(connection: Connection, run_id: str) -> bool:
+    """Whether the store knows the run and has not ended it; it is not ended before this transaction is."""
     statement = sa.select(runs.c.id).where(runs.c.id == run_id, runs.c.finished_at.is_(None))
-    return connection.execute(statement).first() is not None
+    return connection.execute(statement.with_for_update(read=True, key_share=True)).first() is not None
+
+
+def seize(connection: Connection, run_id: str) -> RunRow | None:
+    """The row of a run that is to be ended, once every commit that it had under way is visible or gone.
+
+    A process can die between sending a commit and the server's carrying it out.
+    """
+    row = connection.execute(sa.select(runs).where(runs.c.id == run_id).with_for_update()).first()
+    return _row(row) if row is not None else None
 
 
 def beat(connection: Connection, run_id: str, now: datetime) -> None:

@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sendctl.clock import Deadline
+from sendctl.clock import Deadline, Lease
 from sendctl.errors import Unreachable
 from sendctl.journal.records import Header, read
 from sendctl.journal.writer import CHUNK_BYTES, AttemptMark, JournalWriter
@@ -54,8 +55,7 @@ def mark(path: Path, clock: OwnedClock, **changes: Any) -> tuple[AttemptMark, Jo
     journal = JournalWriter(path, HEADER)
     values: dict[str, Any] = {
         "message_id": 1, "number": 1, "claim_id": "claim", "key": "key", "provider": "primary",
-        "deadline": Deadline(clock.boot + 60, clock), "claim_ends_boot_s": clock.boot + 300, "deadline_s": 60.0,
-        "clock": clock,
+        "deadline": Deadline(clock.boot + 60, clock), "lease": Lease.of(300, clock), "deadline_s": 60.0,
     }  # fmt: skip
     return AttemptMark(journal, **(values | changes)), journal
 
@@ -120,8 +120,7 @@ def test_a_process_that_was_stopped_and_continued_sends_no_last_byte(
     path: Path, clock: OwnedClock, deadline_s: float, claim_s: float
 ) -> None:
     attempt, _ = mark(
-        path, clock, deadline=Deadline(clock.boot + deadline_s, clock), claim_ends_boot_s=clock.boot + claim_s,
-        deadline_s=5.0,
+        path, clock, deadline=Deadline(clock.boot + deadline_s, clock), lease=Lease.of(claim_s, clock), deadline_s=5.0
     )  # fmt: skip
     attempt.begin()
     clock.forward(seconds=10)
@@ -129,6 +128,33 @@ def test_a_process_that_was_stopped_and_continued_sends_no_last_byte(
         attempt.dot()
     assert attempt.phase is Phase.BEGUN
     assert records_in(path)[-1][0] == "b"
+
+
+def test_a_machine_that_was_paused_sends_no_last_byte(path: Path, clock: OwnedClock) -> None:
+    """Its hypervisor stopped the boot clock too; the wall clock has been set right since."""
+    attempt, _ = mark(path, clock)
+    attempt.begin()
+    clock.now += timedelta(seconds=300)
+    with pytest.raises(ClaimExpired):
+        attempt.dot()
+    assert attempt.phase is Phase.BEGUN
+
+
+def test_a_machine_that_was_paused_begins_nothing(path: Path, clock: OwnedClock) -> None:
+    attempt, _ = mark(path, clock)
+    clock.now += timedelta(seconds=241)
+    with pytest.raises(ClaimExpired):
+        attempt.begin()
+    assert attempt.phase is Phase.UNTOUCHED
+
+
+def test_a_wall_clock_set_back_does_not_lengthen_a_claim(path: Path, clock: OwnedClock) -> None:
+    attempt, _ = mark(path, clock, deadline=Deadline(clock.boot + 1000, clock))
+    attempt.begin()
+    clock.now -= timedelta(hours=5)
+    clock.boot += 300
+    with pytest.raises(ClaimExpired):
+        attempt.dot()
 
 
 def test_a_stop_between_the_record_and_the_byte_still_holds_the_byte_back(path: Path, clock: OwnedClock) -> None:

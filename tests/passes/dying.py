@@ -38,7 +38,7 @@ def dead_run(ground: Ground, *got: Outcome | str, boot_id: str = THIS_BOOT) -> t
             mark = AttemptMark(
                 journal, message_id=item.due.id, number=item.number, claim_id=item.claim_id, key=item.due.key,
                 provider=item.provider, deadline=Deadline(ground.clock.boot + 60, ground.clock),
-                claim_ends_boot_s=window.claim_ends_boot_s, deadline_s=60.0, clock=ground.clock,
+                lease=window.lease, deadline_s=60.0,
             )  # fmt: skip
             mark.begin()
             if far == "begin":

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from sendctl.errors import StoppedEarly, StoreRewound
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.records import Trace
@@ -13,6 +14,7 @@ from sendctl.passes.importing import expire_foreign, import_dead_runs, verdict
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Phase
 from sendctl.states import AttemptOutcome
+from sendctl.store import runs
 from tests.passes.dying import dead_run, journal_of
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, REFUSED, STEP, UNKNOWN, Ground
 
@@ -93,6 +95,31 @@ def test_importing_again_is_harmless(ground: Ground) -> None:
     ledger = ("messages", "attempts", "enrollments", "runs")
     after = ground.dump()
     assert {name: after[name] for name in ledger} == {name: before[name] for name in ledger}
+
+
+def seize_soon(ground: Ground, run_id: str) -> None:
+    with ground.store.write() as connection:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
+        runs.seize(connection, run_id)
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_run_is_not_ended_while_a_commit_of_it_is_under_way(ground: Ground) -> None:
+    """Its process may be gone and its claim yet to come: it would be imported without, and end in doubt."""
+    ground.enqueue(1)
+    clerk = ground.clerk()
+    with ground.store.write() as claiming:
+        assert runs.hold_open(claiming, clerk.run_id)
+        with pytest.raises(StoppedEarly, match="busy"):
+            seize_soon(ground, clerk.run_id)
+        with ground.store.write() as another_worker:
+            assert runs.hold_open(another_worker, clerk.run_id)
+            runs.beat(another_worker, clerk.run_id, ground.clock.now)
+    with ground.store.write() as importing:
+        assert runs.seize(importing, clerk.run_id) is not None
+        runs.finish(importing, clerk.run_id, "died", {}, ground.clock.now)
+    with pytest.raises(StoreRewound, match="does not know"):
+        clerk.turn([], 1)
 
 
 def test_two_importers_at_once_do_it_once(ground: Ground) -> None:

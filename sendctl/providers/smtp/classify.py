@@ -139,6 +139,12 @@ def broken(phase: Phase, failure: Dropped | ProtocolViolation | TimeoutError) ->
     return Outcome(kind=kind, phase=phase, scope=Scope.PROVIDER, text=text, error_class=error_class)
 
 
+def stood_still(phase: Phase) -> Outcome:
+    """The outcome of a deadline that was noticed late: this process was stopped, and the relay is not to blame."""
+    kind = AttemptOutcome.UNKNOWN if phase is Phase.DOTTED else AttemptOutcome.UNTOUCHED
+    return Outcome(kind=kind, phase=phase, text="this process stood still past the deadline", error_class="stood_still")
+
+
 def local_refusal(error_class: str, text: str, enhanced: str) -> Outcome:
     """A message that this server or SMTP itself can never take; nothing of it has left."""
     return Outcome(

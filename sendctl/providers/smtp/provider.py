@@ -29,6 +29,7 @@ from sendctl.providers.smtp.settings import SmtpSettings, settings_from_table
 from sendctl.states import AttemptOutcome
 
 _CLOSE_WAIT_S = 2.0
+_STOOD_STILL_S = 1.0  # a loop that runs notices a deadline within milliseconds
 
 
 class SmtpProvider:
@@ -62,6 +63,8 @@ class SmtpProvider:
         except TimeoutError as error:
             if submission.late_reply is not None:
                 return classify.final(submission.late_reply)
+            if deadline.remaining_s() < -_STOOD_STILL_S:
+                return classify.stood_still(submission.phase)
             return classify.broken(submission.phase, error)
         except SetupFailed as failed:
             return _in_phase(failed.outcome, submission.phase)
