@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check prove-storm lock clean
+.PHONY: help venv demo test check bench prove-storm lock clean
 
 help: ## List what can be done
 	@echo "sendctl: make TARGET, where TARGET is one of"
@@ -45,6 +45,9 @@ check: $(INSTALLED) ## Lint, format, strict types, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+bench: $(INSTALLED) ## Measure beside peers and limits: BENCH="send --quick", BENCH="--write docs/PERFORMANCE.md"
+	@$(BIN)/python -m benchmarks $(BENCH)
+
 prove-storm: $(INSTALLED) ## Kill passes 50 times under 20,000 messages, on SQLite and on Postgres, and count (minutes)
 	$(BIN)/python -m tests.crash.storm --store sqlite --contacts 20000 --kills 50 --passes 1 --connections 10
 	$(BIN)/python -m tests.crash.storm --store postgres --contacts 20000 --kills 50 --passes 4 --connections 10
@@ -57,4 +60,4 @@ lock: ## Resolve pyproject.toml into requirements.lock; UPGRADE=1 takes the newe
 
 clean: ## Remove what the other targets made, except .venv
 	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find sendctl tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find sendctl tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

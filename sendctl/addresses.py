@@ -1,4 +1,4 @@
-"""E-mail addresses and phone numbers: what is accepted, how it is delivered to, and when two are the same person's.
+"""E-mail addresses, mailboxes with a name, and phone numbers: what is accepted, and when two are the same person's.
 
 Never guesses: what is not an address is refused with the reason and the character's place. Never strips plus
 tags or dots, which only the receiving host may interpret (RFC 5321 section 2.3.11).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,6 +32,12 @@ _NEEDS_BACKSLASH = re.compile(r'(["\\])')
 # accidents or disguises), lone surrogates, and separators other than the space.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 
+# C0 without tab, DEL, C1, and the line breaks that Unicode adds: none may stand in a header field.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_NAMED = re.compile(r"\s*(.*?)\s*<([^<>]*)>\s*", re.DOTALL)
+_QUOTED_NAME = re.compile(r'"((?:[^"\\]|\\.)*+)"').fullmatch
+_NOT_IN_A_NAME = re.compile(r'[()<>\[\]:;@\\,"]')  # specials, without the dot: RFC 5322 sections 3.2.3 and 4.1
+
 _PHONE = re.compile(r"\+[1-9][0-9]{7,14}").fullmatch  # E.164 section 6.2.1: at most 15 digits, no leading zero
 _PHONE_PUNCTUATION = str.maketrans("", "", " -()")
 
@@ -46,6 +53,34 @@ class Email(NamedTuple):
     address: str
     key: str
     smtputf8: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A display name, perhaps empty, and an address in its delivery form, as a From field has them."""
+
+    display: str
+    address: str
+
+
+def parse_mailbox(text: str) -> Mailbox:
+    """Exactly one mailbox: `Shop <news@shop.example>` or a bare address.
+
+    Raises ValueError with the reason. Source: RFC 5322 section 3.4, without comments, groups and routes.
+    """
+    control = _CONTROL.search(text)
+    if control:
+        raise ValueError(f"holds the control character U+{ord(control[0]):04X}")
+    named = _NAMED.fullmatch(text)
+    if not named:
+        return Mailbox("", parse_email(text.strip()).address)
+    quoted = _QUOTED_NAME(named[1])
+    if quoted:
+        return Mailbox(_QUOTED_PAIR.sub(r"\1", quoted[1]), parse_email(named[2]).address)
+    wrong = _NOT_IN_A_NAME.search(named[1])
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} in the name before <: put a name with punctuation in double quotes")
+    return Mailbox(named[1], parse_email(named[2]).address)
 
 
 def parse_email(text: str) -> Email:

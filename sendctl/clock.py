@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+# CLOCK_MONOTONIC stands still while the machine sleeps; CLOCK_BOOTTIME (clock_gettime(2)) does not.
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Clock(Protocol):
     """What deadlines and stamps are measured with; injected, so that tests and models own time."""
@@ -30,8 +33,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def boot_s(self) -> float:
-        # CLOCK_MONOTONIC stands still while the machine sleeps; CLOCK_BOOTTIME (clock_gettime(2)) does not.
-        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+        return time.clock_gettime(_BOOT_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ class Decision:
     transient: bool = False  # failed, but for a cause that may pass
 
 
+# Refusals that speak of what a provider can carry, and of nothing that is wrong with the message.
+UNSUPPORTED = frozenset({"size", "8bitmime-unsupported", "smtputf8-unsupported"})
+
 # A message that never gets through to a verdict leaves the queue in the end, whoever is to blame.
 MOST_ATTEMPTS = 50
 
@@ -49,6 +52,9 @@ def decide(
         case AttemptOutcome.ACCEPTED:
             return Decision("accept", charged=True)
         case AttemptOutcome.REFUSED:
+            following = _after(provider, providers) if outcome.error_class in UNSUPPORTED else None
+            if following:  # nothing has left, and another provider may be able to carry it
+                return Decision("release", next_provider=following)
             return Decision("refuse", charged=True)
         case AttemptOutcome.UNTOUCHED:
             return Decision("release", delay_s=outcome.retry_after_s or 0.0)
@@ -109,11 +115,25 @@ def concerns_everyone(outcomes: Sequence[Outcome], *, at_least: int = 10) -> str
 
     A 5.7.1 or 5.3.4 can concern one recipient or everyone: only counting across recipients tells.
     """
-    reached = [outcome for outcome in outcomes if outcome.kind is not AttemptOutcome.UNTOUCHED]
-    refused = [outcome for outcome in reached if outcome.kind is AttemptOutcome.REFUSED]
-    if len(refused) < at_least or len(refused) < 0.9 * len(reached):
+    alike = _alike(outcomes, AttemptOutcome.REFUSED, at_least)
+    if not alike or alike[0].enhanced.startswith("5.1."):  # bad mailboxes are each recipient's own
         return ""
-    kinds = {(outcome.code, outcome.enhanced, outcome.error_class) for outcome in refused}
-    if len(kinds) != 1 or refused[0].enhanced.startswith("5.1."):
-        return ""  # bad mailboxes are each recipient's own
-    return f"{len(refused)} of {len(reached)} messages were refused alike: {refused[0].text}"
+    reached = sum(outcome.kind is not AttemptOutcome.UNTOUCHED for outcome in outcomes)
+    return f"{len(alike)} of {reached} messages were refused alike: {alike[0].text}"
+
+
+def concerns_the_provider(outcomes: Sequence[Outcome], *, at_least: int = 10) -> bool:
+    """Whether a window of one provider was put off as one: it is the provider then, whatever its replies say.
+
+    Else an hour of "451 try later" to everybody would use up everybody's attempts.
+    """
+    alike = _alike(outcomes, AttemptOutcome.DEFERRED, at_least)
+    return bool(alike) and not alike[0].enhanced.startswith(("4.1.", "4.2."))  # each recipient's own mailbox
+
+
+def _alike(outcomes: Sequence[Outcome], kind: AttemptOutcome, at_least: int) -> list[Outcome]:
+    """The outcomes of one kind when nearly all that were tried are of it, and all for the same reason."""
+    reached = [outcome for outcome in outcomes if outcome.kind is not AttemptOutcome.UNTOUCHED]
+    found = [outcome for outcome in reached if outcome.kind is kind]
+    reasons = {(outcome.code, outcome.enhanced, outcome.error_class) for outcome in found}
+    return found if len(found) >= at_least and len(found) >= 0.9 * len(reached) and len(reasons) == 1 else []

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from sendctl import __version__
-from sendctl.cli import controls, enqueue, messages, preview, reconcile, recover, send_due, setup, show, status
-from sendctl.cli.failures import WrongUsage, explain, explain_usage
+from sendctl.cli import controls, enqueue, messages, preview, reconcile, recover, send_due, setup, show, status, streams
+from sendctl.cli.failures import WrongUsage, explain, explain_lost, explain_usage
 from sendctl.cli.frame import Program
 from sendctl.cli.shell import Shell
 from sendctl.errors import ExitCode
@@ -49,17 +48,16 @@ def sendctl(
 
 def main() -> None:
     """The console script."""
-    code = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _reader_has_gone()
-    sys.exit(code)
-
-
-def run(arguments: list[str]) -> int:
-    """Run one command line; returns the exit code."""
+    streams.guard()
     shell = Shell()
+    code = run(sys.argv[1:], shell)
+    sys.stdout.flush()
+    sys.exit(explain_lost(streams.lost(), code, acted=shell.acted))
+
+
+def run(arguments: list[str], shell: Shell | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    shell = shell or Shell()
     command: Any = typer.main.get_command(app)
     try:
         with command.make_context("sendctl", list(arguments) or ["--help"], obj=shell) as ctx:
@@ -68,13 +66,5 @@ def run(arguments: list[str]) -> int:
         return ending.exit_code
     except WrongUsage as error:
         return explain_usage(error)
-    except BrokenPipeError:
-        _reader_has_gone()
-        return ExitCode.DONE
     except (Exception, KeyboardInterrupt) as error:
         return explain(error, verbose=shell.verbose)
-
-
-def _reader_has_gone() -> None:
-    """Whoever read our output, such as `head`, has had enough. Python's own flush at exit must not complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sendctl.cli.frame import Verb
-from sendctl.cli.shell import print_json, shell_of
+from sendctl.cli.shell import on_terminal, print_json, shell_of
 from sendctl.cli.wording import some
-from sendctl.errors import UsageError
+from sendctl.errors import StoppedEarly, UsageError
+from sendctl.states import State
 
 if TYPE_CHECKING:
     from sendctl.definition import Controls
+    from sendctl.passes.context import Context
     from sendctl.passes.control import ControlReport
 
 Name = Annotated[str | None, typer.Argument(metavar="CAMPAIGN", help="The campaign's name.", show_default=False)]
@@ -25,7 +27,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (doc
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     for verb in (pause, resume, cancel, tune):
-        app.command(verb.__name__, cls=Verb, epilog="0 2 69 78")(verb)
+        codes = "0 2 69 75 78" if verb is cancel else "0 2 69 78"
+        app.command(verb.__name__, cls=Verb, epilog=codes)(verb)
 
 
 def pause(
@@ -50,15 +53,34 @@ def resume(
 
 
 def cancel(
-    ctx: typer.Context, name: Name = None, campaign: Option = None, reason: Reason = "", as_json: Json = False
+    ctx: typer.Context,
+    name: Name = None,
+    campaign: Option = None,
+    reason: Reason = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask at a terminal.")] = False,
+    as_json: Json = False,
 ) -> int:
     """End a campaign for good: what is queued is never sent.
 
-    What is in flight finishes within its deadline. There is no way back; `sendctl pause` stops it for now.
+    What is in flight finishes within its deadline. There is no way back, so a person at a terminal is asked;
+    `sendctl pause` stops it for now.
     """
     from sendctl.passes import control
 
-    return _show(ctx, control.cancel(shell_of(ctx).context(), _one(name, campaign), reason), as_json)
+    context, wanted = shell_of(ctx).context(), _one(name, campaign)
+    if on_terminal() and not yes:
+        _agree(context, wanted)
+    return _show(ctx, control.cancel(context, wanted, reason), as_json)
+
+
+def _agree(context: Context, name: str) -> None:
+    """Let a person agree to the end of a campaign. Raises StoppedEarly on a no."""
+    from sendctl.passes import status
+
+    queued = status.read(context, name).campaigns[0].counts[State.QUEUED]
+    lost = f"{some(queued, 'queued message')} will never be sent. " if queued else ""
+    if not typer.confirm(f"{lost}Cancel campaign {name} for good?", err=True):
+        raise StoppedEarly("the campaign was not cancelled, and nothing was changed", hint="")
 
 
 def tune(
@@ -160,5 +182,7 @@ def _json(report: ControlReport) -> dict[str, Any]:
     return {
         "schema": "sendctl.control/1", "campaign": report.campaign, "action": report.action,
         "status": report.status, "changed": report.changed, "in_flight": report.in_flight,
-        "deadline_s": report.deadline_s, "cancelled": report.cancelled, "controls": _worded(report.controls),
+        "deadline_s": report.deadline_s, "cancelled": report.cancelled,
+        "controls": _worded(report.controls)
+        | {"batch_size": report.controls.batch_size, "max_attempts": report.controls.max_attempts},
     }  # fmt: skip

@@ -29,7 +29,10 @@ def register(app: typer.Typer) -> None:
 
 def enqueue(
     ctx: typer.Context,
-    campaign_file: Annotated[Path, typer.Argument(metavar="CAMPAIGN.toml", help="The campaign file.")],
+    campaign_file: Annotated[
+        # Not for typer to open: what cannot be read is bad input, in the campaign file as in the contacts file.
+        Path, typer.Argument(metavar="CAMPAIGN.toml", help="The campaign file.", readable=False)
+    ],
     contacts: Annotated[
         str | None,
         typer.Option(metavar="FILE", help='Who: CSV or JSON Lines; "-" is standard input.', show_default=False),
@@ -41,8 +44,8 @@ def enqueue(
         ),
     ] = None,
     skip_bad: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Go on without bad rows, and keep them in FILE.", show_default=False),
+        str | None,
+        typer.Option(metavar="FILE", help="Go on without bad rows, kept in FILE, a new one.", show_default=False),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")] = False,
@@ -59,9 +62,11 @@ def enqueue(
     due_at = _moment(at, campaign_file, context.clock.utc_now()) if at is not None else None
     with _progress(shell, contacts is not None) as progress:
         report = passes.run(
-            context, campaign_file, contacts=_source(contacts), at=due_at, dry_run=dry_run, skip_bad=skip_bad,
-            progress=progress,
+            context, campaign_file, contacts=_source(contacts), at=due_at, dry_run=dry_run,
+            skip_bad=_new_file(skip_bad), progress=progress,
         )  # fmt: skip
+    for warning in report.warnings:
+        shell.note(f"sendctl: warning: {warning}")
     if as_json:
         print_json(_json(report))
     else:
@@ -78,13 +83,21 @@ def _source(contacts: str | None) -> Path | Literal["-"] | None:
     return "-" if contacts == "-" else Path(contacts)
 
 
-def _moment(at: str, campaign_file: Path, now: datetime) -> datetime:
+def _new_file(skip_bad: str | None) -> Path | None:
+    if skip_bad == "-":
+        raise UsageError("--skip-bad -: bad rows go to a file, not to standard output", hint="name a new file.")
+    return None if skip_bad is None else Path(skip_bad)
+
+
+def _moment(at: str, campaign_file: Path, now: datetime) -> datetime | Literal["now"]:
     """A local time is one in the campaign's own time zone."""
     from zoneinfo import ZoneInfo
 
     from sendctl.durations import parse_when
     from sendctl.inputs.campaign_file import load_definition
 
+    if at == "now":
+        return "now"
     try:
         return parse_when(at, now=now, zone=ZoneInfo(load_definition(campaign_file).timezone))
     except ValueError as error:
@@ -123,7 +136,8 @@ def _lines(report: EnqueueReport, now: datetime) -> Iterator[str]:
     if report.known:
         yield f"  known before     {report.known:,}"
     if report.repeated_count:
-        yield f"  twice in file    {report.repeated_count:,}: one message each"
+        addresses = some(report.repeated_addresses, "address", "addresses")
+        yield f"  repeated         {some(report.repeated_count, 'row')} of {addresses}, which the file has already"
         yield from (f"    line {line}: {clean(address)}" for line, address in report.repeated)
         left = report.repeated_count - len(report.repeated)
         if left > 0:
@@ -142,7 +156,7 @@ def _json(report: EnqueueReport) -> dict[str, Any]:
         "schema": "sendctl.enqueue/1", "campaign": report.campaign, "dry_run": report.dry_run,
         "created": report.created, "revision": report.revision, "changed": report.changed, "rows": report.rows,
         "enrolled": report.enrolled, "known": report.known, "contacts": report.contacts, "skipped": report.skipped,
-        "repeated_count": report.repeated_count,
+        "repeated_count": report.repeated_count, "repeated_addresses": report.repeated_addresses,
         "repeated": [{"line": line, "address": address} for line, address in report.repeated],
-        "first_due_at": iso(report.first_due_at), "notes": report.notes,
+        "first_due_at": iso(report.first_due_at), "notes": report.notes, "warnings": report.warnings,
     }  # fmt: skip

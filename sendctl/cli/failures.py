@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 
@@ -46,6 +47,19 @@ def explain_usage(error: Exception) -> ExitCode:
     problem = str(error.format_message()) if hasattr(error, "format_message") else str(error)
     _say((problem[:1].lower() + problem[1:]).rstrip("."), f"`{command} --help` explains the command.")
     return ExitCode.USAGE
+
+
+def explain_lost(lost: OSError | None, code: int, *, acted: bool) -> int:
+    """Say that output did not arrive, and why; returns the exit code.
+
+    What was done is done: its own code counts, and only a command that did nothing but answer has failed. A reader
+    that went away, such as `head`, has had enough.
+    """
+    if lost is None or isinstance(lost, BrokenPipeError):
+        return code
+    reason = "it is closed" if lost.errno == errno.EBADF else lost.strerror
+    _say(f"standard output cannot be written: {reason}", "what the command did is done." if acted else "")
+    return code or (ExitCode.DONE if acted else ExitCode.UNEXPECTED)
 
 
 def _say(problem: str, hint: str) -> None:

@@ -22,6 +22,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "When something is wrong": ("pause", "resume", "cancel", "tune", "recover"),
     "Set-up": ("init", "migrate"),
 }
+ANSWERS = ("preview", "status", "messages", "show")  # verbs that do nothing but answer
+_WHOLE = 200  # characters: a first sentence is never cut
 _COMMON = ("config", "quiet", "verbose", "help")
 
 
@@ -39,7 +41,7 @@ def _common_options() -> list[TyperOption]:
         ),
         TyperOption(
             param_decls=["-q", "--quiet"], is_flag=True, default=False, callback=_note, expose_value=False,
-            help="Print nothing when all is well.",
+            help="Print nothing when all is well; data that was asked for is printed.",
         ),
         TyperOption(
             param_decls=["-v", "--verbose"], is_flag=True, default=False, callback=_note, expose_value=False,
@@ -82,6 +84,10 @@ class Verb(TyperCommand):
         super().__init__(*args, **settings)
         self.params += _common_options()
 
+    def invoke(self, ctx: Any) -> Any:
+        shell_of(ctx).acted = self.name not in ANSWERS
+        return super().invoke(ctx)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_parameters(self, ctx, formatter)
 
@@ -99,7 +105,7 @@ class Program(TyperGroup):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         for heading, names in SECTIONS.items():
-            rows = [(name.ljust(10), self.commands[name].get_short_help_str(62)) for name in names]
+            rows = [(name.ljust(10), self.commands[name].get_short_help_str(_WHOLE)) for name in names]
             _section(formatter, heading, rows)
         _write_parameters(self, ctx, formatter)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sendctl.cli import streams
 from sendctl.cli.frame import Verb
 from sendctl.cli.shell import Shell, shell_of
 from sendctl.cli.wording import ago, clean, iso
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from sendctl.passes.listing import Listed
 
 TABLE_ROWS = 50
+ERROR_COLUMNS = 60
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +53,8 @@ def messages(
     """List messages in order of id, whatever their number.
 
     The states: queued, sending, in_doubt, sent (the provider accepted it), bounced, failed, suppressed, cancelled,
-    expired.
+    expired. A table is for people: outside a terminal it cuts long errors and nothing else. Programs take --json,
+    --jsonl or --csv.
     """
     from sendctl.passes import listing
 
@@ -60,7 +64,8 @@ def messages(
     is_table = not (as_json or as_jsonl or as_csv)
     most = limit or (TABLE_ROWS if is_table else None)
     selected = listing.messages(shell.context(), campaign=campaign, state=status, to=to, limit=most, after_id=after)
-    with selected as (now, rows):
+    with selected as (now, every):
+        rows = _while_read(every)
         if as_json:
             _write_array(rows)
         elif as_jsonl:
@@ -71,6 +76,11 @@ def messages(
         else:
             _print_table(shell, list(rows), now, most or TABLE_ROWS, with_campaign=campaign is None)
     return ExitCode.DONE
+
+
+def _while_read(rows: Iterator[Listed]) -> Iterator[Listed]:
+    """The rows as long as there is somebody to read them."""
+    return itertools.takewhile(lambda _: streams.lost() is None, rows)
 
 
 def message_json(listed: Listed) -> dict[str, Any]:
@@ -123,6 +133,7 @@ def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *,
     if not rows:
         shell.say("no such messages")
         return
+    screen = console(wide=True)
     errors = any(listed.row.last_error for listed in rows)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("ID", justify="right", no_wrap=True)
@@ -138,10 +149,16 @@ def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *,
         texts = [row.campaign] * with_campaign + [clean(row.recipient)]
         cells = [plain(text) for text in (str(row.id), *texts)] + [plain(row.status, BY_STATE[row.status])]
         cells += [plain(_since(listed, now)), plain(str(row.attempts))]
-        table.add_row(*cells, *([plain(clean(row.last_error or ""))] if errors else []))
-    console(wide=True).show(table)
+        table.add_row(*cells, *([plain(_error(row.last_error or "", screen.console.is_terminal))] if errors else []))
+    screen.show(table)
     if len(rows) == limit:
         shell.note(f"{limit} shown; more: --after {rows[-1].row.id}, or --json, --csv for all")
+
+
+def _error(text: str, terminal: bool) -> str:
+    """An error for a table: a terminal cuts it where it ends, elsewhere it is bounded."""
+    whole = clean(text)
+    return whole if terminal or len(whole) <= ERROR_COLUMNS else f"{whole[: ERROR_COLUMNS - 3]}..."
 
 
 def _since(listed: Listed, now: datetime) -> str:

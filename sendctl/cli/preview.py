@@ -33,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 def preview(
     ctx: typer.Context,
-    campaign_file: Annotated[Path, typer.Argument(metavar="CAMPAIGN.toml", help="The campaign file.")],
+    campaign_file: Annotated[
+        Path, typer.Argument(metavar="CAMPAIGN.toml", help="The campaign file.", readable=False)
+    ],
     contacts: Annotated[
         str | None, typer.Option(metavar="FILE", help="Whose data; without it, names stand for values.",
                                  show_default=False)

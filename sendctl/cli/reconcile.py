@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sendctl.passes.reconcile import ReconcileReport
+    from sendctl.settings import ReconcileSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -37,11 +38,21 @@ def reconcile(
     shell = shell_of(ctx)
     context = shell.context()
     report = passes.run(context)
+    missing = missing_logs(context.settings.reconcile)
     if as_json:
-        print_json(_json(report))
+        print_json(_json(report) | {"logs_missing": missing})
     elif not shell.quiet or report.exit_code is not ExitCode.DONE:
         _print(shell, report, context.clock.utc_now())
+        for pattern in missing:
+            shell.note(f"sendctl: warning: [reconcile] mta_logs: no file matches {pattern}")
     return report.exit_code
+
+
+def missing_logs(settings: ReconcileSettings) -> list[str]:
+    """The patterns of [reconcile] mta_logs that match no file at this moment: rotated away, or mistyped."""
+    import glob
+
+    return [pattern for pattern in settings.mta_logs if not glob.glob(pattern)]
 
 
 def _print(shell: Shell, report: ReconcileReport, now: datetime) -> None:
@@ -52,6 +63,8 @@ def _print(shell: Shell, report: ReconcileReport, now: datetime) -> None:
         print("\n".join(hanging(f"no proof for {some(number, 'message')}: {clean(reason)}", "    ", first="  ")))
     if report.in_doubt:
         print(f"{some(report.in_doubt, 'message')} in doubt: `sendctl status` says where")
+    for run_id, number in report.stalled.items():
+        print(f"run {run_id} holds {some(number, 'message')} and stands still: `sendctl status` says what to do")
     for name, (number, oldest) in report.overdue.items():
         print(f"campaign {name}: {some(number, 'message')} overdue, the oldest since {when(oldest, now)}")
     for violation in report.violations:
@@ -83,6 +96,7 @@ def _json(report: ReconcileReport) -> dict[str, Any]:
         "overdue": {
             name: {"messages": number, "oldest_at": iso(oldest)} for name, (number, oldest) in report.overdue.items()
         },
+        "stalled": report.stalled,
         "violations": [
             {"campaign": violation.campaign, "what": violation.what, "ids": list(violation.ids)}
             for violation in report.violations

@@ -45,8 +45,14 @@ def _found(plan: Plan) -> list[str]:
     for failure in plan.failed:
         kind = "a passing cause" if failure.transient else "good"
         lines.append(f"{some(failure.count, 'message')} failed for {kind}: {clean(failure.example)[:60]}")
+    if plan.given_up_ids:
+        lines.append(f"{some(len(plan.given_up_ids), 'message')} given up in doubt earlier: perhaps accepted")
     if plan.in_flight:
         lines.append(f"{some(plan.in_flight, 'message')} in flight with runs that may be alive: left alone")
+    for run in plan.alive:
+        lines.append(f"run {run.id} (pid {run.pid}) is alive here; if it stands still, end it, then recover again")
+    for run in plan.elsewhere:
+        lines.append(f"run {run.id} on {clean(run.hostname)} is not in the journal folder of this host and user")
     return lines
 
 
@@ -61,17 +67,13 @@ def _evidence(plan: Plan) -> list[str]:
     if requeued:
         lines.append(f"{some(requeued, 'message')} certainly did not leave: the journals say so")
     if plan.proof.accepted:
-        lines.append(f"{_were(len(plan.proof.accepted))} accepted after all: the MTA's log proves it")
+        lines.append(f"{some(len(plan.proof.accepted), 'message')} in doubt: accepted after all, and proven")
     if plan.proof.absent:
-        lines.append(f"{_were(len(plan.proof.absent))} never accepted: the MTA's log proves it")
+        lines.append(f"{some(len(plan.proof.absent), 'message')} in doubt: never accepted, the MTA's log proves it")
     lines += [
         f"no proof for {some(number, 'message')}: {clean(reason)}" for reason, number in plan.proof.reasons.items()
     ]
     return lines
-
-
-def _were(doubtful: int) -> str:
-    return f"{some(doubtful, 'message')} in doubt {'was' if doubtful == 1 else 'were'}"
 
 
 def _doing(plan: Plan) -> list[str]:
@@ -81,13 +83,17 @@ def _doing(plan: Plan) -> list[str]:
         lines.append(f"records {some(known, 'proven outcome')}")
     again = sum(dead.requeued for dead in plan.dead_runs) + len(plan.proof.absent)
     if again:
-        lines.append(f"queues {some(again, 'message')} again that were certainly not sent")
+        messages = some(again, "message")
+        what = f"cancels {messages}" if plan.over else f"queues {messages} again"
+        lines.append(f"{what} that were certainly not sent")
     if plan.doubtful:
         lines.append(_choice(plan))
     if plan.with_failed and plan.failed_ids:
         lines.append(f"queues {some(len(plan.failed_ids), 'failed message')} again")
     elif plan.failed_ids:
         lines.append(f"leaves {some(len(plan.failed_ids), 'failed message')} alone; --failed queues them again")
+    if plan.takes_given_up and plan.given_up_ids:
+        lines.append(f"queues {some(len(plan.given_up_ids), 'message')} again that were given up in doubt")
     return lines or ["nothing"]
 
 
@@ -120,10 +126,18 @@ def recovered_lines(plan: Plan, done: Recovered) -> Iterator[str]:
         yield clean(done.waiting_for_hosts)
     if done.in_doubt:
         yield f"{some(done.in_doubt, 'message')} in doubt: hold, or decide with --in-doubt resend or skip."
+    elif plan.over:
+        yield f"The campaign is {plan.status}: nothing more of it is sent."
     elif plan.status == "paused":
         yield f"The campaign is paused. Next: sendctl resume {plan.campaign}"
-    else:
+    elif done.waiting_for_hosts or _waits(done):
         yield f"Next: sendctl send-due --campaign {plan.campaign}"
+    else:
+        yield "Nothing is left to send."
+
+
+def _waits(done: Recovered) -> bool:
+    return any(number for state, number in done.counts.items() if state in ("queued", "sending"))
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -142,7 +156,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "alive_runs": [run.id for run in plan.alive], "in_flight": plan.in_flight,
         "expired_claims": plan.expired_claims, "proven_sent": len(plan.proof.accepted),
         "proven_absent": len(plan.proof.absent), "no_proof": plan.proof.reasons,
-        "in_doubt": len(plan.doubtful), "failed": len(plan.failed_ids),
+        "in_doubt": len(plan.doubtful), "failed": len(plan.failed_ids), "given_up": len(plan.given_up_ids),
         "worst_case_duplicates": plan.worst_case_duplicates, "worst_case_missed": plan.worst_case_missed,
         "does_something": plan.does_something, "applied": None,
     }  # fmt: skip

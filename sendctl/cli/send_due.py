@@ -14,6 +14,7 @@ from sendctl.errors import ExitCode
 
 if TYPE_CHECKING:
     from sendctl.passes.send_due import SendReport
+    from sendctl.settings import Settings
 
 NOTHING_DUE = "nothing is due"
 # Outcomes of attempts in the words of the summary, in its order.
@@ -29,7 +30,7 @@ _WORDS = {
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("send-due", cls=Verb, epilog="0 3 5 6 69 75 78")(send_due)
+    app.command("send-due", cls=Verb, epilog="0 2 3 5 6 69 75 78")(send_due)
 
 
 def send_due(
@@ -52,10 +53,12 @@ def send_due(
     """Send the messages that are due, then exit.
 
     Any number of passes may overlap, on any number of hosts. A pass that is killed loses nothing: the next one finds
-    out what became of its messages before it claims anything. SIGTERM finishes what is in flight.
+    out what became of its messages before it claims anything. SIGTERM finishes what is in flight. With -q, a provider
+    that is down is told of when it is first left alone, and each time it is tried again in vain.
     """
     shell = shell_of(ctx)
-    if not (campaign or dry_run or as_json) and _idle(shell):
+    settings = shell.settings() if dry_run else shell.sending_settings()
+    if not (campaign or dry_run or as_json) and _idle(shell, settings):
         return ExitCode.DONE
     from sendctl.passes import send_due as passes
 
@@ -67,19 +70,24 @@ def send_due(
     return report.exit_code
 
 
-def _idle(shell: Shell) -> bool:
+def _idle(shell: Shell, settings: Settings) -> bool:
     """Most passes find nothing due: they should not pay for what only sending needs."""
     from sendctl.passes.idle import is_idle
 
-    if not is_idle(shell.settings()):
+    if not is_idle(settings):
         return False
     shell.say(NOTHING_DUE)
     return True
 
 
 def _trouble(report: SendReport) -> bool:
-    """Whether cron should mail it. A pass whose time is up leaves the rest to the next, and that is no trouble."""
-    return report.died > 0 or report.exit_code not in (ExitCode.DONE, ExitCode.STOPPED_EARLY)
+    """Whether cron should mail it.
+
+    A pass whose time is up leaves the rest to the next, and that is no trouble. Of a provider that is left alone the
+    pass speaks that found it so, or found it so once more: those are hours apart soon, and passes are a minute apart.
+    """
+    quiet = {ExitCode.DONE, ExitCode.STOPPED_EARLY} | ({ExitCode.UNREACHABLE} if not report.work.stops else set())
+    return report.died > 0 or report.exit_code not in quiet
 
 
 def _print(shell: Shell, report: SendReport) -> None:
@@ -99,6 +107,8 @@ def _summary(report: SendReport) -> list[str]:
     lines = _imported(report)
     outcomes = report.work.outcomes
     parts = [f"{word} {outcomes[key]:,}" for key, word in _WORDS.items() if outcomes.get(key)]
+    if report.work.failed > outcomes.get("refused", 0):
+        parts.append(f"failed {report.work.failed:,}")
     if not report.run_id:
         lines.append(NOTHING_DUE)
     else:
@@ -141,7 +151,8 @@ def _json(report: SendReport) -> dict[str, Any]:
     return {
         "schema": "sendctl.send-due/1", "dry_run": report.dry_run, "run": report.run_id or None,
         "seconds": round(report.seconds, 3), "due": report.due,
-        "outcomes": {key: work.outcomes.get(key, 0) for key in _WORDS}, "lost": work.lost, "ended": work.ended,
+        "outcomes": {key: work.outcomes.get(key, 0) for key in _WORDS}, "lost": work.lost,
+        "failed": work.failed, "ended": work.ended,
         "blocked": work.blocked or None, "stops": work.stops, "died_workers": report.died,
         "imported": {
             "runs": imported.runs, "recorded": imported.recorded, "requeued": imported.requeued,

@@ -29,12 +29,22 @@ class Shell:
     config: Path | None = None
     quiet: bool = False
     verbose: bool = False
+    acted: bool = False  # whether the verb does more than answer
 
     def settings(self) -> Settings:
         """The configuration of this host. Raises BadConfig."""
         from sendctl.settings import load_settings
 
         return load_settings(self.config, os.environ, Path.cwd())
+
+    def sending_settings(self) -> Settings:
+        """The same, complete: where this host may send it has a provider and every secret. Raises BadConfig."""
+        from sendctl.settings import check_sending
+
+        settings = self.settings()
+        if settings.send.enabled:
+            check_sending(settings, os.environ)
+        return settings
 
     def context(self) -> Context:
         """What passes are given. Raises BadConfig; the store is opened later, by the pass."""

@@ -34,9 +34,9 @@ def show(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")] = False,
 ) -> int:
-    """Show everything known of one message or one person, in order of time.
+    """Show everything known of one message or one person.
 
-    Says what happened, how that is known, and what can be said now.
+    Says what happened in order of time, how that is known, and what can be said now.
     """
     from sendctl.errors import ExitCode
     from sendctl.passes import listing

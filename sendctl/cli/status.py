@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sendctl.cli import streams
 from sendctl.cli.frame import Verb
 from sendctl.cli.shell import Shell, print_json, shell_of
 from sendctl.cli.status_data import campaign_document, overview_document, plugin_line
@@ -40,7 +41,8 @@ def status(
 ) -> int:
     """Show what is happening, what is wrong and what to do next.
 
-    Without --campaign: all campaigns, but archived ones. Every number is counted in the ledger at this moment.
+    Without --campaign: all campaigns, but archived ones. Every number is counted in the ledger at this moment. With
+    -q, also of --check, nothing is printed unless there is trouble.
     """
     shell = shell_of(ctx)
     if check + watch + as_json > 1:
@@ -50,17 +52,16 @@ def status(
     if watch:
         return _watch(shell, campaign, every)
     from sendctl.passes import status as passes
-    from sendctl.passes.advice import advise
+    from sendctl.passes.advice import Level, advise, worst
 
-    context = shell.context()
-    situation = passes.read(context, campaign)
+    situation = passes.read(shell.context(), campaign)
+    advice = advise(situation)
     if as_json:
-        advice = advise(situation)
         print_json(
             overview_document(situation, advice) if campaign is None
             else campaign_document(situation, situation.campaigns[0], advice)
         )  # fmt: skip
-    else:
+    elif not shell.quiet or worst(advice) is not Level.OK:
         from sendctl.cli.screen import console
         from sendctl.cli.status_screen import screenful
 
@@ -72,16 +73,18 @@ def _check(shell: Shell, campaign: str | None) -> int:
     """The monitoring-plugin convention: one line, and whatever hinders the look itself is UNKNOWN."""
     try:
         from sendctl.passes import status as passes
-        from sendctl.passes.advice import advise, worst
+        from sendctl.passes.advice import Level, advise, worst
 
         situation = passes.read(shell.context(), campaign)
         advice = advise(situation)
     except UsageError:
         raise
     except SendctlError as error:
-        print(f"SENDCTL UNKNOWN - {clean(str(error)).replace('|', '/')}")
+        problem = "; ".join(line.strip() for line in str(error).splitlines())
+        print(f"SENDCTL UNKNOWN - {clean(problem).replace('|', '/')}")
         return UNKNOWN
-    print(plugin_line(situation, advice))
+    if not shell.quiet or worst(advice) is not Level.OK:
+        print(plugin_line(situation, advice))
     return int(worst(advice))
 
 
@@ -105,7 +108,7 @@ def _live(context: Context, campaign: str | None, every_s: float) -> None:
     from sendctl.passes import status as passes
 
     with Live(console=console().console, screen=True, auto_refresh=False) as live:
-        while True:
+        while streams.lost() is None:
             situation = passes.read(context, campaign)
             live.update(screenful(situation, one=campaign is not None), refresh=True)
             time.sleep(every_s)

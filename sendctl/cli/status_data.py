@@ -33,6 +33,7 @@ def _campaign(situation: Situation, state: CampaignState) -> dict[str, Any]:
         "status": state.campaign.status,
         "revision": state.campaign.revision,
         "steps": [step.name for step in definition.steps],
+        "providers": list(state.providers),
         "planned": state.planned,
         "counts": {str(name): state.counts[name] for name in State},
         "in_doubt_since": iso(state.in_doubt_since),
@@ -50,6 +51,7 @@ def _campaign(situation: Situation, state: CampaignState) -> dict[str, Any]:
             {"error_class": one.error_class, "transient": one.transient, "count": one.count, "example": one.example}
             for one in state.failures
         ],
+        "given_up": state.given_up,
         "halted_for": state.halted or None,
     }
 
@@ -64,6 +66,7 @@ def _around(situation: Situation, advice: list[Advice]) -> dict[str, Any]:
         "last_pass_at": iso(store.last_pass_at),
         "last_pass_host": store.last_pass_host,
         "sending_enabled": store.sending_enabled,
+        "providers_configured": list(store.providers),
         "store_foreign": store.foreign or None,
         "store_rewound": store.rewound or None,
         "hosts_behind": list(store.hosts_behind),

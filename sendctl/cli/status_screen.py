@@ -144,6 +144,8 @@ def _told(situation: Situation, state: CampaignState) -> Iterator[tuple[str, Tex
     for failure in state.failures[:3]:
         kind = "passing" if failure.transient else "for good"
         yield "failed", Text(f"{count(failure.count)} {kind}: {clean(failure.example)[:120]}")
+    if state.given_up:
+        yield "failed", Text(f"{count(state.given_up)} given up in doubt: perhaps accepted")
     if state.next_due_at is not None:
         yield "next due", Text("now" if state.next_due_at <= now else when(state.next_due_at, now))
     last = situation.store.last_pass_at
@@ -198,7 +200,8 @@ def _did(detail: dict[str, Any]) -> str:
     """What a run counted, in a few words."""
     words = {"accepted": "sent", "refused": "refused", "deferred": "deferred", "unknown": "in doubt"}
     outcomes = detail.get("outcomes", {})
-    return ", ".join(f"{word} {count(outcomes[key])}" for key, word in words.items() if outcomes.get(key))
+    counted = [f"{word} {count(outcomes[key])}" for key, word in words.items() if outcomes.get(key)]
+    return ", ".join(counted) or clean(str(detail.get("reason", "")))
 
 
 def _audit(situation: Situation) -> Table | None:

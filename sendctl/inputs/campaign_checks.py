@@ -9,10 +9,8 @@ import re
 import zoneinfo
 from collections.abc import Callable
 from datetime import time
-from email.policy import default as default_policy
 
-import idna
-
+from sendctl.addresses import parse_mailbox
 from sendctl.definition import Window
 from sendctl.durations import format_duration, parse_duration_s
 from sendctl.tomlfile.tables import nearest, printable
@@ -21,36 +19,17 @@ _HOURS = re.compile(r"([0-9]{2}:[0-9]{2}) ?- ?([0-9]{2}:[0-9]{2})")
 _EXPRESSION = re.compile(r"\{\{.*?\}\}")
 _TOKEN = re.compile(r"\{\{[^}]*\btoken\b[^}]*\}\}")
 _PAGE = re.compile(r"(https?)://[^\s/?#@]+[^\s<>\"]*")
-_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")  # RFC 1123 section 2.1, RFC 1035 section 2.3.4
 _EVENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 
 
 def mailbox(text: str) -> str:
     """One mailbox, `news@shop.example` or `Shop <news@shop.example>` (RFC 5322 section 3.4), unchanged."""
-    header = default_policy.header_factory("from", text)
-    serious = [defect for defect in header.defects if not _tolerated(type(defect).__name__)]
-    if len(header.addresses) != 1 or serious or not text.isprintable() or header.groups[0].display_name is not None:
-        raise ValueError(
-            f'"{printable(text)}" is not one mailbox: want "news@shop.example" or "Shop <news@shop.example>"'
-        )
-    _check_domain(header.addresses[0].domain)
+    try:
+        parse_mailbox(text)
+    except ValueError as error:
+        wanted = 'want "news@shop.example" or "Shop <news@shop.example>"'
+        raise ValueError(f'"{printable(text)}" is not one mailbox: {error}; {wanted}') from None
     return text
-
-
-def _tolerated(defect: str) -> bool:
-    # Dots in an unquoted display name ("Shop Inc. <...>") and UTF-8 in a local part (RFC 6532) are both usual.
-    return defect in ("ObsoleteHeaderDefect", "NonASCIILocalPartDefect")
-
-
-def _check_domain(domain: str) -> None:
-    ascii_domain = domain
-    if not domain.isascii():
-        try:
-            ascii_domain = idna.encode(domain, uts46=True).decode()
-        except idna.IDNAError as error:
-            raise ValueError(f'"{printable(domain)}" is no domain: {error}') from None
-    if not all(_LABEL.fullmatch(label) for label in ascii_domain.split(".")) or len(ascii_domain) > 253:
-        raise ValueError(f'"{printable(domain)}" is no domain')
 
 
 def page(text: str) -> str:

@@ -13,6 +13,7 @@ from sendctl.definition import Controls, Definition, Rate, Step, Trigger, Window
 from sendctl.durations import LONGEST_S, parse_rate
 from sendctl.errors import BadInput
 from sendctl.inputs import campaign_checks as checks
+from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.tomlfile import Document, Findings, Table, TomlError, read_document, read_utf8
 from sendctl.tomlfile.tables import plain_name, printable
 
@@ -23,7 +24,7 @@ _SMS_PARTS = ("sms", "sms_file")
 _STOP_EVENTS = ("submitted", "clicked", "opened", "bounced", "complained", "unsubscribed")
 
 
-def load_definition(path: Path) -> Definition:
+def load_campaign(path: Path) -> CampaignFile:
     """Read a campaign file and its template files (relative to it, strict UTF-8, at most 1 MiB each).
 
     Raises BadInput with every problem, one a line; its `place` is that of the first, "file:line:column".
@@ -33,9 +34,14 @@ def load_definition(path: Path) -> Definition:
         findings = Findings(document)
         definition = read_definition(findings)
         findings.check()
-        return definition
+        return CampaignFile(path, definition, document)
     except TomlError as error:
         raise _bad_input(error, path) from None
+
+
+def load_definition(path: Path) -> Definition:
+    """The same, for whom it does not matter where anything stands."""
+    return load_campaign(path).definition
 
 
 def _bad_input(error: TomlError, path: Path) -> BadInput:
@@ -247,6 +253,8 @@ def _check_parts(table: Table, channel: str) -> None:
     if channel != "sms":
         if not table.has("subject"):
             table.missing("subject")
+        elif str(table.data["subject"]).isspace() or table.data["subject"] == "":
+            table.wrong("subject", '"subject" is empty')
         if not any(table.has(key) for key in _EMAIL_PARTS[1:]):
             table.missing("text", "an e-mail needs text, text_file, html or html_file")
     if channel != "email" and not any(table.has(key) for key in _SMS_PARTS):

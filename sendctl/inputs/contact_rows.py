@@ -39,13 +39,14 @@ class ContactRow(NamedTuple):
 class BadRow:
     """One record that is no contact.
 
-    `column` is 1-based: of the CSV column, or of the character in a JSON line; for a wrong JSON value, its key.
+    `column` is 1-based: of the CSV column, or of the character in a JSON line; for a wrong JSON value, its key; None
+    where the record as a whole is to blame.
     `raw` is the record's text without the last line end; bytes that are not UTF-8 stand in it as lone surrogates
     (PEP 383), so it is for `SkipFile`, not for printing.
     """
 
     line: int
-    column: int | str
+    column: int | str | None
     reason: str
     raw: str
 

@@ -26,8 +26,8 @@ __all__ = ["BadRow", "ContactFile", "ContactRow", "SkipFile", "open_contacts"]
 class ContactFile:
     """An open contacts file; a context manager.
 
-    `name` is for messages ("<stdin>" for standard input). `columns` are the template names of the CSV columns and
-    `delimiter` is what divides them; both are None for JSON Lines.
+    `name` is for messages ("<stdin>" for standard input). `columns` are the template names of the CSV columns, without
+    those that are ignored, and `delimiter` is what divides them; both are None for JSON Lines.
     """
 
     def __init__(self, source: SourceFile) -> None:
@@ -37,7 +37,7 @@ class ContactFile:
         self.size_bytes = source.size_bytes
         is_csv = file_format(source) == CSV
         self._header: Header | None = read_header(source.name, source.lines()) if is_csv else None
-        self.columns = self._header.names if self._header else None
+        self.columns = self._header.columns if self._header else None
         self.delimiter = self._header.delimiter if self._header else None
 
     def rows(self) -> Iterator[ContactRow | BadRow]:
@@ -57,29 +57,27 @@ class ContactFile:
         """How far the newest `rows()` has read, to the length of a buffer; for a progress bar against `size_bytes`."""
         return self._source.position_bytes()
 
-    def reject(self, row: ContactRow, name: str, reason: str) -> BadRow:
+    def reject(self, row: ContactRow, name: str | None, reason: str) -> BadRow:
         """The contact that the newest `rows()` has just given, as a bad record: for what only the caller can check.
 
-        `name` is the column or key to blame, one that the file lacks included. Raises ValueError for any other row.
+        `name` is the column or key to blame, None where no single one is. Raises ValueError for any other row.
         """
         if self._lines is None or self._lines.first_line() != row.line:
             raise ValueError(f"line {row.line} is not the one just read")
-        if self.columns is None:
+        if self._header is None or name is None:
             return BadRow(row.line, name, reason, self._lines.raw())
-        column = self.columns.index(name) + 1 if name in self.columns else 1
-        return BadRow(row.line, column, f"{name}: {reason}", self._lines.raw())
+        return BadRow(row.line, self._header.names.index(name) + 1, f"{name}: {reason}", self._lines.raw())
 
     def error(self, bad: BadRow) -> BadInput:
         """The error that names the file, line, column and reason of one bad record."""
         hint = "correct the record, or go on without the bad ones: --skip-bad FILE keeps them in FILE."
-        return BadInput(bad.reason, place=f"{self.name}:{bad.line}:{bad.column}", hint=hint)
+        column = "" if bad.column is None else f":{bad.column}"
+        return BadInput(bad.reason, place=f"{self.name}:{bad.line}{column}", hint=hint)
 
     def skip_file(self, path: Path) -> SkipFile:
-        """Where bad records go. Raises UsageError if `path` is this file or a folder."""
-        if path.is_dir():
-            raise UsageError(f"--skip-bad {path} is a folder", hint="name a file.")
+        """Where bad records go. Raises UsageError if anything is at `path` already."""
         if self._source.is_at(path):
-            raise UsageError(f"--skip-bad {path} is the contacts file itself", hint="name another file.")
+            raise UsageError(f"--skip-bad {path} is the contacts file itself", hint="name a new file.")
         return SkipFile(path, self._header)
 
     def __enter__(self) -> Self:

@@ -15,12 +15,13 @@ from itertools import chain
 
 from sendctl.errors import BadInput
 from sendctl.inputs.contact_rows import IGNORED_COLUMNS, SPECIAL_COLUMNS
+from sendctl.inputs.csv_records import broken_column, broken_reason, csv_records
 from sendctl.inputs.sniff import column_delimiter
 from sendctl.inputs.source_file import RECORD_MAX_CHARACTERS, LineReader, RecordTooLong, find_flaw
 
-FIELD_MAX_CHARACTERS = 64 * 1024
 COLUMNS_MAX = 1000
 _NOT_IN_NAMES = re.compile(r"\W+")
+_EXCEL_LINE = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE | re.DOTALL).fullmatch
 _MEANT = {"email": re.compile(r"mail"), "phone": re.compile(r"phone|mobile|cell|tel")}
 
 
@@ -32,11 +33,10 @@ class Header:
     delimiter: str
     raw: str
 
-
-def csv_records(texts: Iterator[str], delimiter: str) -> Iterator[list[str]]:
-    """RFC 4180 records of these lines. Raises csv.Error for broken quotes; a new call goes on at the next line."""
-    csv.field_size_limit(FIELD_MAX_CHARACTERS)  # process-wide, and sendctl reads CSV nowhere else
-    return csv.reader(texts, delimiter=delimiter, strict=True)
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names without those of columns that are ignored."""
+        return tuple(name for name in self.names if name not in IGNORED_COLUMNS)
 
 
 def read_header(source_name: str, lines: LineReader) -> Header:
@@ -44,6 +44,9 @@ def read_header(source_name: str, lines: LineReader) -> Header:
     try:
         texts = lines.read()
         first = next(text for text in _counting_blank(lines, texts) if text.strip())
+        if _EXCEL_LINE(first):
+            hint = "delete that line: columns are divided by what divides them in the header row."
+            raise _problem(source_name, lines, 1, f"{first.strip()!r} is a line for Excel, not a header row", hint)
         delimiter = column_delimiter(source_name, first)
         written = next(csv_records(chain([first], texts), delimiter))
     except RecordTooLong:
@@ -53,7 +56,8 @@ def read_header(source_name: str, lines: LineReader) -> Header:
     except csv.Error as error:
         if lines.flawed:
             raise _flawed(source_name, lines, [lines.raw()]) from None
-        raise _problem(source_name, lines, 1, f"the header row is not CSV: {error}") from None
+        column = broken_column(lines.raw(), delimiter)
+        raise _problem(source_name, lines, column, f"in the header row: {broken_reason(str(error))}") from None
     except StopIteration:
         raise BadInput("the file has blank lines only", place=source_name) from None
     if lines.flawed:

@@ -6,12 +6,12 @@ Never sends a row whose borders are uncertain: where quotes are broken, all line
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from sendctl.inputs.contact_rows import IGNORED_COLUMNS, BadRow, ContactRow, ValueProblem, contact_row
-from sendctl.inputs.csv_header import FIELD_MAX_CHARACTERS, Header, csv_records
+from sendctl.inputs.csv_header import Header
+from sendctl.inputs.csv_records import broken_column, broken_reason, csv_records
 from sendctl.inputs.source_file import RECORD_MAX_CHARACTERS, LineReader, RecordTooLong, find_flaw
 
 
@@ -78,25 +78,9 @@ def _misshapen(lines: LineReader, header: Header, fields: list[str]) -> BadRow:
 
 def _broken(lines: LineReader, header: Header, message: str) -> BadRow:
     raw = lines.raw()
-    column = _broken_column(raw, header.delimiter)
+    column = broken_column(raw, header.delimiter)
     name = header.names[column - 1] if column <= len(header.names) else f"column {column}"
-    if "field larger than" in message:
-        reason = f"a field has more than {FIELD_MAX_CHARACTERS} characters"
-    elif "unexpected end" in message:
-        reason = "the quote opened here is not closed"
-    elif "new-line" in message:
-        reason = "a carriage return without a line feed"
-    else:
-        reason = "text after a closing quote (a quote inside quotes is written twice)"
+    reason = broken_reason(message)
     if lines.line > lines.first_line():
         reason += f"; a quoted field took in lines {lines.first_line()} to {lines.line}"
     return BadRow(lines.first_line(), column, f"{name}: {reason}", raw)
-
-
-def _broken_column(raw: str, delimiter: str) -> int:
-    """1-based column of the first field that is not well-formed or too long, the last one if none is found."""
-    field = re.compile(rf'(?:"(?:[^"]++|"")*+"|(?!")[^{delimiter}\r\n]*+)(?={delimiter}|\Z)').match
-    column, place = 1, 0
-    while (found := field(raw, place)) and found.end() < len(raw) and len(found.group()) <= FIELD_MAX_CHARACTERS:
-        column, place = column + 1, found.end() + 1
-    return column

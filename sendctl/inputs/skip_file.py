@@ -1,6 +1,6 @@
 """The file that `--skip-bad` writes: bad records in the format they came in, to be repaired and read again.
 
-Never changes a record's text, and never leaves half a file: it appears whole, synced, mode 0600, by one rename.
+Never changes a record's text, never overwrites a file, and never leaves half of one: it appears whole, synced, 0600.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sendctl.inputs.csv_header import Header
 
 
 class SkipFile:
-    """A context manager: it keeps the file if the block ends well, else nothing is left.
+    """A context manager: nothing is left of the file unless `keep` was called.
 
     CSV: the header and each record as written, with sendctl_line and sendctl_reason put before the first column. JSON
     Lines: the same two as first keys of the object; a line that is no object stands as text under sendctl_raw. The
@@ -29,6 +29,9 @@ class SkipFile:
     """
 
     def __init__(self, path: Path, header: Header | None) -> None:
+        """Raises UsageError if anything is at `path` already."""
+        if os.path.lexists(path):
+            raise _in_the_way(path)
         self.path = path
         self._header = header
         self.count = 0
@@ -56,30 +59,54 @@ class SkipFile:
         except OSError as error:
             raise StoppedEarly(f"cannot write {self.path}: {error.strerror}") from error
 
+    def sync(self) -> None:
+        """Make durable what was written, while there is still time to give up. Raises StoppedEarly."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StoppedEarly(f"cannot write {self.path}: {error.strerror}") from error
+
+    def keep(self) -> None:
+        """Put the file in its place, if there is anything in it. Raises UsageError, StoppedEarly."""
+        if not self.count:
+            return
+        self.sync()
+        try:
+            self._put_in_place()
+        except FileExistsError:
+            raise _in_the_way(self.path) from None
+        except OSError as error:
+            raise StoppedEarly(f"cannot write {self.path}: {error.strerror}") from error
+
+    def _put_in_place(self) -> None:
+        # The name is taken first: rename(2) alone would replace what has appeared there meanwhile.
+        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        try:
+            os.replace(self._temporary, self.path)
+        except OSError:
+            self.path.unlink()
+            raise
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # the rename itself: fsync(2), notes
+        finally:
+            os.close(directory)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                self._keep()
-        finally:
-            with suppress(OSError):  # on a full disk closing flushes, and fails, again
-                self._file.close()
-            Path(self._temporary).unlink(missing_ok=True)
+        with suppress(OSError):  # on a full disk closing flushes, and fails, again
+            self._file.close()
+        Path(self._temporary).unlink(missing_ok=True)
 
-    def _keep(self) -> None:
-        try:
-            with self._file as file:
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(self._temporary, self.path)
-            directory = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)  # the rename itself: fsync(2), notes
-            finally:
-                os.close(directory)
-        except OSError as error:
-            raise StoppedEarly(f"cannot write {self.path}: {error.strerror}") from error
+
+def _in_the_way(path: Path) -> UsageError:
+    kind = "a folder" if path.is_dir() else "there already"
+    return UsageError(
+        f"--skip-bad {path}: is {kind}, and nothing is ever overwritten",
+        hint="name a file that is not there yet, or move that one away.",
+    )
 
 
 def _csv_record(bad: BadRow, delimiter: str) -> str:
@@ -99,5 +126,5 @@ def _json_line(bad: BadRow) -> str:
 
 def _one_line(bad: BadRow) -> str:
     """The reason with its column, without anything that could break a line or start a spreadsheet formula."""
-    text = f"column {bad.column}: {bad.reason}"
+    text = bad.reason if bad.column is None else f"column {bad.column}: {bad.reason}"
     return "".join(character if character.isprintable() else " " for character in text)

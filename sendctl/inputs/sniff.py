@@ -18,10 +18,13 @@ _QUOTED_PART = re.compile(r'"[^"]*"')
 def file_format(source: SourceFile) -> str:
     """CSV or JSON_LINES: by the file's extension, else JSON Lines if the first byte that is not blank is "{".
 
-    Raises BadInput for an empty file, and for one JSON array.
+    Raises BadInput for an empty file, for line ends that are carriage returns alone, and for one JSON array.
     """
     if source.is_blank:
         raise BadInput("the file is empty", place=source.name, hint="a contacts file starts with a header row.")
+    if b"\r" in source.head and b"\n" not in source.head:
+        hint = "convert it: tr '\\r' '\\n' < FILE > NEW"
+        raise BadInput("the lines end in carriage returns alone, as on very old Macs", place=source.name, hint=hint)
     suffix = PurePath(source.name).suffix.lower()
     if suffix in _DELIMITER_OF_SUFFIX:
         return CSV

@@ -50,6 +50,7 @@ class Home:
 
     path: Path
     host_id: str
+    witness: Path | None = None  # a folder elsewhere that remembers passes too: the two are not put back together
 
     def lock_path(self, run_id: str) -> Path:
         return self.path / f"{run_id}.lock"
@@ -74,21 +75,33 @@ class Home:
 
     def seen_passes(self, store_id: str) -> int:
         """The highest number of a pass that this host has seen in a store."""
-        try:
-            return int((self.path / f"{store_id}.passes").read_text())
-        except (FileNotFoundError, ValueError):
-            return 0
+        witnessed = self.witness.glob(f"{store_id}.*.passes") if self.witness is not None else ()
+        return max(map(_number_in, [self._passes_path(store_id), *witnessed]))
+
+    def misses_passes(self, store_id: str) -> bool:
+        """Whether this folder was itself put back to an earlier time, or began anew: its journals know too little."""
+        known = _number_in(self._passes_path(store_id))
+        if self.witness is None:
+            return False
+        return known < _number_in(self._witness_path(store_id)) or (known == 0 and self.seen_passes(store_id) > 0)
+
+    def _passes_path(self, store_id: str) -> Path:
+        return self.path / f"{store_id}.passes"
+
+    def _witness_path(self, store_id: str) -> Path:
+        assert self.witness is not None
+        return self.witness / f"{store_id}.{self.host_id}.passes"
 
     def note_passes(self, store_id: str, number: int) -> None:
         """Remember the number of the pass that begins here, unless a later one has begun."""
-        if number <= self.seen_passes(store_id):
-            return
-        temporary = self.path / f".{store_id}.passes.{new_id()}"
         try:
-            temporary.write_text(f"{number}\n")
-            temporary.replace(self.path / f"{store_id}.passes")
+            _raise_to(self._passes_path(store_id), number)
         except OSError as error:
             raise not_writable(f"the journal folder {self.path}", error) from error
+        if self.witness is not None:
+            with suppress(OSError):  # a second opinion: not every user has a home folder
+                self.witness.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _raise_to(self._witness_path(store_id), number)
 
     def confirmed(self, newest: int = 0) -> list[str]:
         """Ids of confirmed runs, newest first; all, or the `newest` few."""
@@ -111,7 +124,25 @@ class Home:
         self.done_path(run_id).unlink(missing_ok=True)
 
 
-def open_home(path: Path) -> Home:
+def _number_in(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _raise_to(path: Path, number: int) -> None:
+    """Write a number unless there is a higher one. Locked: a pass that began earlier may come later."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if number > _number_in(path):
+            os.pwrite(descriptor, b"%020d\n" % number, 0)  # of one width, so that it is replaced at once
+    finally:
+        os.close(descriptor)
+
+
+def open_home(path: Path, witness: Path | None = None) -> Home:
     """Open the journal folder, 0700, made on first use. Raises BadConfig or Unreachable when it cannot be used."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,7 +151,7 @@ def open_home(path: Path) -> Home:
         identity = path / "host-id"
         if not identity.exists():
             _write_once(identity, new_id())
-        return Home(path, identity.read_text().strip())
+        return Home(path, identity.read_text().strip(), witness)
     except OSError as error:
         raise Unreachable(
             f"the journal folder {path} cannot be used: {error.strerror}", hint="mend its owner, mode or disk."
@@ -171,7 +202,7 @@ def note_of(home: Home, run_id: str) -> RunNote | None:
 
 def _note_of_journal(home: Home, run_id: str) -> RunNote | None:
     for path in home.journals(run_id):
-        header, _ = records.read(path)
+        header = records.read(path).header
         if header is not None:
             return RunNote(header.store_id, run_id, "send-due", header.boot_id, 0, header.started_at)
     return None

@@ -1,11 +1,15 @@
-"""The lines of a journal: a CRC-32 in hex, a space, a JSON array, a newline. A torn or foreign line ends the file."""
+"""The lines of a journal: a CRC-32 in hex, a space, a JSON array, a newline. A torn or foreign line ends the file.
+
+A journal that nobody damaged ends in the zeros taken ahead, or in the record that its writer closed it with. In any
+other one records may be missing, so that what it does not say proves nothing.
+"""
 
 from __future__ import annotations
 
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from sendctl.errors import Unreachable
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.states import AttemptOutcome
 
+_compact = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 VERSION = 1
 RESERVED_BYTES = 32 * 1024 * 1024  # more than the largest window takes ahead
 
@@ -46,7 +51,7 @@ class Trace:
 
 def encode(record: list[Any]) -> bytes:
     """One record as a line."""
-    body = json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode()
+    body = _compact(record).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
@@ -60,43 +65,65 @@ def outcome_record(message_id: int, number: int, outcome: Outcome, at: float) ->
             outcome.text, outcome.error_class, outcome.provider_message_id, outcome.retry_after_s, at]  # fmt: skip
 
 
-def _decoded(lines: Iterable[bytes]) -> Iterator[list[Any]]:
-    """The records up to the first torn line or the preallocated zeros behind the last one."""
+@dataclass(slots=True)
+class Journal:
+    """What a file says: `header` is None when not even that is whole; traces by (message id, attempt number).
+
+    `whole` is True when no record can be missing at its end: it was closed, or ends in the zeros taken ahead.
+    """
+
+    header: Header | None = None
+    traces: dict[tuple[int, int], Trace] = field(default_factory=dict)
+    whole: bool = False
+
+
+def _decoded(lines: Iterable[bytes], rest: list[bytes]) -> Iterator[list[Any]]:
+    """The records up to the first torn line; that and what follows it goes into `rest`."""
+    lines = iter(lines)
     for line in lines:
         body = line[9:-1]
         if line[-1:] != b"\n" or line[8:9] != b" " or line[:8] != b"%08x" % zlib.crc32(body):
+            rest += [line, *lines]
             return
         yield json.loads(body)
 
 
-def read(path: Path) -> tuple[Header | None, dict[tuple[int, int], Trace]]:
-    """A journal's header (None when not even that is whole) and its traces by (message id, attempt number).
-
-    Raises Unreachable when it may not be read.
-    """
+def read(path: Path) -> Journal:
+    """All that a journal says. Raises Unreachable when it may not be read."""
+    rest: list[bytes] = []
     try:
         with path.open("rb") as file:
-            return _collect(_decoded(file))
+            return _collect(_decoded(file, rest), rest)
     except OSError as error:
         raise Unreachable(
             f"the journal {path} cannot be read: {error.strerror}", hint="passes must run as one user: see `ls -l`."
         ) from error
 
 
-def _collect(found: Iterable[list[Any]]) -> tuple[Header | None, dict[tuple[int, int], Trace]]:
-    header: Header | None = None
-    traces: dict[tuple[int, int], Trace] = {}
+def _collect(found: Iterable[list[Any]], rest: list[bytes]) -> Journal:
+    journal = Journal()
+    traces, closed = journal.traces, False
     for record in found:
         match record:
-            case ["run", 1, *rest] if header is None:
-                header = Header(*rest)
+            case ["run", 1, *columns] if journal.header is None:
+                journal.header = Header(*columns)
             case ["b", message_id, number, claim_id, key, provider, at]:
                 traces[message_id, number] = Trace(message_id, number, claim_id, key, provider, at)
             case ["d", message_id, number] if (message_id, number) in traces:
                 traces[message_id, number].dotted = True
             case ["o", message_id, number, *_] if (message_id, number) in traces:
                 traces[message_id, number].outcome, traces[message_id, number].settled_at = _outcome(record), record[12]
-    return header, traces
+            case ["e"]:
+                closed = True
+    journal.whole = closed or _torn_at_most(b"".join(rest))
+    return journal
+
+
+def _torn_at_most(rest: bytes) -> bool:
+    """Whether what follows the last whole record is zeros, behind at most the beginning of one record more."""
+    torn = rest.rstrip(b"\0")
+    cut_at_its_end = torn[:8] == b"%08x" % zlib.crc32(torn[9:-1])  # a whole record whose newline was damaged
+    return rest.endswith(b"\0") and b"\n" not in torn and b"\0" not in torn and not cut_at_its_end
 
 
 def read_end(path: Path, size_bytes: int = 65536) -> dict[tuple[int, int], Trace]:
@@ -105,7 +132,7 @@ def read_end(path: Path, size_bytes: int = 65536) -> dict[tuple[int, int], Trace
         # Behind the last record lie preallocated zeros: at most what `reserve` takes at once.
         file.seek(max(0, path.stat().st_size - RESERVED_BYTES - size_bytes))
         written = file.read().rstrip(b"\0")[-size_bytes:]
-    return _collect(_decoded(written[written.find(b"\n") + 1 :].splitlines(keepends=True)))[1]
+    return _collect(_decoded(written[written.find(b"\n") + 1 :].splitlines(keepends=True), []), []).traces
 
 
 def _outcome(record: list[Any]) -> Outcome:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,9 @@ class JournalWriter:
         os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Give back the space that was not used."""
+        """Say that nothing follows, and give back the space that was not used."""
+        with suppress(OSError):  # without it the journal proves no absence, and there is nothing left to prove
+            self._append(["e"])
         os.ftruncate(self._descriptor, self._offset)
         os.close(self._descriptor)
 

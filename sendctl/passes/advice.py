@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from enum import IntEnum
 
+from sendctl.durations import format_rate
 from sendctl.passes.status import CampaignState, Situation
 from sendctl.states import CampaignStatus, State
 
 # Cron starts a pass every minute: ten missed ones are no accident.
 SILENT_S = 600.0
+# A run says every few seconds that it goes on.
+QUIET_S = 60.0
 
 
 class Level(IntEnum):
@@ -40,11 +42,10 @@ class Advice:
 
 
 def advise(situation: Situation) -> list[Advice]:
-    """All there is to say, the most urgent first."""
-    found = [*_of_store(situation)]
+    """All there is to say, the most urgent first; of what is equally urgent, causes before what comes of them."""
+    found = [*_of_store(situation), *_of_sending(situation)]
     for state in situation.campaigns:
-        found += _of_campaign(state)
-    found += _silence(situation)
+        found += _of_campaign(situation, state)
     return sorted(found, key=lambda advice: -advice.level)
 
 
@@ -64,6 +65,11 @@ def _of_store(situation: Situation) -> Iterator[Advice]:
         )  # fmt: skip
     if store.foreign:
         yield Advice(Level.WARNING, "", f"nothing is sent from here: {store.foreign}", "sendctl migrate --adopt")
+    if store.sending_enabled and not store.providers:
+        yield Advice(
+            Level.CRITICAL, "", "nothing can be sent from here: sending is enabled, and no provider is configured."
+            " Write a section [providers.NAME] in sendctl.toml",
+        )  # fmt: skip
     for breaker in store.breakers:
         yield Advice(
             Level.CRITICAL, "", f"provider {breaker.provider} is left alone for a while: {breaker.reason}. Mend the"
@@ -77,7 +83,7 @@ def _of_store(situation: Situation) -> Iterator[Advice]:
             )  # fmt: skip
 
 
-def _of_campaign(state: CampaignState) -> Iterator[Advice]:
+def _of_campaign(situation: Situation, state: CampaignState) -> Iterator[Advice]:
     name, counts = state.campaign.name, state.counts
     if counts[State.IN_DOUBT]:
         yield Advice(
@@ -85,17 +91,34 @@ def _of_campaign(state: CampaignState) -> Iterator[Advice]:
             " accepted. Look for proof first (`sendctl reconcile`), then decide", f"sendctl recover --campaign {name}",
         )  # fmt: skip
     if state.claims_expired:
-        yield Advice(
-            Level.WARNING, name, f"{_messages(state.claims_expired)} in flight with an expired claim: the run died"
-            " or stands still", "sendctl reconcile",
-        )  # fmt: skip
+        yield _expired(situation, state)
     yield from _pauses(state)
     yield from _failures(state)
-    if state.overdue:
+    if state.overdue and _flows(situation, state) and not _silent(situation):  # else the cause is said already
+        rate = state.campaign.controls.rate
+        bound = f" with its rate of {format_rate(rate)}" if rate is not None else ""
         yield Advice(
-            Level.WARNING, name, f"{_messages(state.overdue)} overdue: passes do not keep up, or do not run",
+            Level.WARNING, name, f"{_messages(state.overdue)} overdue: passes do not keep up{bound}",
             f"sendctl send-due --campaign {name}",
         )  # fmt: skip
+
+
+def _expired(situation: Situation, state: CampaignState) -> Advice:
+    matter = f"{_messages(state.claims_expired)} in flight with an expired claim"
+    quiet = [
+        run.row for run in situation.store.runs
+        if run.life == "alive" and (situation.now - run.row.heartbeat_at).total_seconds() > QUIET_S
+    ]  # fmt: skip
+    if not quiet:
+        return Advice(
+            Level.WARNING, state.campaign.name, f"{matter}: the run died or stands still", "sendctl reconcile"
+        )
+    held = ", ".join(f"run {run.id} (pid {run.pid})" for run in quiet)
+    return Advice(
+        Level.WARNING, state.campaign.name, f"{matter}, held by a process of this host that is stopped or hung: {held}."
+        f" Look at it (`ps -fp {quiet[0].pid}`); let it go on (`kill -CONT`) or end it (`kill -9`), then",
+        "sendctl reconcile",
+    )  # fmt: skip
 
 
 def _pauses(state: CampaignState) -> Iterator[Advice]:
@@ -123,38 +146,98 @@ def _failures(state: CampaignState) -> Iterator[Advice]:
         )  # fmt: skip
     if passing:
         yield Advice(
-            level, name, f"{_failed(passing)} for a passing cause; reconcile tries again after a day, or now",
-            f"sendctl recover --campaign {name} --failed",
+            level, name, f"{_failed(passing)} for a passing cause; reconcile tries again after a day, as long as there"
+            " are attempts left, or now", f"sendctl recover --campaign {name} --failed",
         )  # fmt: skip
-
-
-def _silence(situation: Situation) -> Iterator[Advice]:
-    """Something is due: does anything run?"""
-    due = [one for one in situation.campaigns if one.due and one.campaign.status is CampaignStatus.RUNNING]
-    if not due:
-        return
-    total = sum(one.due for one in due)
-    name = due[0].campaign.name if len(situation.campaigns) == 1 else ""
-    if not situation.store.sending_enabled:
+    if state.given_up:
         yield Advice(
-            Level.WARNING, name, f"{_messages(total)} due, but sending is not enabled on this host: set enabled = true"
-            " in [send] of sendctl.toml",
+            Level.OK, name, f"{_messages(state.given_up)} given up in doubt and may have been accepted; only with"
+            " --failed --in-doubt resend does recover send them again, at the risk of a second copy",
+            f"sendctl messages --campaign {name} --status failed",
         )  # fmt: skip
-    if (situation.now - _last_sign(situation, due)).total_seconds() > SILENT_S:
+
+
+# -- what is due, and what keeps it ---------------------------------------------------------------------------------
+
+
+def _of_sending(situation: Situation) -> Iterator[Advice]:
+    """Something is due: what keeps it from being sent? The cause before the silence that comes of it."""
+    due = _due(situation)
+    total, name = sum(one.due for one in due), due[0].campaign.name if len(situation.campaigns) == len(due) == 1 else ""
+    if due and not (situation.store.sending_enabled or _refused(situation)):
+        yield _disabled(situation, name, total)
+    if not _may_send(situation):
+        return
+    for state in situation.campaigns:
+        if state.campaign.status is CampaignStatus.RUNNING and state.next_due_at is not None:
+            yield from _of_providers(situation, state)
+    flowing = sum(one.due for one in due if _flows(situation, one))
+    if _silent(situation):
         yield Advice(
             Level.CRITICAL, name, f"{_messages(total)} due and no pass has started for more than ten minutes: is cron"
             " running?", "sendctl send-due",
         )  # fmt: skip
-    elif situation.store.sending_enabled:
-        yield Advice(Level.OK, name, f"{_messages(total)} due; the next pass sends", "sendctl send-due")
+    elif flowing:
+        yield Advice(Level.OK, name, f"{_messages(flowing)} due; the next pass sends", "sendctl send-due")
 
 
-def _last_sign(situation: Situation, due: list[CampaignState]) -> datetime:
-    """When a pass last started or beat, or the first message became due: what came last."""
+def _disabled(situation: Situation, name: str, total: int) -> Advice:
+    """This host may not send; that is worse where no other host does either."""
+    matter = f"{_messages(total)} due, but sending is not enabled on this host"
+    act = "set enabled = true in [send] of sendctl.toml where it may send"
+    if _silent(situation):
+        return Advice(Level.CRITICAL, name, f"{matter}, and no pass has started for more than ten minutes: {act}")
+    return Advice(Level.WARNING, name, f"{matter}: {act}")
+
+
+def _of_providers(situation: Situation, state: CampaignState) -> Iterator[Advice]:
+    """A campaign whose providers are not here, or are all left alone."""
+    name, here = state.campaign.name, _here(situation, state)
+    missing = [provider for provider in state.providers if provider not in here]
+    if missing:
+        what = "no fail-over to it" if here else "nothing of this campaign can be sent from here"
+        yield Advice(
+            Level.WARNING if here else Level.CRITICAL, name, f"provider {', '.join(missing)} is not configured on this"
+            f" host: {what}. Write [providers.{missing[0]}] in sendctl.toml, or mend the campaign file and enqueue it",
+        )  # fmt: skip
+    if state.due and here and not _flows(situation, state):
+        yield Advice(
+            Level.WARNING if state.overdue else Level.OK, name, f"{_messages(state.due)} due and must wait for provider"
+            f" {', '.join(here)}",
+        )  # fmt: skip
+
+
+def _due(situation: Situation) -> list[CampaignState]:
+    return [one for one in situation.campaigns if one.due and one.campaign.status is CampaignStatus.RUNNING]
+
+
+def _refused(situation: Situation) -> bool:
+    return bool(situation.store.rewound or situation.store.foreign)
+
+
+def _may_send(situation: Situation) -> bool:
+    """Whether passes of this host get as far as claiming; why not, is said before."""
+    return situation.store.sending_enabled and bool(situation.store.providers) and not _refused(situation)
+
+
+def _here(situation: Situation, state: CampaignState) -> list[str]:
+    """The campaign's providers that are configured on this host, in order."""
+    return [provider for provider in state.providers if provider in situation.store.providers]
+
+
+def _flows(situation: Situation, state: CampaignState) -> bool:
+    """Whether the next pass can claim something of this campaign."""
+    shut = {one.provider for one in situation.store.breakers if not one.lets_through(situation.now)}
+    return _may_send(situation) and any(provider not in shut for provider in _here(situation, state))
+
+
+def _silent(situation: Situation) -> bool:
+    """Whether the last sign is old: a pass that started or beat, or the first message that became due."""
+    due = _due(situation)
     signs = [run.row.heartbeat_at for run in situation.store.runs if run.row.command == "send-due"]
     signs += [one.next_due_at for one in due if one.next_due_at is not None]
     signs += [situation.store.last_pass_at] if situation.store.last_pass_at is not None else []
-    return max(signs)
+    return bool(due) and (situation.now - max(signs)).total_seconds() > SILENT_S
 
 
 def _messages(number: int) -> str:

@@ -7,7 +7,7 @@ expiry, the send window, what a journal proved before a rewind, breakers, cooldo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
@@ -19,9 +19,10 @@ from sendctl.errors import StoreRewound
 from sendctl.identity import new_id
 from sendctl.passes.consequences import Breakers, pause, stop_reasons
 from sendctl.passes.deciding import Desk
+from sendctl.policy import concerns_the_provider
 from sendctl.providers.base import Outcome, Scope
 from sendctl.schedule import next_open
-from sendctl.states import CampaignStatus, EnrollmentStatus
+from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
 from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, runs
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Claim, Due
@@ -67,6 +68,21 @@ class Done:
     at_boot_s: float
 
 
+def _blamed(done: Sequence[Done]) -> list[Done]:
+    """The same outcomes; a provider that put everybody off alike is the one that is concerned, not each recipient."""
+    blamed = []
+    for provider in sorted({item.claimed.provider for item in done}):
+        mine = [item for item in done if item.claimed.provider == provider]
+        if concerns_the_provider([item.outcome for item in mine]):
+            mine = [
+                replace(item, outcome=replace(item.outcome, scope=Scope.PROVIDER))
+                if item.outcome.kind is AttemptOutcome.DEFERRED else item
+                for item in mine
+            ]  # fmt: skip
+        blamed += mine
+    return blamed
+
+
 @dataclass
 class Clerk:
     """Runs T(k) for one worker of one run."""
@@ -77,6 +93,7 @@ class Clerk:
     usable: frozenset[str]  # providers configured on this host
     campaign: str | None = None
     lost: int = 0
+    failed: int = 0  # for good, or out of attempts
     claimed: int = 0
     stops: list[str] = field(default_factory=list)  # campaigns and providers that were stopped, in words
     _last: str = ""
@@ -108,6 +125,7 @@ class Clerk:
     # -- outcomes of the last window ------------------------------------------------------------------------------
 
     def _record(self, connection: Connection, done: Sequence[Done], boot_s: float) -> None:
+        done = _blamed(done)
         reasons = stop_reasons([(item.claimed.due.campaign_id, item.outcome) for item in done])
         campaigns.lock(connection, {item.claimed.due.campaign_id for item in done}, reasons.keys())
         self._breakers.read(connection, failed=any(item.outcome.scope is Scope.PROVIDER for item in done))
@@ -133,6 +151,7 @@ class Clerk:
             for item in done
         ]  # fmt: skip
         lost = self.desk.settle(connection, settled)
+        self.failed += sum(item.transition == "refuse" and item.due.id not in lost for item in settled)
         self._check_remembered(connection, [item.claimed for item in done if item.claimed.due.id in lost])
         self.lost += len(lost)
 

@@ -15,6 +15,9 @@ from sendctl.states import AttemptOutcome, CampaignStatus
 from sendctl.store import audit, campaigns, limits
 from sendctl.store.limits import Breaker
 
+# A window that ends in doubt like this and has nothing accepted is not tried a second time: each try costs people.
+MOST_DOUBTFUL = 3
+
 
 def stop_reasons(outcomes: Sequence[tuple[int, Outcome]]) -> dict[int, str]:
     """Why campaigns must stop, by id: a Halt of campaign scope, or a window that was refused as one."""
@@ -76,9 +79,10 @@ class Breakers:
                 self.states[provider] = limits.note_success(connection, self.of(provider), now)
             return None
         worst = (halted or failed)[0]
+        doubtful = sum(item.kind is AttemptOutcome.UNKNOWN for item in failed)
         changed = limits.note_failure(
-            connection, self.of(provider), reason=worst.text, halt=bool(halted), retry_after_s=worst.retry_after_s,
-            now=now,
+            connection, self.of(provider), reason=worst.text, halt=bool(halted), at_once=doubtful >= MOST_DOUBTFUL,
+            retry_after_s=worst.retry_after_s, now=now,
         )  # fmt: skip
         self.states[provider] = changed
         return f"provider {provider} is left alone for a while: {worst.text}" if changed.state == "open" else None

@@ -48,7 +48,8 @@ _PASSIVE = {"pause": "paused", "resume": "resumed", "cancel": "cancelled"}
 
 def pause(context: Context, name: str, reason: str = "") -> ControlReport:
     """Stop claiming before the next window. Raises UsageError for a campaign that is over."""
-    return _move(context, name, "pause", {CampaignStatus.RUNNING}, CampaignStatus.PAUSED, reason)
+    sources = {CampaignStatus.RUNNING, CampaignStatus.COMPLETED}  # a completed one may have retries to come
+    return _move(context, name, "pause", sources, CampaignStatus.PAUSED, reason)
 
 
 def resume(context: Context, name: str, reason: str = "") -> ControlReport:
@@ -58,7 +59,7 @@ def resume(context: Context, name: str, reason: str = "") -> ControlReport:
 
 def cancel(context: Context, name: str, reason: str = "") -> ControlReport:
     """End a campaign for good: what is queued is cancelled, what is in flight finishes."""
-    sources = {CampaignStatus.RUNNING, CampaignStatus.PAUSED}
+    sources = {CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.COMPLETED}
     return _move(context, name, "cancel", sources, CampaignStatus.CANCELLED, reason)
 
 

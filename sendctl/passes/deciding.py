@@ -22,6 +22,7 @@ from sendctl.states import AttemptOutcome, EnrollmentStatus
 from sendctl.store import campaigns, claims, doubts, enrollments, meta, outcomes
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Due
+from sendctl.store.doubts import Held
 from sendctl.store.enrollments import Passed
 from sendctl.store.ledger import move
 from sendctl.store.outcomes import Advancing, Settled
@@ -79,16 +80,14 @@ class Desk:
         """What the campaign says now."""
         return self.definition(connection, campaign_id, self.campaign(connection, campaign_id).revision)
 
-    def resend(self, connection: Connection, ids: Sequence[int], evidence: str) -> int:
+    def resend(self, connection: Connection, held: Sequence[Held], evidence: str) -> int:
         """Queue messages in doubt again by decision, not by proof: each may become a duplicate. Returns how many."""
-        doubts.abandon(connection, ids, evidence, self.now)
-        due = claims.by_id(connection, ids)
+        due = claims.by_id(connection, doubts.abandon(connection, held, evidence, self.now))
         return len(due) - len(self.requeue(connection, list(due.values()), "resend"))
 
-    def skip(self, connection: Connection, ids: Sequence[int], evidence: str, reason: str) -> int:
+    def skip(self, connection: Connection, held: Sequence[Held], evidence: str, reason: str) -> int:
         """Give messages in doubt up by decision: some may not have been sent. Returns how many."""
-        doubts.abandon(connection, ids, evidence, self.now)
-        due = claims.by_id(connection, ids)
+        due = claims.by_id(connection, doubts.abandon(connection, held, evidence, self.now))
         return len(due) - len(self.give_up(connection, list(due.values()), reason))
 
     def secret(self, connection: Connection) -> str:

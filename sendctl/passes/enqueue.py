@@ -7,7 +7,7 @@ flat at any size.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,24 +17,25 @@ from typing import Literal
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from sendctl import faults, identity
+from sendctl import faults
 from sendctl.definition import Definition
 from sendctl.errors import BadInput, ExitCode, StoppedEarly, UsageError
-from sendctl.inputs.campaign_file import load_definition
-from sendctl.inputs.contacts import ContactFile, ContactRow, open_contacts
+from sendctl.inputs.campaign_file import load_campaign
+from sendctl.inputs.campaign_places import CampaignFile
+from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
+from sendctl.passes.campaign_faults import at_fault, compiled
 from sendctl.passes.context import Context, who
-from sendctl.passes.rendered import recipient_of
-from sendctl.passes.row_checks import ANY_TOKEN, Progress, check_rows, problem_of
+from sendctl.passes.enrolling import EntryMaker, enroll
+from sendctl.passes.row_checks import Problem, Progress, check_rows, problem_of
 from sendctl.rendering.message import StepRenderer
-from sendctl.schedule import next_open
 from sendctl.states import CampaignStatus
 from sendctl.store import audit, campaigns, loading, meta
 from sendctl.store.campaigns import Campaign
-from sendctl.store.enrollments import expiry
-from sendctl.store.loading import Entry, Ids, Loaded
+from sendctl.store.loading import Ids, Loaded
 
-CHUNK_ROWS = 2000
-SHOWN_REPEATS = 20
+NOW_LASTS = timedelta(seconds=60)  # as long as cron lets pass between two passes: nothing is late by less
+_SUPPORTED = "e-mail campaigns with initial and drip steps are."
+_NO_EVENTS = "leave it out: this version receives no events. Suppressed addresses get nothing, at any step."
 
 
 @dataclass
@@ -46,15 +47,17 @@ class EnqueueReport:
     created: bool = False
     revision: int = 1
     changed: list[str] = field(default_factory=list)  # keys of the definition that differ from the last revision
-    rows: int = 0  # good rows in the file
+    rows: int = 0  # good rows in the file: enrolled + known + repeated_count
     skipped: int = 0  # bad rows, kept in the --skip-bad file
     contacts: int = 0  # people not known before
     enrolled: int = 0  # people added to the campaign, one message each
-    known: int = 0  # people who were in it already
+    known: int = 0  # people in the file who were in it already
     repeated_count: int = 0  # rows whose address stood in the file before
-    repeated: list[tuple[int, str]] = field(default_factory=list)  # the first of them: (line, address)
+    repeated_addresses: int = 0  # how many different addresses these have
+    repeated: list[tuple[int, str]] = field(default_factory=list)  # the first of these rows: (line, address)
     first_due_at: datetime | None = None
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what must not go unnoticed, though nothing failed
 
     @property
     def exit_code(self) -> ExitCode:
@@ -67,75 +70,88 @@ class _Undone(Exception):
 
 def run(
     context: Context, campaign_file: Path, *, contacts: Path | Literal["-"] | None = None,
-    at: datetime | None = None, dry_run: bool = False, skip_bad: Path | None = None, progress: Progress | None = None,
+    at: datetime | Literal["now"] | None = None, dry_run: bool = False, skip_bad: Path | None = None,
+    progress: Progress | None = None,
 ) -> EnqueueReport:  # fmt: skip
-    """Validate all, then write all or nothing. Raises BadInput, UsageError, and what the store raises."""
-    definition = load_definition(campaign_file)
-    _check_supported(definition, campaign_file)
-    renderers = [StepRenderer(definition, step) for step in definition.steps]
-    report = EnqueueReport(definition.name, dry_run)
-    _check_existing(context, definition, renderers)
+    """Validate all, then write all or nothing. Raises BadInput, UsageError, and what the store raises.
+
+    `at` wins over the campaign's `start_at`; "now" is the moment when the enqueue is done.
+    """
+    if skip_bad is not None and contacts is None:
+        raise UsageError("--skip-bad is about a contacts file", hint="name it with --contacts.")
+    campaign = load_campaign(campaign_file)
+    _check_supported(campaign)
+    renderers = compiled(campaign)
+    report = EnqueueReport(campaign.definition.name, dry_run)
+    _check_existing(context, campaign, renderers)
     with ExitStack() as stack:
         file = stack.enter_context(open_contacts(contacts)) if contacts is not None else None
+        keep = None
         if file is not None:
-            checked = check_rows(file, renderers, skip_bad, progress)
+            keep = stack.enter_context(file.skip_file(skip_bad)) if skip_bad is not None else None
+            checked = check_rows(file, campaign, renderers, keep, progress)
             report.rows, report.skipped = checked.good, checked.bad
-        ids = _take_ids(context, report.rows) if not dry_run else _no_ids()
-        try:
-            _write(context, definition, file, ids, at, report, progress)
-        except _Undone:
-            pass
-        except IntegrityError as error:
-            raise StoppedEarly("another command changed the same contacts at the same time") from error
+        start_at = campaign.definition.start_at if at is None else None if at == "now" else at
+        leaving_out = renderers if report.skipped else []
+        _write(context, campaign.definition, _People(file, leaving_out, start_at, keep), report, progress)
+    _warn_of_nobody(report, file)
     return report
 
 
-def _check_supported(definition: Definition, path: Path) -> None:
+def _warn_of_nobody(report: EnqueueReport, file: ContactFile | None) -> None:
+    if file is not None and not report.rows:
+        report.warnings.append(f"{file.name} has no records: nobody was added to campaign {report.campaign}")
+    elif file is None and report.created:
+        report.warnings.append(f"campaign {report.campaign} has nobody yet: --contacts FILE adds people")
+
+
+def _check_supported(campaign: CampaignFile) -> None:
     """What the campaign file can say and this version cannot do yet is refused, never ignored."""
-    reasons = {
-        f"channel {definition.channel!r}": definition.channel != "email",
-        "[trigger]": definition.trigger is not None,
-        "a reminder step": any(step.kind == "reminder" or step.repeat != 1 for step in definition.steps),
-    }
-    for reason, present in reasons.items():
-        if present:
-            raise BadInput(f"{reason} is not supported by this version of sendctl", place=str(path),
-                           hint="e-mail campaigns with initial and drip steps are.")  # fmt: skip
-
-
-def _take_ids(context: Context, count: int) -> Ids:
-    with context.store.write() as connection:
-        return loading.take_for(connection, count)
-
-
-def _no_ids() -> Ids:
-    """Ids for a dry run, which is rolled back: below all real ones."""
-    below = iter(range(-1, -(1 << 62), -1))
-    return Ids(below, below, below)
+    definition = campaign.definition
+    found: list[tuple[str, tuple[str | int, ...], str]] = []
+    if definition.channel != "email":
+        found.append((f"channel {definition.channel!r}", ("campaign", "channel"), _SUPPORTED))
+    for index, step in enumerate(definition.steps):
+        if step.kind == "reminder" or step.repeat != 1:
+            found.append(("a reminder step", ("steps", index), _SUPPORTED))
+    if definition.stop_on:
+        found.append(("[stop]", ("stop", "on"), _NO_EVENTS))
+    if definition.trigger is not None:
+        found.append(("[trigger]", ("trigger",), _NO_EVENTS))
+    for what, path, hint in found:
+        place = campaign.key_place(*path)
+        raise BadInput(f"{what} is not supported by this version of sendctl", place=place, hint=hint)
 
 
 # -- an existing campaign -----------------------------------------------------------------------------------------
 
 
-def _check_existing(context: Context, definition: Definition, renderers: list[StepRenderer]) -> None:
+def _check_existing(context: Context, campaign: CampaignFile, renderers: list[StepRenderer]) -> None:
     """A change must fit the people who are enrolled already: their rows are checked against the new templates."""
+    definition = campaign.definition
     with context.store.read() as connection:
-        campaign = campaigns.find(connection, definition.name)
-        if campaign is None:
+        found = campaigns.find(connection, definition.name)
+        if found is None:
             return
-        _check_open(campaign)
-        before = campaigns.definition_of(connection, campaign.id, campaign.revision)
+        _check_open(found)
+        before = campaigns.definition_of(connection, found.id, found.revision)
         if not campaigns.describe_difference(before, definition):
             return
         _check_structure(before, definition)
-        for address, snapshot in loading.waiting_snapshots(connection, campaign.id):
-            recipient = recipient_of(json.loads(snapshot), ANY_TOKEN)
-            missing = {name for renderer in renderers for name in renderer.missing(recipient)}
-            if missing:
-                raise BadInput(
-                    f"the changed templates use {', '.join(sorted(missing))}, which {address}, already enrolled, lacks",
-                    hint="guard it in the template with `default`, or make a new campaign.",
-                )
+        for address, snapshot in loading.waiting_snapshots(connection, found.id):
+            problem = problem_of(json.loads(snapshot), renderers)
+            if problem is not None:
+                raise _unfit(campaign, problem, address)
+
+
+def _unfit(campaign: CampaignFile, problem: Problem, address: str) -> BadInput:
+    if problem.error is not None:
+        return at_fault(campaign, problem.step_index, problem.error, whose=f"{address}, already enrolled")
+    return BadInput(
+        f"the changed templates use {', '.join(problem.missing)}, which {address}, already enrolled, lacks",
+        place=campaign.mention(problem.missing[0], problem.step_index),
+        hint="guard it in the template with `default`, or make a new campaign.",
+    )
 
 
 def _check_open(campaign: Campaign) -> None:
@@ -155,34 +171,81 @@ def _check_structure(before: Definition, after: Definition) -> None:
 # -- writing ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Who is to be added: from which file, without whom, from when on (None: from the end of the enqueue on)."""
+
+    file: ContactFile | None
+    leaving_out: Sequence[StepRenderer]
+    start_at: datetime | None
+    keep: SkipFile | None
+
+
 def _write(
-    context: Context, definition: Definition, file: ContactFile | None, ids: Ids, at: datetime | None,
+    context: Context, definition: Definition, people: _People, report: EnqueueReport, progress: Progress | None
+) -> None:
+    ids = _no_ids() if report.dry_run else _take_ids(context, report.rows)
+    try:
+        with context.store.write() as connection:
+            _fill(context, connection, definition, people, ids, report, progress)
+            if report.dry_run:
+                raise _Undone
+            if people.keep is not None:
+                people.keep.sync()
+            faults.passing("enqueue.before_commit")
+    except _Undone:
+        return
+    except IntegrityError as error:
+        raise StoppedEarly("another command changed the same contacts at the same time") from error
+    faults.passing("enqueue.committed")
+    if people.keep is not None:
+        people.keep.keep()  # last: after a death before this, the same command finds all known and writes the file
+
+
+def _take_ids(context: Context, count: int) -> Ids:
+    with context.store.write() as connection:
+        return loading.take_for(connection, count)
+
+
+def _no_ids() -> Ids:
+    """Ids for a dry run, which is rolled back: below all real ones."""
+    below = range(-1, -(1 << 62), -1)
+    return Ids(below, below, below)
+
+
+def _fill(
+    context: Context, connection: Connection, definition: Definition, people: _People, ids: Ids,
     report: EnqueueReport, progress: Progress | None,
 ) -> None:  # fmt: skip
-    with context.store.write() as connection:
-        now = context.store.now(connection)
-        loading.only_one_loads(connection)
-        campaign = campaigns.find(connection, definition.name)
-        report.created = campaign is None
-        if campaign is None:
-            campaign = campaigns.create(connection, definition, now)
-        if file is not None:
-            secret = meta.read(connection).secret
-            maker = _EntryMaker(definition, secret, at or definition.start_at or now)
-            _load(connection, campaign, file, maker, ids, report, now, progress)
-            report.first_due_at = maker.first_due_at
-        if not report.created:
-            _extend(connection, definition, report, now)
-        audit.write(
-            connection, login=who(context.environ), hostname=context.hostname, action="enqueue",
-            campaign_id=campaign.id, reason="", now=now,
-            detail={"revision": report.revision, "enrolled": report.enrolled, "known": report.known,
-                    "repeated": report.repeated_count, "skipped": report.skipped, "changed": report.changed},
-        )  # fmt: skip
-        faults.passing("enqueue.before_commit")
-        if report.dry_run:
-            raise _Undone
-    faults.passing("enqueue.committed")
+    loading.only_one_loads(connection)
+    now = context.store.now(connection)
+    campaign = campaigns.find(connection, definition.name)
+    report.created = campaign is None
+    if campaign is None:
+        campaign = campaigns.create(connection, definition, now)
+    if people.file is not None:
+        maker = EntryMaker(definition, meta.read(connection).secret, people.start_at or now)
+        entries = maker.entries(people.file, people.leaving_out)
+        _note_loaded(report, enroll(connection, campaign, people.file, entries, ids, now, progress))
+        report.first_due_at = maker.first_due_at if report.enrolled else None
+    done = context.store.now(connection)
+    if report.enrolled and people.start_at is None and done - now > NOW_LASTS and not report.dry_run:
+        loading.put_off(connection, ids, report.enrolled, done, definition.expires_after_s)
+        report.first_due_at = max(report.first_due_at or done, done)
+    if not report.created:
+        _extend(connection, definition, report, done)
+    audit.write(
+        connection, login=who(context.environ), hostname=context.hostname, action="enqueue",
+        campaign_id=campaign.id, reason="", now=done,
+        detail={"revision": report.revision, "enrolled": report.enrolled, "known": report.known,
+                "repeated": report.repeated_count, "skipped": report.skipped, "changed": report.changed},
+    )  # fmt: skip
+
+
+def _note_loaded(report: EnqueueReport, loaded: Loaded) -> None:
+    report.contacts, report.enrolled, report.known = loaded.contacts, loaded.enrolled, loaded.known
+    report.repeated_count, report.repeated = loaded.repeated_count, loaded.repeated
+    report.repeated_addresses = len(loaded.repeaters)
 
 
 def _extend(connection: Connection, definition: Definition, report: EnqueueReport, now: datetime) -> None:
@@ -208,65 +271,3 @@ def _extend(connection: Connection, definition: Definition, report: EnqueueRepor
         campaigns.set_status(connection, campaign.id, {CampaignStatus.COMPLETED}, CampaignStatus.RUNNING, now)
     if campaign.status is CampaignStatus.PAUSED:
         report.notes.append(f"campaign {campaign.name} is paused: `sendctl resume {campaign.name}` starts it")
-
-
-def _load(
-    connection: Connection, campaign: Campaign, file: ContactFile, maker: _EntryMaker, ids: Ids,
-    report: EnqueueReport, now: datetime, progress: Progress | None,
-) -> None:  # fmt: skip
-    total = Loaded()
-    for chunk in _chunks(maker.entries(file, skipping=report.skipped > 0), CHUNK_ROWS):
-        added, repeated = loading.load_chunk(connection, campaign.id, "email", chunk, ids, now)
-        total.add(added, most=SHOWN_REPEATS)
-        report.repeated_count += repeated
-        if progress is not None:
-            progress("loading", file.position_bytes(), file.size_bytes)
-    report.contacts, report.enrolled, report.known = total.contacts, total.enrolled, total.known
-    report.repeated = total.repeated or []
-
-
-def _chunks(entries: Iterator[Entry], size: int) -> Iterator[list[Entry]]:
-    chunk: list[Entry] = []
-    for entry in entries:
-        chunk.append(entry)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-class _EntryMaker:
-    """Turns good rows into ledger entries: identities, due times, frozen attributes."""
-
-    def __init__(self, definition: Definition, secret: str, start_at: datetime) -> None:
-        self._definition, self._secret = definition, secret
-        self._start_at = start_at + timedelta(seconds=definition.steps[0].after_s)
-        self._renderers = [StepRenderer(definition, step) for step in definition.steps]
-        self._due_at: dict[str, datetime] = {}
-        self.first_due_at: datetime | None = None
-
-    def entries(self, file: ContactFile, *, skipping: bool) -> Iterator[Entry]:
-        """The second reading. Rows were checked; `skipping` checks again to leave out the bad ones."""
-        for row in file.rows():
-            if isinstance(row, ContactRow) and not (skipping and problem_of(row, self._renderers)):
-                yield self._entry(row)
-
-    def _entry(self, row: ContactRow) -> Entry:
-        assert row.email is not None
-        slot = {"campaign": self._definition.name, "address_key": row.email.key, "subject_key": ""}
-        due_at = self._due(row.timezone or self._definition.timezone)
-        return Entry(
-            row.line, row.email.key, row.email.address, row.phone, row.external_id, row.timezone,
-            json.dumps(row.attributes, ensure_ascii=False, separators=(",", ":")),
-            identity.link_token(self._secret, **slot),
-            identity.provider_key(self._secret, **slot, step_index=0, occurrence=0, channel="email"),
-            due_at, expiry(self._definition, due_at),
-        )  # fmt: skip
-
-    def _due(self, zone: str) -> datetime:
-        if zone not in self._due_at:
-            self._due_at[zone] = next_open(self._start_at, self._definition.window, zone)
-            first = self.first_due_at
-            self.first_due_at = self._due_at[zone] if first is None else min(first, self._due_at[zone])
-        return self._due_at[zone]

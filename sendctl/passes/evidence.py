@@ -1,7 +1,8 @@
-"""Settling doubt from the log of one's own MTA: a Message-ID in it proves acceptance, its absence only sometimes.
+"""Settling doubt by proof: a provider that can be asked, or the log of one's own MTA.
 
-Absence counts when the provider hands over to that MTA only ([reconcile] mta_providers), the log is complete and
-settled, and the run is proven dead or gave the message up itself.
+A Message-ID in the log proves acceptance. Its absence counts only when the provider hands over to that MTA only
+([reconcile] mta_providers), the log is complete and settled, and the run is proven dead or gave the message up
+itself. A proof is about one attempt: it never settles a later one.
 """
 
 from __future__ import annotations
@@ -16,32 +17,68 @@ from sendctl.evidence.model import Absent, Accepted, CannotTell, Finding, Wanted
 from sendctl.evidence.search import search
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
-from sendctl.providers.base import Outcome, Phase
+from sendctl.providers.base import Lookup, Outcome, Phase
+from sendctl.providers.registry import build_provider
 from sendctl.rendering.names import message_id
 from sendctl.states import AttemptOutcome
-from sendctl.store.doubts import Doubt
+from sendctl.store.doubts import Doubt, Held
 
 
 @dataclass
 class Evidence:
-    """What the logs say, by message id. `reasons` counts why nothing could be concluded."""
+    """What is proven of each doubt. `reasons` counts why nothing could be concluded."""
 
-    accepted: dict[int, Outcome] = field(default_factory=dict)
-    absent: dict[int, Outcome] = field(default_factory=dict)
+    accepted: dict[Held, Outcome] = field(default_factory=dict)
+    absent: dict[Held, Outcome] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
+    asked: set[Held] = field(default_factory=set)  # settled by asking the provider, not by a log
+
+    def settles(self, held: Held) -> bool:
+        return held in self.accepted or held in self.absent
 
     def cannot_tell(self, reason: str) -> None:
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
 
 def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
-    """Search the logs for messages in doubt. Reads files and the store; writes nothing."""
+    """Ask providers that can tell, and search the logs, for messages in doubt. Writes nothing."""
     evidence = Evidence()
-    if not doubts:
-        return evidence
-    if not context.settings.reconcile.mta:
-        evidence.reasons["no MTA log is configured: [reconcile] mta, mta_logs and mta_providers"] = len(doubts)
-        return evidence
+    left = _ask_providers(context, doubts, evidence)
+    if left and not context.settings.reconcile.mta:
+        evidence.reasons["no MTA log is configured: [reconcile] mta, mta_logs and mta_providers"] = len(left)
+    elif left:
+        _search_logs(context, left, evidence)
+    return evidence
+
+
+def _ask_providers(context: Context, doubts: Sequence[Doubt], evidence: Evidence) -> list[Doubt]:
+    """Returns the doubts about which no provider could be asked."""
+    tables = context.settings.providers
+    providers = {name: build_provider(tables[name], context.environ) for name in {one.provider for one in doubts}
+                 if name in tables}  # fmt: skip
+    left = []
+    for doubt in doubts:
+        provider = providers.get(doubt.provider)
+        if not isinstance(provider, Lookup):
+            left.append(doubt)
+            continue
+        try:
+            found = provider.find(doubt.provider_key)
+        except OSError as error:
+            evidence.cannot_tell(f"provider {doubt.provider} cannot be asked: {error.strerror}")
+            continue
+        if found is None:  # who reads a mail may also delete it: absence proves nothing
+            evidence.cannot_tell(f"provider {doubt.provider} does not have it, or has it no more")
+        else:
+            evidence.asked.add(doubt.held)
+            evidence.accepted[doubt.held] = Outcome(
+                AttemptOutcome.ACCEPTED, Phase.REPLIED, text=f"provider {doubt.provider} has it",
+                provider_message_id=found,
+            )  # fmt: skip
+    return left
+
+
+def _search_logs(context: Context, doubts: Sequence[Doubt], evidence: Evidence) -> None:
     with context.store.read() as connection:
         desk = Desk(context)
         wanted = {doubt.message_id: _wanted(desk, connection, doubt) for doubt in doubts}
@@ -57,7 +94,6 @@ def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
             own=doubt.provider in settings.mta_providers,
             here=doubt.host_id == context.home.host_id,
         )
-    return evidence
 
 
 def _wanted(desk: Desk, connection: Connection, doubt: Doubt) -> Wanted:
@@ -74,7 +110,7 @@ def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool, 
     match finding:
         case Accepted(queue_id, _, last_status):
             text = f"the MTA's log has it as {queue_id}, last {last_status}"
-            evidence.accepted[doubt.message_id] = Outcome(
+            evidence.accepted[doubt.held] = Outcome(
                 AttemptOutcome.ACCEPTED, Phase.REPLIED, text=text, provider_message_id=queue_id
             )
         case Absent() if not own:
@@ -82,7 +118,7 @@ def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool, 
         case Absent() if not here:
             evidence.cannot_tell("the log does not have it, but another host handed it over: reconcile there")
         case Absent(reason) if doubt.evidence != "claim_expired":
-            evidence.absent[doubt.message_id] = Outcome(
+            evidence.absent[doubt.held] = Outcome(
                 AttemptOutcome.DEFERRED, Phase.DOTTED, text=reason, error_class="not_in_log"
             )
         case Absent():
@@ -92,11 +128,18 @@ def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool, 
 
 
 def settle(desk: Desk, connection: Connection, evidence: Evidence) -> tuple[int, int]:
-    """Record what the logs prove; returns how many are sent after all, and how many are queued again."""
-    sent = sum(
-        desk.resolve(connection, number, outcome, evidence="mta_log") for number, outcome in evidence.accepted.items()
-    )
-    queued = sum(
-        desk.resolve(connection, number, outcome, evidence="mta_log") for number, outcome in evidence.absent.items()
-    )
-    return sent, queued
+    """Record what is proven; returns how many are sent after all, and how many are queued again."""
+
+    def settled(proven: dict[Held, Outcome]) -> int:
+        return sum(
+            desk.resolve(
+                connection,
+                held[0],
+                outcome,
+                evidence="lookup" if held in evidence.asked else "mta_log",
+                claim_id=held[1],
+            )
+            for held, outcome in proven.items()
+        )
+
+    return settled(evidence.accepted), settled(evidence.absent)

@@ -18,7 +18,7 @@ def is_idle(settings: Settings) -> bool:
     if not settings.send.enabled:
         return False
     with suppress(Exception):  # whatever it is, the full pass meets it again and explains it
-        home = open_home(settings.journal.path)
+        home = open_home(settings.journal.path, settings.journal.witness)
         if home.pending():
             return False
         newest = home.confirmed(1)

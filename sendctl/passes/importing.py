@@ -10,6 +10,7 @@ A journal that knows attempts which the store does not means that the store was 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -39,6 +40,7 @@ class Imported:
     requeued: int = 0
     in_doubt: int = 0
     late: int = 0  # in doubt before, settled by a journal now
+    failed: int = 0  # of those recorded: refused, or out of attempts
     rewound: str = ""  # why the store must have been rewound, or empty
 
     def as_detail(self) -> dict[str, object]:
@@ -114,6 +116,7 @@ def _import(context: Context, note: RunNote, imported: Imported) -> None:
             imported.requeued += found.requeued
             imported.in_doubt += found.in_doubt
             imported.late += found.late
+            imported.failed += found.failed
             runs.finish(connection, note.run_id, "died", found.as_detail(), desk.now)
             imported.runs.append(note.run_id)
         faults.passing("import.before_commit")
@@ -125,14 +128,14 @@ def _import(context: Context, note: RunNote, imported: Imported) -> None:
 
 
 def traces_of(home: Home, note: RunNote) -> tuple[dict[tuple[int, int], Trace], set[int]]:
-    """All traces of a run, and the workers whose journal proves absence: whole header, written since this boot."""
+    """All traces of a run, and the workers whose journal proves absence: undamaged, written since this boot."""
     traces: dict[tuple[int, int], Trace] = {}
     intact: set[int] = set()
     for path in home.journals(note.run_id):
-        header, found = records.read(path)
-        traces |= found
-        if header is not None and header.boot_id == homes.boot_id() != "unknown":
-            intact.add(header.worker)
+        journal = records.read(path)
+        traces |= journal.traces
+        if journal.whole and journal.header is not None and journal.header.boot_id == homes.boot_id() != "unknown":
+            intact.add(journal.header.worker)
     return traces, intact
 
 
@@ -184,6 +187,7 @@ def _moment(trace: Trace | None, now: datetime) -> datetime:
 
 def _count(found: Imported, settled: list[Settled]) -> None:
     for item in settled:
+        found.failed += item.transition == "refuse"
         if item.transition == "doubt":
             found.in_doubt += 1
         elif item.evidence == "journal" and item.outcome.phase is Phase.REPLIED:
@@ -203,7 +207,7 @@ def verdict(trace: Trace | None, *, proves_absence: bool) -> tuple[Outcome, str]
         phase = Phase.BEGUN if trace is not None else Phase.UNTOUCHED
         text = "the run died before the last byte left"
         return Outcome(AttemptOutcome.UNTOUCHED, phase, text=text, error_class="run_died"), "journal"
-    text = "the run died and its journal is gone or was cut by a reboot"
+    text = "the run died and its journal is gone, damaged, or was cut by a reboot"
     return Outcome(AttemptOutcome.UNKNOWN, Phase.DOTTED, text=text, error_class="run_died"), "dead_run"
 
 
@@ -219,6 +223,14 @@ def settle_late(desk: Desk, connection: Connection, traces: dict[tuple[int, int]
         if given_up and trace.outcome.kind is not AttemptOutcome.UNKNOWN:
             count += desk.resolve(connection, place[0], trace.outcome, evidence="journal", claim_id=claim_id)
     return count
+
+
+def stalled_runs(context: Context) -> dict[str, int]:
+    """Messages with an expired claim by the run that holds them, of runs of this host that live: stopped, or hung."""
+    living = {run_id for run_id in context.home.pending() if _alive(context.home, run_id)}
+    with context.store.read() as connection:
+        opened = runs.open_attempts(connection, expired_at=context.store.now(connection)) if living else []
+    return dict(Counter(row.run_id for row in opened if row.run_id in living))
 
 
 def expire_foreign(context: Context) -> int:

@@ -161,7 +161,7 @@ _ENDED = {
 _EVIDENCE = {
     "reply": "its reply",
     "journal": "the run's journal",
-    "dead_run": "the run died and its journal is gone or was cut",
+    "dead_run": "the run died and its journal is gone, damaged or cut",
     "claim_expired": "the claim expired; nobody can say whether the run is dead",
     "mta_log": "the MTA's log",
     "lookup": "a lookup at the provider",

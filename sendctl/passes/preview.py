@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from sendctl.addresses import parse_email
-from sendctl.definition import Definition, Step
+from sendctl.definition import Definition
 from sendctl.errors import BadInput, ExitCode, UsageError
-from sendctl.inputs.campaign_file import load_definition
+from sendctl.inputs.campaign_file import load_campaign
+from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import BadRow, ContactRow, open_contacts
-from sendctl.rendering.failures import UndefinedError
+from sendctl.passes.campaign_faults import at_fault, compiled, undefined, without_source
+from sendctl.rendering.failures import RenderError, UndefinedError
 from sendctl.rendering.message import Frozen, Recipient, StepRenderer
 
 TOKEN = "preview" * 5
@@ -47,42 +49,64 @@ def run(
     """Render a step (the first) for one record (the first). Raises BadInput, UsageError."""
     if contacts is None and (row is not None or to is not None):
         raise UsageError("--row and --to choose from a contacts file", hint="name it with --contacts.")
-    definition = load_definition(campaign_file)
-    chosen = _step(definition, step)
-    if definition.channel != "email":
-        raise BadInput(f"channel {definition.channel!r} cannot be previewed yet", place=str(campaign_file))
-    renderer = StepRenderer(definition, chosen)
+    campaign = load_campaign(campaign_file)
+    index = _step_index(campaign.definition, step)
+    if campaign.definition.channel != "email":
+        place = campaign.key_place("campaign", "channel")
+        raise BadInput(f"channel {campaign.definition.channel!r} cannot be previewed yet", place=place)
+    letter = _Letter(campaign, index, compiled(campaign)[index], now)
     if contacts is None:
-        return _rendered(definition, chosen, renderer, _sample(renderer.references()), SOMEONE, now, sample=True)
+        return letter.for_one(_sample(letter.renderer.references()), SOMEONE, sample=True)
     found = _find(contacts, row, to)
     if found.email is None:
         raise BadInput("this record has no e-mail address", place=f"{contacts}:{found.line}")
-    return _rendered(definition, chosen, renderer, found.attributes, found.email.address, now, sample=False)
+    return letter.for_one(found.attributes, found.email.address, sample=False)
 
 
-def _step(definition: Definition, name: str | None) -> Step:
-    for step in definition.steps:
+def _step_index(definition: Definition, name: str | None) -> int:
+    for index, step in enumerate(definition.steps):
         if name in (None, step.name):
-            return step
+            return index
     names = ", ".join(step.name for step in definition.steps)
     raise UsageError(f"campaign {definition.name} has no step {name}", hint=f"its steps: {names}.")
 
 
-def _rendered(
-    definition: Definition, step: Step, renderer: StepRenderer, contact: Mapping[str, Any], address: str,
-    now: datetime, *, sample: bool,
-) -> PreviewReport:  # fmt: skip
-    recipient = Recipient(contact=contact, token=TOKEN)
-    frozen = Frozen(message_id=0, attempt=1, key=KEY, provider="preview", recipient=address, composed_at=now)
-    try:
-        shown = renderer.preview(recipient, frozen)
-        size = len(renderer.render(recipient, frozen).content)
-    except UndefinedError as error:
-        missing = ", ".join(renderer.missing(recipient)) or error.name
-        raise BadInput(f"the record of {address} lacks what the template uses: {missing}") from None
-    return PreviewReport(
-        definition.name, step.name, address, sample, shown.subject, shown.text, shown.html, shown.headers, size
-    )
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """One step of a campaign, as of a moment."""
+
+    campaign: CampaignFile
+    step_index: int
+    renderer: StepRenderer
+    now: datetime
+
+    def for_one(self, contact: Mapping[str, Any], address: str, *, sample: bool) -> PreviewReport:
+        """The message for a person. Raises BadInput."""
+        recipient = Recipient(contact=contact, token=TOKEN)
+        frozen = Frozen(
+            message_id=0, attempt=1, key=KEY, provider="preview", recipient=address, composed_at=self.now
+        )  # fmt: skip
+        try:
+            shown = self.renderer.preview(recipient, frozen)
+            size = len(self.renderer.render(recipient, frozen).content)
+        except UndefinedError as error:
+            raise self._lacking(self.renderer.missing(recipient) or [error.name], address) from None
+        except RenderError as error:
+            whose = "" if sample else address
+            raise at_fault(self.campaign, self.step_index, error, whose=whose) from None
+        definition = self.campaign.definition
+        return PreviewReport(
+            definition.name, definition.steps[self.step_index].name, address, sample, shown.subject, shown.text,
+            shown.html, shown.headers, size,
+        )  # fmt: skip
+
+    def _lacking(self, missing: Sequence[str], address: str) -> BadInput:
+        nobodys = without_source(missing, self.renderer, None)
+        if nobodys:
+            found = [(self.step_index, name) for name in nobodys]
+            return undefined(self.campaign, found, address, (), every_row=False)
+        place = self.campaign.mention(missing[0], self.step_index)
+        return BadInput(f"the record of {address} lacks what the template uses: {', '.join(missing)}", place=place)
 
 
 def _find(contacts: Path | Literal["-"], row: int | None, to: str | None) -> ContactRow:

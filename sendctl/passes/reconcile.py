@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sqlalchemy.engine import Connection
+
 from sendctl.errors import ExitCode
 from sendctl.identity import new_id
 from sendctl.journal import home as homes
@@ -16,10 +18,12 @@ from sendctl.journal.home import RunNote
 from sendctl.passes import evidence
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
-from sendctl.passes.importing import Imported, expire_foreign
+from sendctl.passes.importing import Imported, expire_foreign, stalled_runs
 from sendctl.passes.send_due import run_row
 from sendctl.passes.startup import take_over
+from sendctl.states import CampaignStatus
 from sendctl.store import claims, doubts, finishing, meta, proofs, runs
+from sendctl.store.doubts import Held
 from sendctl.store.proofs import Violation
 
 POLICY_GRACE_S = 900.0  # a webhook, a log line or another host's journal may still come
@@ -39,6 +43,7 @@ class ReconcileReport:
     retried: int = 0
     in_doubt: int = 0  # still
     overdue: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    stalled: dict[str, int] = field(default_factory=dict)  # messages by the living run that holds an expired claim
     violations: list[Violation] = field(default_factory=list)
     journals_removed: int = 0
 
@@ -46,7 +51,8 @@ class ReconcileReport:
     def exit_code(self) -> ExitCode:
         if self.violations:
             return ExitCode.UNEXPECTED
-        return ExitCode.NEEDS_PERSON if self.in_doubt or self.overdue else ExitCode.DONE
+        person = self.in_doubt or self.overdue or self.stalled or self.imported.failed
+        return ExitCode.NEEDS_PERSON if person else ExitCode.DONE
 
     def as_detail(self) -> dict[str, object]:
         """The counts, for the run's record."""
@@ -86,16 +92,22 @@ def _settle_doubt(context: Context, report: ReconcileReport) -> None:
     desk = Desk(context)
     with desk.transaction() as connection:
         report.proven_sent, report.proven_absent = evidence.settle(desk, connection, proof)
-        settled = proof.accepted.keys() | proof.absent.keys()
-        left = [doubt for doubt in found if doubt.message_id not in settled]
         before = desk.now - timedelta(seconds=POLICY_GRACE_S)
-        ids: dict[str, list[int]] = {"resend": [], "skip": [], "hold": []}
-        for doubt in left:
-            policy = desk.current(connection, doubt.campaign_id).in_doubt
-            ids[policy if doubt.since < before else "hold"].append(doubt.message_id)
-        report.policy_resent = desk.resend(connection, ids["resend"], "policy")
-        report.policy_skipped = desk.skip(connection, ids["skip"], "policy", "in doubt, and the campaign says skip")
+        held: dict[str, list[Held]] = {"resend": [], "skip": [], "hold": []}
+        for doubt in found:
+            if not proof.settles(doubt.held):
+                policy = _policy(desk, connection, doubt.campaign_id) if doubt.since < before else "hold"
+                held[policy].append(doubt.held)
+        report.policy_resent = desk.resend(connection, held["resend"], "policy")
+        report.policy_skipped = desk.skip(connection, held["skip"], "policy", "in doubt, and the campaign says skip")
         report.in_doubt = len(doubts.in_doubt(connection))
+
+
+def _policy(desk: Desk, connection: Connection, campaign_id: int) -> str:
+    """What the campaign says of doubt; a cancelled one resends nothing."""
+    policy = desk.current(connection, campaign_id).in_doubt
+    cancelled = desk.campaign(connection, campaign_id).status is CampaignStatus.CANCELLED
+    return "hold" if cancelled and policy == "resend" else policy
 
 
 def _tidy(context: Context, report: ReconcileReport) -> None:
@@ -108,12 +120,11 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
         due = claims.by_id(connection, ids)
         report.retried = len(ids) - len(desk.requeue(connection, list(due.values()), "retry"))
     with desk.transaction() as connection:  # campaigns are locked before messages, or in a transaction of their own
-        finishing.reopen(connection, desk.now)
-        finishing.sweep_cancelled(connection, desk.now)
-        finishing.complete(connection, desk.now)
+        finishing.settle(connection, desk.now)
 
 
 def _prove(context: Context, report: ReconcileReport) -> None:
+    report.stalled = stalled_runs(context)
     with context.store.read() as connection:
         now = context.store.now(connection)
         report.violations = proofs.check(connection)

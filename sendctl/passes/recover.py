@@ -24,7 +24,7 @@ from sendctl.passes.startup import declare_rewound, rewound_reason, take_over
 from sendctl.states import AttemptOutcome, CampaignStatus, State
 from sendctl.store import audit, campaigns, claims, doubts, finishing, meta, proofs, runs
 from sendctl.store.campaigns import Campaign
-from sendctl.store.doubts import Failure
+from sendctl.store.doubts import Failure, Held
 from sendctl.store.runs import RunRow
 
 CHOICES = ("hold", "resend", "skip")
@@ -37,7 +37,7 @@ class DeadRun:
     run: RunRow
     recorded: int = 0
     requeued: int = 0
-    in_doubt: list[int] = field(default_factory=list)
+    in_doubt: list[Held] = field(default_factory=list)
 
 
 @dataclass
@@ -53,17 +53,34 @@ class Plan:
     rewound: str = ""  # why the journals must be replayed first, or empty
     dead_runs: list[DeadRun] = field(default_factory=list)
     alive: list[RunRow] = field(default_factory=list)  # runs of this host that go on: left alone
+    elsewhere: list[RunRow] = field(default_factory=list)  # runs in flight whose journals are not here
     expired_claims: int = 0  # of other hosts' runs: in doubt from now on
     in_flight: int = 0  # claimed by runs that may be alive: left alone
-    doubtful: list[int] = field(default_factory=list)  # ids that evidence does not settle
+    doubtful: list[Held] = field(default_factory=list)  # what evidence does not settle
     proof: evidence.Evidence = field(default_factory=evidence.Evidence)
     failed: list[Failure] = field(default_factory=list)
-    failed_ids: list[int] = field(default_factory=list)
+    failed_ids: list[int] = field(default_factory=list)  # certainly not accepted
+    given_up_ids: list[int] = field(default_factory=list)  # failed too, and perhaps accepted: someone gave them up
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of the campaign may go out again."""
+        return self.status in (CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED)
+
+    @property
+    def takes_given_up(self) -> bool:
+        """Whether what was given up in doubt goes out again: only if both were asked for."""
+        return self.with_failed and self.choice == "resend"
+
+    @property
+    def at_risk(self) -> int:
+        """Messages of which nobody knows whether they were accepted, and which this plan decides about."""
+        return len(self.doubtful) + (len(self.given_up_ids) if self.takes_given_up else 0)
 
     @property
     def worst_case_duplicates(self) -> int:
         """People who may get the message a second time if this plan is applied."""
-        return len(self.doubtful) if self.choice == "resend" else 0
+        return self.at_risk if self.choice == "resend" else 0
 
     @property
     def worst_case_missed(self) -> int:
@@ -75,7 +92,7 @@ class Plan:
         """Whether applying it would change the ledger."""
         chosen = bool(self.doubtful) and self.choice != "hold"
         proven = self.proof.accepted or self.proof.absent
-        failed = self.with_failed and self.failed_ids
+        failed = (self.with_failed and self.failed_ids) or (self.takes_given_up and self.given_up_ids)
         return bool(self.rewound or self.dead_runs or self.expired_claims or proven or chosen or failed)
 
 
@@ -108,9 +125,8 @@ def plan(context: Context, name: str, *, in_doubt: str | None = None, failed: bo
     with context.store.read() as connection:
         campaign = campaigns.find(connection, name)
         if campaign is None:
-            raise UsageError(f"there is no campaign {name}", hint="`sendctl status` lists them.")
-        desk = Desk(context)
-        choice = in_doubt or desk.current(connection, campaign.id).in_doubt
+            raise UsageError(f"there is no campaign {name}", hint=_where_is_it(context))
+        choice = _choice(context, connection, campaign, in_doubt, failed=failed)
         made = Plan(
             name, campaign.status, context.store.now(connection), choice, failed, proofs.counts(connection, campaign.id)
         )
@@ -118,12 +134,34 @@ def plan(context: Context, name: str, *, in_doubt: str | None = None, failed: bo
         found = doubts.in_doubt(connection, campaign.id)
         made.failed = doubts.failures(connection, campaign.id)
         made.failed_ids = doubts.failed_ids(connection, campaign.id)
+        made.given_up_ids = doubts.failed_ids(connection, campaign.id, given_up=True)
     made.rewound = replaying.needed(context) or rewound_reason(context)
     made.proof = evidence.look_up(context, found)
-    settled = made.proof.accepted.keys() | made.proof.absent.keys()
-    made.doubtful += [doubt.message_id for doubt in found if doubt.message_id not in settled]
-    made.doubtful += [message_id for dead in made.dead_runs for message_id in dead.in_doubt]
+    made.doubtful += [doubt.held for doubt in found if not made.proof.settles(doubt.held)]
+    made.doubtful += [held for dead in made.dead_runs for held in dead.in_doubt]
     return made
+
+
+def _where_is_it(context: Context) -> str:
+    if not replaying.needed(context) and not rewound_reason(context):
+        return "`sendctl status` lists them."
+    return (
+        "the store was put back to a time before it: enqueue its file again first. Nothing is sent by that, and who"
+        " has got it already is known from the journals once recover has replayed them."
+    )
+
+
+def _choice(context: Context, connection: Connection, campaign: Campaign, wanted: str | None, *, failed: bool) -> str:
+    """What happens to doubt: as asked, else as the campaign says. Nothing of a cancelled campaign goes out again."""
+    policy = wanted or Desk(context).current(connection, campaign.id).in_doubt
+    if campaign.status not in (CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED):
+        return policy
+    if failed or wanted == "resend":
+        raise UsageError(
+            f"campaign {campaign.name} is {campaign.status}: nothing of it is sent again",
+            hint="leave out --failed, and settle what is in doubt with --in-doubt hold or skip.",
+        )
+    return "hold" if policy == "resend" else policy
 
 
 def _find_runs(context: Context, connection: Connection, campaign: Campaign, made: Plan) -> None:
@@ -144,16 +182,17 @@ def _find_runs(context: Context, connection: Connection, campaign: Campaign, mad
         for row in (row for row in opened if row.run_id == run_id):
             outcome, _ = verdict(traces.get((row.message_id, row.number)), proves_absence=row.worker in intact)
             if outcome.kind is AttemptOutcome.UNKNOWN:
-                found.in_doubt.append(row.message_id)
+                found.in_doubt.append((row.message_id, row.claim_id))
             elif outcome.kind is AttemptOutcome.UNTOUCHED:
                 found.requeued += 1
             else:
                 found.recorded += 1
     handled = {dead.run.id for dead in made.dead_runs} | {row.id for row in made.alive}
     others = [row for row in opened if row.run_id not in handled]
+    made.elsewhere = list(runs.find(connection, {row.run_id for row in others}).values())
     expired = [row for row in others if row.claim_expires_at < expired_before]
     made.expired_claims = len(expired)
-    made.doubtful += [row.message_id for row in expired]
+    made.doubtful += [(row.message_id, row.claim_id) for row in expired]
     made.in_flight = (
         len(opened) - sum(len(dead.in_doubt) + dead.requeued + dead.recorded for dead in made.dead_runs) - len(expired)
     )
@@ -170,9 +209,9 @@ def apply(
     `expected` is the number of messages in doubt that the operator agreed to resend or skip. `lost_hosts` are hosts
     whose journals are gone for good: after a rewind nobody waits for them any more.
     """
-    if expected is not None and expected != len(made.doubtful):
+    if expected is not None and expected != made.at_risk:
         raise UsageError(
-            f"--expect {expected}, but {len(made.doubtful)} messages are in doubt",
+            f"--expect {expected}, but {made.at_risk} messages are in doubt",
             hint="look at the plan again with --dry-run; nothing was changed.",
         )
     done = Recovered()
@@ -220,23 +259,31 @@ def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
     proof = evidence.look_up(context, found)
     with desk.transaction() as connection:
         done.proven_sent, done.proven_absent = evidence.settle(desk, connection, proof)
-        planned = set(made.doubtful)
-        left = [doubt.message_id for doubt in doubts.in_doubt(connection, campaign.id) if doubt.message_id in planned]
+        planned = set(made.doubtful)  # a later attempt's doubt is not what was agreed to
+        left = [doubt.held for doubt in doubts.in_doubt(connection, campaign.id) if doubt.held in planned]
         if made.choice == "resend":
             done.resent = desk.resend(connection, left, "operator")
         elif made.choice == "skip":
             done.skipped = desk.skip(connection, left, "operator", f"in doubt, given up: {reason or 'no reason given'}")
         if made.with_failed:
-            still = set(doubts.failed_ids(connection, campaign.id)) & set(made.failed_ids)
-            due = list(claims.by_id(connection, sorted(still)).values())
-            done.retried = len(due) - len(desk.requeue(connection, due, "retry"))
+            done.retried = _retry(desk, connection, campaign, made)
         done.counts = proofs.counts(connection, campaign.id)
         done.in_doubt = done.counts[State.IN_DOUBT]
         _write_audit(context, desk, connection, campaign, made, done, reason)
         faults.passing("recover.before_commit")
     faults.passing("recover.committed")
     with desk.transaction() as connection:  # campaigns are locked before messages, or in a transaction of their own
-        finishing.reopen(connection, desk.now)
+        finishing.settle(connection, desk.now)
+        done.counts = proofs.counts(connection, campaign.id)
+
+
+def _retry(desk: Desk, connection: Connection, campaign: Campaign, made: Plan) -> int:
+    """Queue failed messages again: of those planned, the ones that are still what they were. Returns how many."""
+    still = set(doubts.failed_ids(connection, campaign.id)) & set(made.failed_ids)
+    if made.takes_given_up:
+        still |= set(doubts.failed_ids(connection, campaign.id, given_up=True)) & set(made.given_up_ids)
+    due = list(claims.by_id(connection, sorted(still)).values())
+    return len(due) - len(desk.requeue(connection, due, "retry"))
 
 
 def _write_audit(

@@ -62,7 +62,9 @@ def replay_all(context: Context, *, with_what_is_left: bool = False) -> Replayed
     away = elsewhere(context, row, None)
     if away:
         raise StoreElsewhere(away)
-    _check_age(context, row, with_what_is_left)
+    if not with_what_is_left:
+        _check_age(context, row)
+        _check_journals(context, row)
     notes = [homes.note_of(context.home, run_id) for run_id in context.home.pending() + context.home.confirmed()]
     ours = [note for note in notes if note is not None and note.store_id == row.store_id]
     for note in sorted(ours, key=lambda note: note.started_at):
@@ -79,8 +81,18 @@ def replay_all(context: Context, *, with_what_is_left: bool = False) -> Replayed
     return done
 
 
-def _check_age(context: Context, row: meta.Meta, with_what_is_left: bool) -> None:
-    if row.last_pass_at is None or with_what_is_left:
+def _check_journals(context: Context, row: meta.Meta) -> None:
+    """Journals that were put back with the store, or began anew, do not know who was reached in between."""
+    if context.home.misses_passes(row.store_id):
+        raise StoreRewound(
+            "the journals of this host are lost or were put back too: they do not know its last passes",
+            hint=f"put the newest journals back into {context.home.path}. If they are lost, who was reached in between"
+            f" is not known here: cancel what must not go twice, then recover with --lost-host {context.hostname}",
+        )
+
+
+def _check_age(context: Context, row: meta.Meta) -> None:
+    if row.last_pass_at is None:
         return
     age_s = (context.clock.utc_now() - row.last_pass_at).total_seconds()
     if age_s > homes.KEEP_JOURNALS_S:

@@ -1,14 +1,19 @@
-"""Checking the rows of a contacts file against a campaign, before anything is written: the first of two readings."""
+"""Checking the rows of a contacts file against a campaign, before anything is written: the first of two readings.
+
+A row that cannot be sent to is bad, and may be left out. What is wrong with the campaign ends the command instead: it
+is never taken for a fault of all rows, one by one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from sendctl.errors import BadInput, SendctlError
+from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import BadRow, ContactFile, ContactRow, SkipFile
+from sendctl.passes.campaign_faults import Undefined, at_fault, column_of, plain, undefined, without_source
 from sendctl.passes.rendered import recipient_of
 from sendctl.rendering.message import StepRenderer
 
@@ -18,67 +23,165 @@ ANY_TOKEN = "t" * 32  # stands for a token that is not made yet
 Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
 
 
+class Problem(NamedTuple):
+    """Why a row cannot be sent to: a step lacks variables, or else its templates fail with `error`."""
+
+    step_index: int
+    missing: tuple[str, ...]
+    error: SendctlError | None
+
+    def __str__(self) -> str:
+        return f"the template uses {', '.join(self.missing)}, which this row lacks" if self.missing else str(self.error)
+
+
+def problem_of(attributes: Mapping[str, Any], renderers: Sequence[StepRenderer]) -> Problem | None:
+    """What keeps the steps' templates from being filled for a person. Each variable that is used must be there."""
+    recipient = recipient_of(attributes, ANY_TOKEN)
+    for index, renderer in enumerate(renderers):
+        try:
+            missing = renderer.missing(recipient)
+        except SendctlError as error:
+            return Problem(index, (), error)
+        if missing:
+            return Problem(index, tuple(missing), None)
+    return None
+
+
+def sendable(row: ContactRow | BadRow, renderers: Sequence[StepRenderer]) -> bool:
+    """Whether a row is good."""
+    return isinstance(row, ContactRow) and row.email is not None and problem_of(row.attributes, renderers) is None
+
+
 @dataclass
 class Checked:
     """How many rows are good, and how many are not."""
 
     good: int = 0
     bad: int = 0
-
-
-def problem_of(row: ContactRow, renderers: Sequence[StepRenderer]) -> tuple[str, str] | None:
-    """(column, reason) why a row cannot be sent to. Each variable that a template uses must be there."""
-    if row.email is None:
-        return "email", "an e-mail campaign needs an address"
-    recipient = recipient_of(row.attributes, ANY_TOKEN)
-    for renderer in renderers:
-        try:
-            missing = renderer.missing(recipient)
-        except SendctlError as error:
-            return "email", str(error)
-        if missing:
-            return missing[0].removeprefix("contact."), f"the template uses {', '.join(missing)}, which this row lacks"
-    return None
+    problems: list[BadRow] = field(default_factory=list)  # the first of the bad ones
+    common: set[Undefined] | None = None  # what every bad row so far lacks
 
 
 def check_rows(
-    file: ContactFile, renderers: Sequence[StepRenderer], skip_bad: Path | None, progress: Progress | None
-) -> Checked:
-    """Count the good rows. Bad ones end the command, or are kept in the `skip_bad` file, whole before this returns.
+    file: ContactFile, campaign: CampaignFile, renderers: Sequence[StepRenderer], keep: SkipFile | None,
+    progress: Progress | None,
+) -> Checked:  # fmt: skip
+    """Count the good rows. Bad ones end the command, or are written to `keep` if there is a good one too.
 
-    Raises BadInput naming the first of them with file, line, column and reason.
+    Raises BadInput naming the first bad rows with file, line, column and reason, or what is wrong with the campaign.
     """
+    judge = _Judge(file, campaign, renderers)
+    judge.check_columns()
     checked = Checked()
-    problems: list[BadRow] = []
-    with file.skip_file(skip_bad) if skip_bad is not None else nullcontext() as keep:
-        for row in file.rows():
-            if progress is not None and checked.good % ROWS_PER_TICK == 0:
-                progress("checking", file.position_bytes(), file.size_bytes)
-            bad = _bad(file, row, renderers)
-            if bad is None:
-                checked.good += 1
-                continue
-            checked.bad += 1
-            if isinstance(keep, SkipFile):
-                keep.write(bad)
-            elif len(problems) < SHOWN_PROBLEMS:
-                problems.append(bad)
-    if problems:
-        raise _bad_rows(file, problems, checked.bad)
+    for row in file.rows():
+        if progress is not None and checked.good % ROWS_PER_TICK == 0:
+            progress("checking", file.position_bytes(), file.size_bytes)
+        problem = judge.problem(row)
+        if problem is None:
+            checked.good += 1
+        else:
+            _count(checked, judge, row, problem, keep)
+    if checked.bad > 1 and not checked.good and checked.common:
+        raise undefined(campaign, sorted(checked.common), file.name, judge.keys, every_row=True)
+    if checked.bad and (keep is None or not checked.good):
+        raise _bad_rows(file, checked, every_row=not checked.good)
     return checked
 
 
-def _bad(file: ContactFile, row: ContactRow | BadRow, renderers: Sequence[StepRenderer]) -> BadRow | None:
-    if isinstance(row, BadRow):
-        return row
-    problem = problem_of(row, renderers)
-    return None if problem is None else file.reject(row, *problem)
+def _count(
+    checked: Checked, judge: _Judge, row: ContactRow | BadRow, problem: Problem | str, keep: SkipFile | None
+) -> None:
+    checked.bad += 1
+    lacking = {(problem.step_index, name) for name in problem.missing} if isinstance(problem, Problem) else set()
+    checked.common = lacking if checked.common is None else checked.common & lacking
+    shown = len(checked.problems) < SHOWN_PROBLEMS
+    if keep is None and not shown:
+        return
+    bad = row if isinstance(row, BadRow) else judge.bad_row(row, problem)
+    if keep is not None:
+        keep.write(bad)
+    if shown:
+        checked.problems.append(bad)
 
 
-def _bad_rows(file: ContactFile, problems: list[BadRow], count: int) -> BadInput:
-    first = file.error(problems[0])
-    if count == 1:
-        return first
-    lines = [str(file.error(problem)) for problem in problems]
-    more = [f"... and {count - len(lines)} more"] if count > len(lines) else []
-    return BadInput("\n  ".join([f"{count} rows cannot be used; nothing was written", *lines, *more]), hint=first.hint)
+class _Judge:
+    """Tells good rows from bad ones, and bad ones from a campaign that does not fit anybody."""
+
+    def __init__(self, file: ContactFile, campaign: CampaignFile, renderers: Sequence[StepRenderer]) -> None:
+        self._file, self._campaign, self._renderers = file, campaign, renderers
+        self.keys: tuple[str, ...] = file.columns or ()  # in JSON Lines, those of the first bad row
+
+    def check_columns(self) -> None:
+        """Raises BadInput if the header of a CSV file lacks what every row needs."""
+        columns = self._file.columns
+        if columns is None:
+            return
+        if "email" not in columns:
+            raise BadInput(
+                "the campaign sends e-mail, and no column is named 'email'", place=self._file.name,
+                hint=f"the columns are: {', '.join(columns)}"[:300],
+            )  # fmt: skip
+        found: list[Undefined] = []
+        recipient = recipient_of(dict.fromkeys(columns, plain("")), ANY_TOKEN)
+        for index, renderer in enumerate(self._renderers):
+            try:
+                missing = renderer.missing(recipient)
+            except SendctlError:  # perhaps only because the values are made up
+                continue
+            found += [(index, name) for name in without_source(missing, renderer, columns)]
+        if found:
+            raise undefined(self._campaign, found, self._file.name, columns, every_row=False)
+
+    def problem(self, row: ContactRow | BadRow) -> Problem | str | None:
+        """What is wrong with a row, None if it is good. Raises BadInput if the campaign is to blame."""
+        if isinstance(row, BadRow):
+            return row.reason
+        if row.email is None:
+            return "an e-mail campaign needs an address"
+        problem = problem_of(row.attributes, self._renderers)
+        if problem is not None:
+            self._refuse_for_all(row, problem)
+        return problem
+
+    def _refuse_for_all(self, row: ContactRow, problem: Problem) -> None:
+        index = problem.step_index
+        self.keys = self.keys or tuple(row.attributes)
+        lacking = without_source(problem.missing, self._renderers[index], self._file.columns)
+        if lacking:
+            found = [(index, name) for name in lacking]
+            raise undefined(self._campaign, found, self._file.name, self.keys, every_row=False)
+        if problem.error is None:
+            return
+        made_up = {name: value if name == "email" else plain(value) for name, value in row.attributes.items()}
+        again = problem_of(made_up, self._renderers)
+        if again is not None and (again.step_index, str(again)) == (index, str(problem)):
+            raise at_fault(self._campaign, index, problem.error)
+
+    def bad_row(self, row: ContactRow, problem: Problem | str) -> BadRow:
+        """The row with the reason, and the column whose value causes it, where that can be found."""
+        name = self._culprit(row, problem) if isinstance(problem, Problem) else "email"
+        return self._file.reject(row, name, str(problem))
+
+    def _culprit(self, row: ContactRow, problem: Problem) -> str | None:
+        """The first column that changes the problem when it has a plain value."""
+        if problem.missing:
+            column = column_of(problem.missing[0])
+            return column if self._file.columns is None or column in row.attributes else None
+        used = {column_of(name) for renderer in self._renderers for name in renderer.references()}
+        for name, value in row.attributes.items():
+            if name in used:
+                again = problem_of({**row.attributes, name: plain(value)}, self._renderers)
+                if again is None or str(again) != str(problem):
+                    return name
+        return None
+
+
+def _bad_rows(file: ContactFile, checked: Checked, *, every_row: bool) -> BadInput:
+    first = file.error(checked.problems[0])
+    hint = "no row can be used: --skip-bad leaves out some rows, never all." if every_row else first.hint
+    if checked.bad == 1:
+        return BadInput(checked.problems[0].reason, place=first.place, hint=hint)
+    lines = [str(file.error(problem)) for problem in checked.problems]
+    more = [f"... and {checked.bad - len(lines)} more"] if checked.bad > len(lines) else []
+    rows = f"all {checked.bad} rows" if every_row else f"{checked.bad} rows"
+    return BadInput("\n  ".join([f"{rows} cannot be used; nothing was written", *lines, *more]), hint=hint)

@@ -42,10 +42,11 @@ class SendReport:
         """The most urgent thing to say."""
         if self.died or self.work.ended in ("time", "drained"):
             return ExitCode.STOPPED_EARLY
+        if self.work.failed or self.work.outcomes.get("unknown") or self.imported.in_doubt or self.imported.failed:
+            return ExitCode.NEEDS_PERSON
         if self.work.ended == "blocked":
             return ExitCode.UNREACHABLE
-        person = self.work.outcomes.get("refused", 0) + self.work.outcomes.get("unknown", 0) + self.imported.in_doubt
-        return ExitCode.NEEDS_PERSON if person or self.work.stops else ExitCode.DONE
+        return ExitCode.NEEDS_PERSON if self.work.stops else ExitCode.DONE
 
 
 def run(
@@ -60,6 +61,8 @@ def run(
     _check_campaign(context, campaign)
     report = SendReport(imported=take_over(context))
     if not _anything_due(context, campaign):
+        with context.store.write() as connection:
+            finishing.settle(connection, context.store.now(connection))
         return report
     bound = max_seconds if max_seconds is not None else context.settings.send.max_seconds
     _send(context, report, campaign, limit, bound)
@@ -126,9 +129,7 @@ def _finish(context: Context, report: SendReport) -> None:
     result = "stopped" if report.work.ended in ("time", "drained", "blocked") else "done"
     with context.store.write() as connection:
         now = context.store.now(connection)
-        finishing.reopen(connection, now)
-        finishing.sweep_cancelled(connection, now)
-        finishing.complete(connection, now)
+        finishing.settle(connection, now)
         runs.finish(connection, report.run_id, result, asdict(report.work), now)
 
 

@@ -41,7 +41,7 @@ subject = "Hello {{ contact.first_name }}"
 text = \"\"\"
 Hello {{ contact.first_name }},
 
-this is the sample campaign of sendctl. Your town is {{ contact.town | default("unknown to us") }}.
+this is the sample campaign of sendctl.{% if contact.town %} Your town is {{ contact.town }}.{% endif %}
 \"\"\"
 """
 

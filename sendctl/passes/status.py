@@ -53,6 +53,7 @@ class StoreState:
     """What concerns all campaigns. `foreign` and `rewound` say why nothing may be sent, or are empty."""
 
     sending_enabled: bool
+    providers: tuple[str, ...]  # configured on this host
     foreign: str
     rewound: str
     hosts_behind: tuple[str, ...]
@@ -69,12 +70,14 @@ class CampaignState:
 
     campaign: Campaign
     definition: Definition
+    providers: tuple[str, ...]  # those that it wants, in order; not all need be configured on this host
     counts: Mapping[State, int]
     in_doubt_since: datetime | None
     next_due_at: datetime | None
     due: int
     overdue: int
-    failures: tuple[Failure, ...]
+    failures: tuple[Failure, ...]  # without any doubt
+    given_up: int  # failed too, but perhaps accepted
     failed_recently: int
     claims_expired: int  # messages in flight that no run may send any more
     sent_per_s: float | None
@@ -111,7 +114,7 @@ def read(context: Context, name: str | None = None) -> Situation:
             chosen = [_campaign(connection, name)]
             counts = reports.counts(connection, chosen[0].id)
         overdue_before = now - timedelta(seconds=context.settings.reconcile.overdue_grace_s)
-        states = tuple(_state(connection, one, counts[one.id], now, overdue_before) for one in chosen)
+        states = tuple(_state(context, connection, one, counts[one.id], now, overdue_before) for one in chosen)
         store = _store_state(context, connection, chosen[0].id if name else None)
     return Situation(now, store, states)
 
@@ -124,18 +127,22 @@ def _campaign(connection: Connection, name: str) -> Campaign:
 
 
 def _state(
-    connection: Connection, campaign: Campaign, counts: Mapping[State, int], now: datetime, overdue_before: datetime
-) -> CampaignState:
+    context: Context, connection: Connection, campaign: Campaign, counts: Mapping[State, int], now: datetime,
+    overdue_before: datetime,
+) -> CampaignState:  # fmt: skip
     number, running = campaign.id, campaign.status is CampaignStatus.RUNNING
+    definition = campaigns.definition_of(connection, number, campaign.revision)
     return CampaignState(
         campaign=campaign,
-        definition=campaigns.definition_of(connection, number, campaign.revision),
+        definition=definition,
+        providers=context.settings.providers_of(definition.providers),
         counts=counts,
         in_doubt_since=reports.oldest_in_doubt(connection, number) if counts[State.IN_DOUBT] else None,
         next_due_at=reports.next_due(connection, number),
         due=reports.due_before(connection, number, now),
         overdue=reports.due_before(connection, number, overdue_before) if running else 0,
         failures=tuple(doubts.failures(connection, number)) if counts[State.FAILED] else (),
+        given_up=len(doubts.failed_ids(connection, number, given_up=True)) if counts[State.FAILED] else 0,
         failed_recently=reports.failed_since(connection, number, now - timedelta(seconds=RECENT_S)),
         claims_expired=reports.claims_expired(connection, number, now),
         sent_per_s=reports.sent_per_s(connection, number, now),
@@ -148,6 +155,7 @@ def _store_state(context: Context, connection: Connection, campaign_id: int | No
     behind = tuple(meta.hosts_behind(connection, row.epoch))
     return StoreState(
         sending_enabled=context.settings.send.enabled,
+        providers=tuple(context.settings.providers),
         foreign=elsewhere(context, row, meta.database_identity(connection)),
         rewound=(row.epoch_reason or "journals are not replayed") if behind else "",
         hosts_behind=behind,

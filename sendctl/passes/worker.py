@@ -53,6 +53,7 @@ class Report:
 
     outcomes: dict[str, int] = field(default_factory=dict)
     lost: int = 0
+    failed: int = 0  # messages that are failed now, whatever their last outcome
     ended: str = "nothing due"  # nothing due | limit | time | drained | waiting | blocked
     blocked: str = ""
     stops: list[str] = field(default_factory=list)
@@ -61,6 +62,7 @@ class Report:
         """Sum up the workers of a run; the most serious end counts."""
         self.outcomes = dict(Counter(self.outcomes) + Counter(other.outcomes))
         self.lost += other.lost
+        self.failed += other.failed
         self.stops += [stop for stop in other.stops if stop not in self.stops]
         order = ["nothing due", "limit", "waiting", "blocked", "time", "drained"]
         if order.index(other.ended) > order.index(self.ended):
@@ -163,7 +165,8 @@ class Worker:
         return True
 
     def _conclude(self) -> None:
-        self.report.lost, self.report.stops = self.clerk.lost, self.clerk.stops
+        clerk = self.clerk
+        self.report.lost, self.report.failed, self.report.stops = clerk.lost, clerk.failed, clerk.stops
         if self._down and "accepted" not in self.report.outcomes and self.report.ended in ("nothing due", "limit"):
             self.report.ended = "blocked"
             self.report.blocked = "; ".join(f"{name}: {reason}" for name, reason in self._down.items())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sendctl.clock import Deadline
 from sendctl.states import AttemptOutcome
@@ -96,6 +96,18 @@ class Capabilities:
     key_window_s: float = 0.0  # how long a replay with the same key is answered without a second delivery
     lookup: bool = False  # it can be asked whether it accepted a key
     batch_max: int = 1
+
+
+@runtime_checkable
+class Lookup(Protocol):
+    """What a provider with `Capabilities.lookup` has besides."""
+
+    def find(self, key: str) -> str | None:
+        """The provider_message_id under which `key` was accepted; None when it does not have it (any more).
+
+        Raises OSError when it cannot be asked.
+        """
+        ...
 
 
 class Provider(Protocol):

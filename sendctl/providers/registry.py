@@ -1,16 +1,14 @@
 """From a [providers.NAME] section to the provider it describes.
 
 The only place that knows every adapter. Imports an adapter when it is first asked for, never before: a pass with
-nothing due must start fast.
+nothing due must start fast. Sections were checked when they were read, by settings/provider_options.py.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sendctl.errors import BadConfig
 from sendctl.providers.base import Provider
 from sendctl.settings import ProviderTable, resolve_secret
 
@@ -20,16 +18,9 @@ _Build = Callable[[ProviderTable, Mapping[str, str]], Provider]
 def build_provider(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
     """The provider of one section; no connection is made. `environ` is where `*_env` secrets are looked up.
 
-    Raises BadConfig for an unknown type and for whatever the adapter finds wrong with its options.
+    Raises BadConfig for a secret that cannot be had.
     """
-    build = _ADAPTERS.get(table.type)
-    if build is None:
-        nearest = difflib.get_close_matches(table.type, _ADAPTERS, n=1)
-        meant = f'did you mean "{nearest[0]}"? ' if nearest else ""
-        raise BadConfig(
-            f"{_place(table)} has unknown type {table.type!r}", hint=f"{meant}known types: {', '.join(_ADAPTERS)}."
-        )
-    return build(table, environ)
+    return _ADAPTERS[table.type](table, environ)
 
 
 def _smtp(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
@@ -41,22 +32,7 @@ def _smtp(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
 def _maildir(table: ProviderTable, _environ: Mapping[str, str]) -> Provider:
     from sendctl.providers.maildir import MaildirProvider  # noqa: PLC0415  # lazy, see above
 
-    unknown = sorted(set(table.options) - {"path", "fsync"})
-    if unknown:
-        raise BadConfig(
-            f'{_place(table)} has unknown key "{unknown[0]}"', hint="a maildir has the keys path and fsync."
-        )
-    path, fsync = table.options.get("path"), table.options.get("fsync", True)
-    if not isinstance(path, str) or not path:
-        raise BadConfig(f"{_place(table)} has no path", hint='add path = "/path/to/maildir".')
-    if not isinstance(fsync, bool):
-        raise BadConfig(f'{_place(table)}: "fsync" must be true or false')
-    return MaildirProvider(table.name, Path(path), fsync)
-
-
-def _place(table: ProviderTable) -> str:
-    section = f"[providers.{table.name}]"
-    return f"{table.place}: {section}" if table.place else section
+    return MaildirProvider(table.name, Path(str(table.options["path"])), table.options.get("fsync") is not False)
 
 
 _ADAPTERS: Mapping[str, _Build] = {"smtp": _smtp, "maildir": _maildir}

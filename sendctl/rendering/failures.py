@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sendctl.errors import ExitCode, SendctlError
 
 
@@ -18,3 +20,11 @@ class UndefinedError(RenderError):
     def __init__(self, message: str, *, name: str) -> None:
         super().__init__(message)
         self.name = name
+
+
+def checked(check: Callable[[str], str], value: str, part: str) -> str:
+    """`check(value)`, its ValueError as a RenderError that names the part."""
+    try:
+        return check(value)
+    except ValueError as problem:
+        raise RenderError(f"{part} {problem}") from None

@@ -9,6 +9,7 @@ import binascii
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from sendctl.addresses import parse_email
 
@@ -24,6 +25,8 @@ _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # atoms: RFC 5322 sec
 _NAMED = re.compile(r"\s*(.*?)\s*<([^<>]*)>\s*", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 
+_HTTPS = re.compile(r"https://[!#-;=?-\[\]_a-z~]+")  # ASCII, but for blanks and <>"\^`{|}
+
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -38,6 +41,8 @@ class Mailbox:
 
 def single_line(value: str) -> str:
     """`value` without white space around it. Raises ValueError if a control character or line break is in it."""
+    if value.isascii() and value.isprintable():
+        return value.strip(" ")
     found = _CONTROL.search(value)
     if found:
         raise ValueError(f"holds the control character U+{ord(found[0]):04X}")
@@ -125,7 +130,11 @@ def _encoded_words(value: str, used: int) -> str:
 
 def date(moment: datetime) -> str:
     """An RFC 5322 section 3.3 date-time in UTC, whatever the locale. `moment` is timezone-aware."""
-    utc = moment.astimezone(UTC)
+    return _date(moment.astimezone(UTC))
+
+
+@lru_cache(maxsize=64)  # all messages of a window have the same
+def _date(utc: datetime) -> str:
     return (
         f"{_DAYS[utc.weekday()]}, {utc.day:02} {_MONTHS[utc.month - 1]} {utc.year:04} "
         f"{utc.hour:02}:{utc.minute:02}:{utc.second:02} +0000"
@@ -133,11 +142,11 @@ def date(moment: datetime) -> str:
 
 
 def https_url(url: str) -> str:
-    """`url`, checked for a place between angle brackets on one unfolded line. Raises ValueError.
+    """`url` as a single line, checked for a place between angle brackets on an unfolded line. Raises ValueError.
 
     Source: RFC 8058 section 3.1 (an HTTPS URI), RFC 2369 section 2.
     """
-    if not re.fullmatch(r"https://[!-~]+", url) or re.search(r'[<>"\\^`{|}]', url):
+    if not _HTTPS.fullmatch(url) and not _HTTPS.fullmatch(url := single_line(url)):
         raise ValueError("is not an https:// URL in ASCII; pass variables through `|urlencode`")
     if len(url) > 900:
         raise ValueError("is longer than 900 characters; a header line ends at 998")

@@ -9,25 +9,27 @@ Fields left out on purpose, with the reasons in docs/templates.md: a name in To,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sendctl.addresses import parse_email
 from sendctl.definition import Definition, Step
 from sendctl.errors import BadInput
 from sendctl.providers.base import Outgoing
 from sendctl.rendering import data, headers, mime
-from sendctl.rendering.failures import RenderError
+from sendctl.rendering.failures import RenderError, checked
+from sendctl.rendering.letter import Check, Filled, Letter
 from sendctl.rendering.names import message_id_at
 from sendctl.rendering.templates import Template
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")  # left part of Message-ID (RFC 5322 section 3.6.4) and of a boundary
+_SUBTYPES = {"text": "plain", "html": "html"}  # plainest first (RFC 2046 section 5.1.4)
+_ONE_CLICK = "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """What varies from person to person; frozen with the enrollment. `contact` has the columns of the contacts file."""
 
     contact: Mapping[str, object]
@@ -36,8 +38,7 @@ class Recipient:
     item: Mapping[str, object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
+class Frozen(NamedTuple):
     """What is fixed at the first claim. `recipient` is the address as the contact gave it; `composed_at` is UTC."""
 
     message_id: int
@@ -58,24 +59,6 @@ class Preview:
     headers: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What the templates gave. `unsubscribe_url` is empty unless the headers announce it."""
-
-    subject: str
-    text: str
-    html: str
-    unsubscribe_url: str
-
-
-def _checked(check: Callable[[str], str], value: str, part: str) -> str:
-    """`check(value)`, its ValueError as a RenderError that names the part."""
-    try:
-        return check(value)
-    except ValueError as problem:
-        raise RenderError(f"{part} {problem}") from None
-
-
 class StepRenderer:
     """Everything that one step of one campaign revision has in common for all its recipients."""
 
@@ -88,11 +71,12 @@ class StepRenderer:
         fields = [headers.mailbox_field("From", self._sender)]
         if definition.reply_to:
             fields.append(headers.mailbox_field("Reply-To", self._mailbox("reply_to", definition.reply_to)))
-        self._static = "\r\n".join(fields)
+        self._static = "".join(f"{field}\r\n" for field in fields)
         self._one_click = definition.purpose == "marketing"
         self._campaign = _campaign_variables(definition)
         self._links = self._compile(link=definition.link, unsubscribe_url=definition.unsubscribe_url)
         self._parts = self._compile(subject=step.subject, text=step.text, html=step.html)
+        self._letter = self._simple_letter()
 
     def references(self) -> frozenset[str]:
         """Every variable that the templates mention, dotted as in `contact.first_name`; also guarded ones."""
@@ -104,25 +88,33 @@ class StepRenderer:
 
         Raises RenderError if the row cannot be rendered for another reason, such as a line break in the subject.
         """
+        only_contact = recipient.order is None and recipient.item is None
+        if self._letter is not None and only_contact and self._letter.surely_knows(recipient.contact, recipient.token):
+            return []
         scope = self._scope(recipient)
+        if self._letter is not None and self._letter.known(scope) is not None:
+            return []
         absent = {name for template in self._links.values() for name in template.missing(scope)}
         if absent:
             return sorted(absent)
         scope |= self._rendered_links(scope)
         absent = {name for template in self._parts.values() for name in template.missing(scope)}
         if not absent:
-            _checked(headers.subject, self._parts["subject"].render(scope), "subject")
+            checked(headers.subject, self._parts["subject"].render(scope), "subject")
         return sorted(absent)
 
     def render(self, recipient: Recipient, frozen: Frozen) -> Outgoing:
         """The message, ready to hand over. Raises RenderError."""
-        return self._compose(self._fill(recipient), frozen)
+        scope = self._scope(recipient)
+        contents = self._letter.filled(scope) if self._letter is not None else None
+        return self._compose(contents or self._filled(scope), frozen)
 
     def preview(self, recipient: Recipient, frozen: Frozen) -> Preview:
         """The same message for `sendctl preview`. Raises RenderError."""
-        parts = self._fill(recipient)
-        head, _, _ = self._compose(parts, frozen).content.partition(b"\r\n\r\n")
-        return Preview(parts.subject, parts.text, parts.html, head.decode().replace("\r\n", "\n") + "\n")
+        head, _, _ = self.render(recipient, frozen).content.partition(b"\r\n\r\n")
+        scope = self._scope(recipient)
+        subject, text, html = self._texts(scope | self._rendered_links(scope))
+        return Preview(subject, text, html, head.decode().replace("\r\n", "\n") + "\n")
 
     def _mailbox(self, key: str, text: str) -> headers.Mailbox:
         try:
@@ -143,31 +135,55 @@ class StepRenderer:
         return scope
 
     def _rendered_links(self, scope: dict[str, Any]) -> dict[str, str]:
-        links = {
-            name: _checked(headers.single_line, template.render(scope), name) for name, template in self._links.items()
+        return {
+            name: checked(self._link_check(name), template.render(scope), name)
+            for name, template in self._links.items()
         }
-        if self._one_click and "unsubscribe_url" in links:
-            _checked(headers.https_url, links["unsubscribe_url"], "unsubscribe_url")
-        return links
 
-    def _fill(self, recipient: Recipient) -> _Parts:
-        scope = self._scope(recipient)
-        links = self._rendered_links(scope)
-        scope |= links
+    def _link_check(self, name: str) -> Check:
+        announced = self._one_click and name == "unsubscribe_url"
+        return headers.https_url if announced else headers.single_line
+
+    def _texts(self, scope: dict[str, Any]) -> tuple[str, str, str]:
+        """Subject, text and HTML; a part that the step lacks is empty."""
         parts = {name: template.render(scope) for name, template in self._parts.items()}
-        return _Parts(
-            subject=_checked(headers.subject, parts["subject"], "subject"),
-            text=_checked(mime.canonical, parts["text"], "text") if "text" in parts else "",
-            html=_checked(mime.canonical, parts["html"], "html") if "html" in parts else "",
-            unsubscribe_url=links.get("unsubscribe_url", "") if self._one_click else "",
+        return (
+            checked(headers.subject, parts["subject"], "subject"),
+            checked(mime.canonical, parts["text"], "text") if "text" in parts else "",
+            checked(mime.canonical, parts["html"], "html") if "html" in parts else "",
         )
 
-    def _compose(self, parts: _Parts, frozen: Frozen) -> Outgoing:
+    def _filled(self, scope: dict[str, Any]) -> Filled:
+        links = self._rendered_links(scope)
+        subject, text, html = self._texts(scope | links)
+        bodies = [mime.body(subtype, text) for subtype, text in (("plain", text), ("html", html)) if text]
+        return Filled(subject, links.get("unsubscribe_url", ""), bodies)
+
+    def _simple_letter(self) -> Letter | None:
+        """For a step whose templates are all bare and plain enough."""
+        templates = self._links | self._parts
+        bare = {part: template.bare for part, template in templates.items() if template.bare is not None}
+        if len(bare) < len(templates):
+            return None
+        links = {name: (bare[name], self._link_check(name)) for name in self._links}
+        bodies = {subtype: bare[part] for part, subtype in _SUBTYPES.items() if part in bare}
+        try:
+            return Letter(links, bare["subject"], bodies)
+        except ValueError:
+            return None
+
+    def _compose(self, contents: Filled, frozen: Frozen) -> Outgoing:
         if not _KEY.fullmatch(frozen.key):
             raise RenderError(f"message {frozen.message_id}: key {frozen.key!r} does not fit a Message-ID")
-        recipient = _checked(lambda text: parse_email(text).address, frozen.recipient, "recipient:")
-        head = self._head(parts, frozen, recipient).encode()
-        bodies = [mime.body(kind, text) for kind, text in (("plain", parts.text), ("html", parts.html)) if text]
+        recipient = checked(_address, frozen.recipient, "recipient:")
+        head = (
+            f"Date: {headers.date(frozen.composed_at)}\r\n{self._static}To: {recipient}\r\n"
+            f"{headers.text_field('Subject', contents.subject)}\r\n"
+            f"Message-ID: {message_id_at(self._sender, frozen.key)}\r\n"
+        )
+        if self._one_click and contents.unsubscribe_url:
+            # Unfolded, and both present, or mailbox providers show no button (RFC 8058 section 3.1).
+            head += f"List-Unsubscribe: <{contents.unsubscribe_url}>\r\n{_ONE_CLICK}"
         not_ascii = not head.isascii()
         return Outgoing(
             message_id=frozen.message_id,
@@ -176,24 +192,14 @@ class StepRenderer:
             provider=frozen.provider,
             sender=self._sender.address,
             recipient=recipient,
-            content=head + mime.entity(bodies, frozen.key),
+            content=head.encode() + mime.entity(contents.bodies, frozen.key),
             eight_bit=not_ascii,
             smtputf8=not_ascii,  # only an address can be: all else is encoded
         )
 
-    def _head(self, parts: _Parts, frozen: Frozen, recipient: str) -> str:
-        lines = [
-            f"Date: {headers.date(frozen.composed_at)}",
-            self._static,
-            f"To: {recipient}",
-            headers.text_field("Subject", parts.subject),
-            f"Message-ID: {message_id_at(self._sender, frozen.key)}",
-        ]
-        if parts.unsubscribe_url:
-            # Unfolded, and both present, or mailbox providers show no button (RFC 8058 section 3.1).
-            lines.append(f"List-Unsubscribe: <{parts.unsubscribe_url}>")
-            lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
-        return "\r\n".join(lines) + "\r\n"
+
+def _address(text: str) -> str:
+    return parse_email(text).address
 
 
 def _campaign_variables(definition: Definition) -> Any:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
-from minijinja import Environment, TemplateError, escape
+from minijinja import Environment, TemplateError, safe
 
 from sendctl.errors import BadInput
-from sendctl.rendering import data
+from sendctl.rendering import bare, data
 from sendctl.rendering.failures import RenderError, UndefinedError
 
 FUEL = 200_000  # instructions of one part; a page of 4 KiB with 30 variables takes about 100
 MAX_PART_BYTES = 1 << 20  # fuel does not bound memory: `"a" * 100000000` is three instructions
 
-# Only text, comments and bare `{{ contact.name }}`: here every reference is surely used, so looking each up is exact.
-_BARE = re.compile(r"\{\{[-+]?\s*[A-Za-z_][\w.]*\s*[-+]?\}\}|\{#.*?#\}", re.DOTALL)
-_TAG = re.compile(r"\{[{%#]")
+# Only text, comments and `{{ contact.name }}`: here every reference is surely used, so looking each up is exact.
+_USES_ALL = re.compile(r"\{\{[-+]?\s*[A-Za-z_][\w.]*\s*[-+]?\}\}|\{#.*?#\}", re.DOTALL)
 _UNDEFINED_NAME = re.compile(r"`(.+)` is undefined")
 
 
@@ -35,7 +35,9 @@ def _printable(value: Any) -> Any:
 
 def _printable_html(value: Any) -> Any:
     """As `_printable`, with text escaped here: the engine's own escaping turns each `/` of a link into `&#x2f;`."""
-    return escape(value) if isinstance(value, str) else _printable(value)
+    if isinstance(value, str):
+        return value if hasattr(value, "__html__") else safe(escape(value))
+    return _printable(value)
 
 
 def _reason(problem: TemplateError) -> str:
@@ -44,9 +46,12 @@ def _reason(problem: TemplateError) -> str:
 
 
 class Template:
-    """One part of a step: `part` is what errors call it (subject, text, html, link, unsubscribe_url)."""
+    """One part of a step: `part` is what errors call it (subject, text, html, link, unsubscribe_url).
 
-    __slots__ = ("_environment", "bare", "part", "references")
+    `references` are the names that it mentions, `bare` is its form without the engine, if it has one.
+    """
+
+    __slots__ = ("_environment", "_uses_all", "bare", "part", "references")
 
     def __init__(self, part: str, source: str, *, owner: str) -> None:
         """Compile. Raises BadInput with `owner` (such as "step 'offer'"), the part and the line of a syntax error."""
@@ -65,23 +70,29 @@ class Template:
         except TemplateError as problem:
             raise BadInput(f"{owner}: {part}, line {problem.line}: {_reason(problem)}") from None
         self.references = frozenset(names)
-        self.bare = not _TAG.search(_BARE.sub("", source))
+        self._uses_all = not bare.TAG.search(_USES_ALL.sub("", source))
+        self.bare = bare.compiled(source, self.references, self._engine_text, escaped=html)
 
     def render(self, scope: Mapping[str, Any]) -> str:
         """The part's text. Raises UndefinedError, or RenderError for any other failure of this recipient's part."""
-        try:
-            text = self._environment.render_template(self.part, **scope)
-        except TemplateError as problem:
-            raise self._failure(problem) from None
-        except (RenderError, AttributeError, TypeError, ValueError, LookupError, OverflowError) as problem:
-            raise RenderError(f"{self.part}: {problem}") from None
+        text = self.bare.text(scope) if self.bare is not None else None
+        if text is None:
+            text = self._engine_text(scope)
         if len(text) > MAX_PART_BYTES or (not text.isascii() and len(text.encode()) > MAX_PART_BYTES):
             raise RenderError(f"{self.part} is larger than {MAX_PART_BYTES} bytes")
         return text
 
+    def _engine_text(self, scope: Mapping[str, Any]) -> str:
+        try:
+            return self._environment.render_template(self.part, **scope)
+        except TemplateError as problem:
+            raise self._failure(problem) from None
+        except (RenderError, AttributeError, TypeError, ValueError, LookupError, OverflowError) as problem:
+            raise RenderError(f"{self.part}: {problem}") from None
+
     def missing(self, scope: Mapping[str, Any]) -> list[str]:
-        """Names of undefined variables: all of them for a bare template, else the first that a strict render meets."""
-        if self.bare:
+        """Names of undefined variables: all of them where all are surely used, else the first that a render meets."""
+        if self._uses_all:
             found = {name: data.scalar_at(scope, name) for name in self.references}
             absent = sorted(name for name, here in found.items() if here is False)
             if absent or all(found.values()):

@@ -1,6 +1,6 @@
 """The configuration of one host: sendctl.toml and SENDCTL_ variables, checked whole, as plain frozen values.
 
-Knows every key but those of a provider's own table, which its adapter checks. Never holds a provider's secret.
+Knows every key, those of each type of provider too. Never holds a provider's secret.
 """
 
 from sendctl.settings.loading import load_settings
@@ -14,6 +14,7 @@ from sendctl.settings.model import (
 )
 from sendctl.settings.sample import sample_config
 from sendctl.settings.secret import redact, resolve_secret
+from sendctl.settings.sending import check_sending
 
 __all__ = [
     "JournalSettings",
@@ -22,6 +23,7 @@ __all__ = [
     "SendSettings",
     "Settings",
     "StoreSettings",
+    "check_sending",
     "load_settings",
     "redact",
     "resolve_secret",

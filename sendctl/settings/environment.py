@@ -49,10 +49,8 @@ def provider_of(key: str, names: Iterable[str]) -> str | None:
     return max(fitting, key=len, default=None)
 
 
-def plain_value(text: str) -> object:
-    """A provider option from a variable: true, false and digits as TOML has them, "quoted" or else as text."""
-    if text in ("true", "false"):
-        return text == "true"
-    if text.isascii() and text.isdigit():
-        return int(text)
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+def unquoted(variable: Variable) -> Variable:
+    """A variable whose text may stand in double quotes, as it would in the file."""
+    text = variable.text
+    quoted = len(text) > 1 and text[0] == text[-1] == '"'
+    return Variable(variable.name, text[1:-1]) if quoted else variable

@@ -6,7 +6,7 @@ A variable wins over the file. Never reads the process's own environment: the ca
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sendctl.errors import BadConfig
 from sendctl.settings import store_url
 from sendctl.settings.environment import section_variables
 from sendctl.settings.model import JournalSettings, ReconcileSettings, SendSettings, Settings, StoreSettings
-from sendctl.settings.provider_tables import check_ordered, read_providers
+from sendctl.settings.provider_tables import check_names, read_providers
 from sendctl.settings.secret import REFERENCES, has_password, resolve_secret
 from sendctl.tomlfile import Document, Findings, Table, TomlError, read_document
 
@@ -32,13 +32,17 @@ def load_settings(explicit: Path | None, environ: Mapping[str, str], cwd: Path) 
     """
     path = find_config(explicit, environ, cwd)
     try:
-        document = read_document(path, cap_bytes=SIZE_CAP_BYTES) if path else Document(None, "", {})
-        findings = Findings(document)
+        findings = Findings(read_file(path))
         settings = read_settings(findings, environ, path.parent if path else cwd)
         findings.check()
         return settings
     except TomlError as error:
-        raise _bad_config(error) from None
+        raise bad_config(error) from None
+
+
+def read_file(path: Path | None) -> Document:
+    """The parsed file; an empty document where there is none. Raises TomlError."""
+    return read_document(path, cap_bytes=SIZE_CAP_BYTES) if path else Document(None, "", {})
 
 
 def find_config(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -59,7 +63,8 @@ def usual_places(environ: Mapping[str, str], cwd: Path) -> list[Path]:
     ]
 
 
-def _bad_config(error: TomlError) -> BadConfig:
+def bad_config(error: TomlError) -> BadConfig:
+    """All that is wrong with a configuration, as one error."""
     lines = [f"{place}: {text}" for place, text in error.found]
     if len(lines) > 1:
         lines = [f"{len(lines)} problems in the configuration", *(f"  {line}" for line in lines)]
@@ -74,14 +79,14 @@ def read_settings(findings: Findings, environ: Mapping[str, str], folder: Path) 
     send_table = root.table("send", variables["send"])
     send = _read_send(send_table)
     providers = read_providers(root, variables["providers"], send.providers, folder)
-    check_ordered(send_table, send.providers, providers)
+    check_names(send_table, "providers", send.providers, providers)
     settings = Settings(
         path=findings.document.path,
         store=store,
         send=send,
         providers=providers,
         journal=_read_journal(root.table("journal", variables["journal"]), store, environ, folder),
-        reconcile=_read_reconcile(root.table("reconcile", variables["reconcile"]), folder),
+        reconcile=_read_reconcile(root.table("reconcile", variables["reconcile"]), folder, providers),
     )
     root.finish()
     return settings
@@ -169,10 +174,10 @@ def _read_journal(journal: Table, store: StoreSettings, environ: Mapping[str, st
     journal.finish()
     if path is None:
         journal.missing("path", "the environment has no HOME to put the journal under")
-    return JournalSettings(path or folder)
+    return JournalSettings(path or folder, store_url.witness_folder(environ))
 
 
-def _read_reconcile(reconcile: Table, folder: Path) -> ReconcileSettings:
+def _read_reconcile(reconcile: Table, folder: Path, providers: Collection[str]) -> ReconcileSettings:
     default = ReconcileSettings()
     read = ReconcileSettings(
         overdue_grace_s=reconcile.number("overdue_grace_s", default.overdue_grace_s, least=0, most=_YEAR_S),
@@ -189,5 +194,6 @@ def _read_reconcile(reconcile: Table, folder: Path) -> ReconcileSettings:
         reconcile.wrong(present, f'"{present}" needs "{absent}" beside it')
     if reconcile.has("mta_providers") and not reconcile.has("mta"):
         reconcile.wrong("mta_providers", '"mta_providers" needs "mta" beside it')
+    check_names(reconcile, "mta_providers", read.mta_providers, providers)
     reconcile.finish()
     return read

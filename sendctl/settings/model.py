@@ -35,16 +35,12 @@ class SendSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProviderTable:
-    """One [providers.NAME] section. `options` has every key but `type` and `rate`, file names made absolute.
-
-    `place` says where the section stands, for the adapter's errors.
-    """
+    """One [providers.NAME] section. `options` has the adapter's keys as checked, file names made absolute."""
 
     name: str
     type: str
     options: Mapping[str, object]
     rate: Rate | None = None
-    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +48,7 @@ class JournalSettings:
     """The folder of the outcome journals: local to the host, durable, writable by whoever sends."""
 
     path: Path
+    witness: Path | None = None  # a folder elsewhere, so that a folder put back whole is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +60,8 @@ class ReconcileSettings:
     max_total_attempts: int = 6
     mta: str = ""  # postfix | exim: whose logs mta_logs are
     mta_logs: tuple[str, ...] = ()  # absolute file name patterns
-    mta_providers: tuple[
-        str, ...
-    ] = ()  # those that hand over to this MTA and nowhere else: only for them is silence proof
+    # Those that hand over to this MTA and nowhere else: only for them is silence proof.
+    mta_providers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +74,7 @@ class Settings:
     providers: Mapping[str, ProviderTable]
     journal: JournalSettings
     reconcile: ReconcileSettings
+
+    def providers_of(self, named: tuple[str, ...]) -> tuple[str, ...]:
+        """The providers, in order of fail-over, of a campaign that names these or none; not all need be configured."""
+        return named or self.send.providers or tuple(self.providers)

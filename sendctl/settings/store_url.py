@@ -50,6 +50,12 @@ def sqlite_path(url: str) -> Path | None:
     return Path(url[len(_SQLITE) :]) if url.startswith(_SQLITE) else None
 
 
+def witness_folder(environ: Mapping[str, str]) -> Path | None:
+    """Where this user's hosts remember how far a store had come; None when the environment has no home folder."""
+    state = environ.get("XDG_STATE_HOME") or (f"{environ['HOME']}/.local/state" if environ.get("HOME") else "")
+    return Path(state) / "sendctl" / "witness" if state else None
+
+
 def default_journal(url: str, environ: Mapping[str, str], *, is_root: bool) -> Path | None:
     """Where journals go unless told: beside a SQLite file, else in the user's state folder.
 

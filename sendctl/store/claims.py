@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import TRANSITIONS, AttemptOutcome, State
+from sendctl.store.bulk import bound, given
 from sendctl.store.dialect import skip_locked
 from sendctl.store.tables import attempts, campaigns, contacts, enrollments, messages, suppressions
 
@@ -43,7 +44,7 @@ class Due:
     snapshot: str
 
 
-_M, _E = messages.c, enrollments.c
+_M, _E, _A = messages.c, enrollments.c, attempts.c
 _DUE_COLUMNS = (
     _M.id, _M.campaign_id, _M.enrollment_id, _M.step_index, _M.occurrence, _M.channel, _M.recipient,
     _M.recipient_key, _M.provider_key, _M.next_attempt_at, _M.expires_at, _M.attempts, _M.charged_attempts,
@@ -96,8 +97,9 @@ def suppressed(connection: Connection, keys: Sequence[str]) -> set[str]:
     """Which of these addresses must never be contacted."""
     if not keys:
         return set()
-    statement = sa.select(suppressions.c.address_key).where(suppressions.c.address_key.in_(keys))
-    return set(connection.execute(statement).scalars())
+    rows = given(connection, suppressions.c.address_key)
+    statement = sa.select(rows.c.address_key).where(sa.exists().where(suppressions.c.address_key == rows.c.address_key))
+    return set(connection.execute(statement, bound((key,) for key in keys)).scalars())
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +120,10 @@ def claim(
     The revision and the date are frozen by the first claim. Rows were picked, hence locked, in this transaction.
     """
     rule = TRANSITIONS["claim"]
+    rows = given(connection, _M.id)
     statement = (
         sa.update(messages)
-        .where(_M.id.in_([due.id for due, _ in window]), _M.status.in_(sorted(rule.sources)))
+        .where(_M.id.in_(sa.select(rows.c.id)), _M.status.in_(sorted(rule.sources)))
         .values(
             status=rule.target,
             claim_id=claim_.id,
@@ -132,28 +135,33 @@ def claim(
             updated_at=now,
         )
     )
-    changed = connection.execute(statement).rowcount
+    changed = connection.execute(statement, bound((due.id,) for due, _ in window)).rowcount
     if changed != len(window):
         raise AssertionError(f"claimed {changed} of {len(window)} picked messages")
-    rows = [
-        {
-            "message_id": due.id, "number": due.attempts + 1, "run_id": claim_.run_id, "worker": claim_.worker,
-            "claim_id": claim_.id, "provider": provider, "outcome": AttemptOutcome.OPEN, "started_at": now,
-        }
-        for due, provider in window
-    ]  # fmt: skip
-    connection.execute(sa.insert(attempts), rows)
+    rows = given(connection, _A.message_id, _A.number, _A.provider)
+    begun = {
+        "run_id": claim_.run_id, "worker": claim_.worker, "claim_id": claim_.id, "outcome": AttemptOutcome.OPEN,
+        "started_at": now,
+    }  # fmt: skip
+    constants = [sa.bindparam(name, value, type_=_A[name].type).label(name) for name, value in begun.items()]
+    opened = sa.select(rows.c.message_id, rows.c.number, rows.c.provider, *constants)
+    connection.execute(
+        sa.insert(attempts).from_select(["message_id", "number", "provider", *begun], opened),
+        bound((due.id, due.attempts + 1, provider) for due, provider in window),
+    )
 
 
 def postpone(connection: Connection, moments: Sequence[tuple[int, datetime]], now: datetime) -> None:
     """Let queued messages wait until a moment, e.g. until their send window opens."""
+    if not moments:
+        return
+    rows = given(connection, _M.id, _M.next_attempt_at)
     statement = (
         sa.update(messages)
-        .where(_M.id == sa.bindparam("b_id"), _M.status == State.QUEUED)
-        .values(next_attempt_at=sa.bindparam("b_at", type_=_M.next_attempt_at.type), updated_at=now)
+        .where(_M.id == rows.c.id, _M.status == State.QUEUED)
+        .values(next_attempt_at=rows.c.next_attempt_at, updated_at=now)
     )
-    if moments:
-        connection.execute(statement, [{"b_id": message_id, "b_at": at} for message_id, at in moments])
+    connection.execute(statement, bound(moments))
 
 
 def due_counts(connection: Connection, now: datetime) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -65,8 +65,3 @@ def driver_errors(connection: Connection) -> Iterator[None]:
 
 def _sqlite_value(value: Any) -> Any:
     return text_of(value) if isinstance(value, datetime) else value
-
-
-def one_of(column: sa.Column[str], values: Iterable[str]) -> sa.ColumnElement[bool]:
-    """`column IN (...)` for statements that run for many rows at once, where Core's IN cannot be used."""
-    return sa.or_(*[column == str(value) for value in sorted(values)])

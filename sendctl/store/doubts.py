@@ -11,7 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import AttemptOutcome, CampaignStatus, State
+from sendctl.store.bulk import bound, given
 from sendctl.store.tables import attempts, campaigns, messages, runs
+
+# A message in doubt and the claim whose attempt put it there: a later attempt is another doubt.
+Held = tuple[int, str]
 
 _LIVING = (CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.COMPLETED)
 
@@ -30,10 +34,16 @@ class Doubt:
     provider_key: str
     provider: str
     run_id: str
+    claim_id: str
     since: datetime
     handed_over_at: datetime
     evidence: str
     host_id: str | None  # of the run that handed it over
+
+    @property
+    def held(self) -> Held:
+        """What a decision on it must name."""
+        return self.message_id, self.claim_id
 
 
 def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Doubt]:
@@ -41,8 +51,8 @@ def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Dou
     statement = (
         sa.select(
             messages.c.id, messages.c.campaign_id, messages.c.revision, messages.c.recipient,
-            messages.c.provider_key, attempts.c.provider, attempts.c.run_id, messages.c.in_doubt_at,
-            attempts.c.started_at, attempts.c.evidence, runs.c.host_id,
+            messages.c.provider_key, attempts.c.provider, attempts.c.run_id, attempts.c.claim_id,
+            messages.c.in_doubt_at, attempts.c.started_at, attempts.c.evidence, runs.c.host_id,
         )
         .join(attempts, attempts.c.message_id == messages.c.id)
         .outerjoin(runs, runs.c.id == attempts.c.run_id)
@@ -71,21 +81,27 @@ class Failure:
     example: str
 
 
+# Someone went on without knowing what came of an attempt: the person may have got it.
+_given_up = sa.exists().where(attempts.c.message_id == messages.c.id, attempts.c.outcome == AttemptOutcome.ABANDONED)
+
+
 def failures(connection: Connection, campaign_id: int) -> list[Failure]:
-    """Failed messages of a campaign by error class, most first."""
+    """Messages of a campaign that failed without any doubt, by error class, most first."""
     count = sa.func.count()
     statement = (
         sa.select(messages.c.error_class, messages.c.transient, count, sa.func.min(messages.c.last_error))
-        .where(messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED)
+        .where(messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED, ~_given_up)
         .group_by(messages.c.error_class, messages.c.transient)
         .order_by(count.desc(), messages.c.error_class)
     )
     return [Failure(row[0] or "", bool(row[1]), row[2], row[3] or "") for row in connection.execute(statement)]
 
 
-def failed_ids(connection: Connection, campaign_id: int) -> list[int]:
-    """Ids of a campaign's failed messages."""
-    statement = sa.select(messages.c.id).where(messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED)
+def failed_ids(connection: Connection, campaign_id: int, *, given_up: bool = False) -> list[int]:
+    """Ids of a campaign's failed messages: those certainly not accepted, or those given up in doubt."""
+    statement = sa.select(messages.c.id).where(
+        messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED, _given_up if given_up else ~_given_up
+    )
     return list(connection.execute(statement.order_by(messages.c.id)).scalars())
 
 
@@ -119,12 +135,21 @@ def overdue(connection: Connection, before: datetime) -> dict[str, tuple[int, da
     return {row[0]: (row[1], row[2]) for row in connection.execute(statement)}
 
 
-def abandon(connection: Connection, ids: Sequence[int], evidence: str, now: datetime) -> None:
-    """Close unknown attempts by a decision, so that a new one may be opened."""
+def abandon(connection: Connection, held: Sequence[Held], evidence: str, now: datetime) -> list[int]:
+    """Close unknown attempts by a decision, so that a new one may be opened; returns the ids of their messages.
+
+    A message whose doubt is another attempt's by now was not what the decision was about, and stays.
+    """
+    if not held:
+        return []
+    rows = given(connection, attempts.c.message_id, attempts.c.claim_id)
     statement = (
         sa.update(attempts)
-        .where(attempts.c.message_id == sa.bindparam("b_id"), attempts.c.outcome == AttemptOutcome.UNKNOWN)
+        .where(
+            attempts.c.message_id == rows.c.message_id, attempts.c.claim_id == rows.c.claim_id,
+            attempts.c.outcome == AttemptOutcome.UNKNOWN,
+        )
         .values(outcome=AttemptOutcome.ABANDONED, evidence=evidence, finished_at=now)
-    )
-    if ids:
-        connection.execute(statement, [{"b_id": message_id} for message_id in ids])
+        .returning(attempts.c.message_id)
+    )  # fmt: skip
+    return sorted(connection.execute(statement, bound(held)).scalars())

@@ -6,12 +6,15 @@ A write transaction on SQLite begins IMMEDIATE: SQLAlchemy's default lets two re
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
@@ -135,12 +138,13 @@ def _sqlite_engine(database: str, *, create: bool) -> Engine:
         hide_parameters=True,  # people's data does not belong into a traceback
         connect_args={"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
     )
-    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "connect", partial(_prepare_sqlite, path=database))
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(connection: Any, _record: object, *, path: str) -> None:
     """Durable means durable: WAL with synchronous=FULL, read back (WAL + NORMAL makes no fsync per commit)."""
+    _check_ours(connection, path)
     cursor = connection.cursor()
     mode = cursor.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     cursor.execute("PRAGMA synchronous = FULL")
@@ -164,6 +168,7 @@ def _check_sqlite_file(path: Path, *, create: bool) -> None:
         )
     if path.exists():
         _check_mode(path)
+        _check_writable(path)
         return
     if not create:
         raise BadConfig(f"there is no store at {path}", hint="run `sendctl migrate` to create it.")
@@ -174,6 +179,17 @@ def _check_sqlite_file(path: Path, *, create: bool) -> None:
         raise Unreachable(f"the store {path} cannot be created: {error.strerror}") from error
 
 
+def _check_ours(connection: sqlite3.Connection, path: str) -> None:
+    """Another program's database is refused before anything of it is changed."""
+    found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    if found and "schema_version" not in found.get("store", ""):
+        names = ", ".join(sorted(found)[:3]) + (", ..." if len(found) > 3 else "")
+        raise BadConfig(
+            f"{path} is a database of something else: it has the tables {names}",
+            hint="give sendctl a file of its own in [store] url; it was left as it is.",
+        )
+
+
 def _check_mode(path: Path) -> None:
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
@@ -181,7 +197,23 @@ def _check_mode(path: Path) -> None:
     if not os.access(path, os.R_OK):
         raise Unreachable(f"the store {path} cannot be read by this user", hint="run as the user that owns it.")
     if mode & 0o077 and path.stat().st_uid == os.geteuid():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as found:
+            _check_ours(found, str(path))
         path.chmod(0o600)
+
+
+def _check_writable(path: Path) -> None:
+    """Readers write as well: their locks are in shared memory beside the file. Source: https://sqlite.org/wal.html."""
+    shared_memory = path.with_name(f"{path.name}-shm")
+    for place in [path] if shared_memory.exists() else [path, path.parent]:
+        if os.access(place, os.W_OK):
+            continue
+        if os.statvfs(place).f_flag & os.ST_RDONLY:
+            raise Unreachable(
+                f"the store {path} is on a file system that is mounted read-only",
+                hint="mount it writable; after an error of the disk the kernel makes it read-only: dmesg.",
+            )
+        raise Unreachable(f"{place} cannot be written by this user", hint="run as the user that owns the store.")
 
 
 def _file_system(folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,10 +15,9 @@ from sendctl.definition import Definition
 from sendctl.identity import provider_key
 from sendctl.schedule import next_open
 from sendctl.states import EnrollmentStatus, State
+from sendctl.store.bulk import bound, given
 from sendctl.store.claims import Due
-from sendctl.store.dialect import one_of
 from sendctl.store.ids import take_ids
-from sendctl.store.ledger import guarded
 from sendctl.store.tables import enrollments, messages
 
 
@@ -29,20 +29,28 @@ class Passed:
     at: datetime
 
 
-_ADVANCE = (
-    sa.update(enrollments)
-    .where(
-        enrollments.c.id == sa.bindparam("b_id"),
-        enrollments.c.current_step_index == sa.bindparam("b_from"),
-        one_of(enrollments.c.status, {EnrollmentStatus.ACTIVE, EnrollmentStatus.FAILED}),
+_E = enrollments.c
+_PLACE = (_E.id, _E.current_step_index, _E.next_scheduled_at, _E.status)
+
+
+@cache
+def _advance(rows: sa.Subquery) -> Any:
+    """Compare-and-set on the step: from the one before `current_step_index`."""
+    return (
+        sa.update(enrollments)
+        .where(
+            _E.id == rows.c.id,
+            _E.current_step_index == rows.c.current_step_index - 1,
+            _E.status.in_([EnrollmentStatus.ACTIVE, EnrollmentStatus.FAILED]),
+        )
+        .values(
+            current_step_index=rows.c.current_step_index,
+            next_scheduled_at=rows.c.next_scheduled_at,
+            status=rows.c.status,
+            updated_at=sa.bindparam("now", type_=_E.updated_at.type),
+        )
+        .returning(_E.id)
     )
-    .values(
-        current_step_index=sa.bindparam("b_to"),
-        next_scheduled_at=sa.bindparam("b_next", type_=enrollments.c.next_scheduled_at.type),
-        status=sa.bindparam("b_status"),
-        updated_at=sa.bindparam("b_now", type_=enrollments.c.updated_at.type),
-    )
-)
 
 
 def advance(
@@ -57,12 +65,19 @@ def advance(
 
     Compare-and-set on the step: an enrollment that someone else moved or ended plans nothing.
     """
-    rows = [_advanced(item, definition, now) for item in passed]
-    lost = set(guarded(connection, _ADVANCE, rows))
+    if not passed:
+        return
+    due_at = [_next_due_at(item, definition) for item in passed]
+    rows = [
+        (item.due.enrollment_id, item.due.step_index + 1, at, _status(at))
+        for item, at in zip(passed, due_at, strict=True)
+    ]
+    statement = _advance(given(connection, *_PLACE))
+    moved = set(connection.execute(statement, bound(rows) | {"now": now}).scalars())
     going_on = [
-        (item.due, row["b_next"])
-        for index, (item, row) in enumerate(zip(passed, rows, strict=True))
-        if index not in lost and row["b_next"] is not None
+        (item.due, at)
+        for item, at in zip(passed, due_at, strict=True)
+        if at is not None and item.due.enrollment_id in moved
     ]
     if going_on:
         ids = take_ids(connection, "messages", len(going_on))
@@ -73,17 +88,17 @@ def advance(
         connection.execute(sa.insert(messages), planned)
 
 
-def _advanced(item: Passed, definition: Definition, now: datetime) -> dict[str, Any]:
+def _status(next_due_at: datetime | None) -> EnrollmentStatus:
+    return EnrollmentStatus.COMPLETED if next_due_at is None else EnrollmentStatus.ACTIVE
+
+
+def _next_due_at(item: Passed, definition: Definition) -> datetime | None:
+    """When the following step is due; None after the last."""
     following = item.due.step_index + 1
-    more = following < len(definition.steps)
-    due_at = None
-    if more:
-        wanted = item.at + timedelta(seconds=definition.steps[following].after_s)
-        due_at = next_open(wanted, definition.window, item.due.timezone or definition.timezone)
-    return {
-        "b_id": item.due.enrollment_id, "b_from": item.due.step_index, "b_to": following, "b_next": due_at,
-        "b_status": EnrollmentStatus.ACTIVE if more else EnrollmentStatus.COMPLETED, "b_now": now,
-    }  # fmt: skip
+    if following >= len(definition.steps):
+        return None
+    wanted = item.at + timedelta(seconds=definition.steps[following].after_s)
+    return next_open(wanted, definition.window, item.due.timezone or definition.timezone)
 
 
 def next_message(
@@ -133,9 +148,8 @@ def revive(connection: Connection, ids: Iterable[int], now: datetime) -> None:
 
 
 def _set(connection: Connection, ids: Iterable[int], sources: set[EnrollmentStatus], **values: Any) -> None:
-    rows = [{"b_id": enrollment_id} for enrollment_id in ids]
-    if rows:
-        statement = sa.update(enrollments).where(
-            enrollments.c.id == sa.bindparam("b_id"), one_of(enrollments.c.status, sources)
-        )
-        connection.execute(statement.values(**values), rows)
+    wanted = [(enrollment_id,) for enrollment_id in ids]
+    if wanted:
+        rows = given(connection, _E.id)
+        statement = sa.update(enrollments).where(_E.id.in_(sa.select(rows.c.id)), _E.status.in_(sorted(sources)))
+        connection.execute(statement.values(**values), bound(wanted))

@@ -14,6 +14,13 @@ from sendctl.store.tables import campaigns, enrollments, messages
 _OPEN_STATES = (State.QUEUED, State.SENDING, State.IN_DOUBT)
 
 
+def settle(connection: Connection, now: datetime) -> None:
+    """All of it. In a transaction of its own: campaigns are locked before messages."""
+    reopen(connection, now)
+    sweep_cancelled(connection, now)
+    complete(connection, now)
+
+
 def complete(connection: Connection, now: datetime) -> None:
     """Complete running campaigns that planned something and have nothing queued, in flight or in doubt."""
 

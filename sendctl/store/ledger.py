@@ -1,23 +1,24 @@
 """The one way a message changes state: through TRANSITIONS, guarded by source state and, when claimed, by claim id.
 
-Zero rows changed means the race is lost; the loser is told, and nothing is overwritten.
+A row that did not change means that the race is lost; the loser is told, and nothing is overwritten.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import TRANSITIONS, State
-from sendctl.store.dialect import one_of
+from sendctl.store.bulk import bound, given
 from sendctl.store.tables import messages
 
 Row = Mapping[str, Any]
 
-# What leaving `sending` clears, and what entering a state stamps.
+# What leaving `sending` clears.
 _UNCLAIMED = {"claim_id": None, "claim_expires_at": None, "run_id": None}
 
 
@@ -28,36 +29,19 @@ def move(connection: Connection, transition: str, rows: Sequence[Row], *, claime
     """
     if not rows:
         return set()
-    names = [name for name in rows[0] if name not in ("id", "claim_id")]
-    statement = _statement(transition, tuple(names), claimed)
-    bound = [{f"b_{name}": value for name, value in row.items()} for row in rows]
-    lost = guarded(connection, statement, bound)
-    return {rows[index]["id"] for index in lost}
+    names = tuple(rows[0])
+    statement = _statement(given(connection, *(messages.c[name] for name in names)), transition, names, claimed)
+    moved = connection.execute(statement, bound([row[name] for name in names] for row in rows)).scalars()
+    return {row["id"] for row in rows}.difference(moved)
 
 
-def _statement(transition: str, names: tuple[str, ...], claimed: bool) -> sa.Update:
+@cache
+def _statement(rows: sa.Subquery, transition: str, names: tuple[str, ...], claimed: bool) -> Any:
     rule = TRANSITIONS[transition]
-    values: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in names}
+    values: dict[str, Any] = {name: rows.c[name] for name in names if name not in ("id", "claim_id")}
     if State.SENDING in rule.sources:
         values |= _UNCLAIMED
-    statement = sa.update(messages).where(
-        messages.c.id == sa.bindparam("b_id"), one_of(messages.c.status, rule.sources)
-    )
+    statement = sa.update(messages).where(messages.c.id == rows.c.id, messages.c.status.in_(sorted(rule.sources)))
     if claimed:
-        statement = statement.where(messages.c.claim_id == sa.bindparam("b_claim_id"))
-    return statement.values(status=rule.target, **values)
-
-
-def guarded(connection: Connection, statement: Any, rows: Sequence[Row]) -> list[int]:
-    """Execute a guarded UPDATE for many rows; returns the indexes of those that changed nothing.
-
-    All at once; only when the total is short, once more row by row to learn which.
-    """
-    if not rows:
-        return []
-    savepoint = connection.begin_nested()
-    if connection.execute(statement, list(rows)).rowcount == len(rows):
-        savepoint.commit()
-        return []
-    savepoint.rollback()
-    return [index for index, row in enumerate(rows) if connection.execute(statement, row).rowcount == 0]
+        statement = statement.where(messages.c.claim_id == rows.c.claim_id)
+    return statement.values(status=rule.target, **values).returning(messages.c.id)

@@ -71,11 +71,12 @@ def note_success(connection: Connection, breaker: Breaker, now: datetime) -> Bre
 
 
 def note_failure(
-    connection: Connection, breaker: Breaker, *, reason: str, halt: bool, retry_after_s: float | None, now: datetime
-) -> Breaker:
+    connection: Connection, breaker: Breaker, *, reason: str, halt: bool, retry_after_s: float | None, now: datetime,
+    at_once: bool = False,
+) -> Breaker:  # fmt: skip
     """Count a failure of the provider itself; opens at the third in a row, at once for a halt or a failed probe."""
     failures = breaker.consecutive_failures + 1
-    if not halt and failures < FAILURES_TO_OPEN and breaker.state == "closed":
+    if not halt and not at_once and failures < FAILURES_TO_OPEN and breaker.state == "closed":
         changed = Breaker(breaker.provider, "closed", failures, breaker.times_opened, None, reason)
     else:
         base = HALT_BASE_S if halt else OPEN_BASE_S

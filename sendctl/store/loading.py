@@ -6,8 +6,8 @@ All of a load happens in the caller's transaction, which also decided on the ids
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,8 +15,12 @@ from sqlalchemy.engine import Connection
 from sendctl.states import EnrollmentStatus, State
 from sendctl.store.dialect import insert_rows
 from sendctl.store.enrollments import planned_message
+from sendctl.store.id_set import IdSet
 from sendctl.store.ids import take_ids
 from sendctl.store.tables import contacts, enrollments, messages
+
+SHOWN_REPEATS = 20
+PUT_OFF_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +40,19 @@ class Entry:
     expires_at: datetime | None
 
 
-@dataclass
 class Ids:
     """Ids for a whole load, taken beforehand: a long transaction must not hold the counters."""
 
-    contacts: Iterator[int]
-    enrollments: Iterator[int]
-    messages: Iterator[int]
+    def __init__(self, contact_ids: range, enrollment_ids: range, message_ids: range) -> None:
+        self.enrollment_ids, self.message_ids = enrollment_ids, message_ids
+        self.contacts: Iterator[int] = iter(contact_ids)
+        self.enrollments: Iterator[int] = iter(enrollment_ids)
+        self.messages: Iterator[int] = iter(message_ids)
 
 
 def take_for(connection: Connection, count: int) -> Ids:
     """Ids for at most `count` new people."""
-    return Ids(*(iter(take_ids(connection, kind, count)) for kind in ("contacts", "enrollments", "messages")))
+    return Ids(*(take_ids(connection, kind, count) for kind in ("contacts", "enrollments", "messages")))
 
 
 def only_one_loads(connection: Connection) -> None:
@@ -58,52 +63,54 @@ def only_one_loads(connection: Connection) -> None:
 
 @dataclass
 class Loaded:
-    """What a chunk added. `known` were enrolled before; `repeated` stood in the file already: (line, address)."""
+    """What a load has added so far. Each row of the file counts once: `enrolled`, `known` or `repeated_count`."""
 
-    contacts: int = 0
+    contacts: int = 0  # people not in the store before
     enrolled: int = 0
-    known: int = 0
-    repeated: list[tuple[int, str]] | None = None
-
-    def add(self, other: Loaded, *, most: int) -> None:
-        self.contacts += other.contacts
-        self.enrolled += other.enrolled
-        self.known += other.known
-        self.repeated = ((self.repeated or []) + (other.repeated or []))[:most]
+    known: int = 0  # people who were enrolled before
+    repeated_count: int = 0  # rows whose address stood in the file before
+    repeated: list[tuple[int, str]] = field(default_factory=list)  # the first of these: (line, address)
+    people: IdSet = field(default_factory=IdSet)  # enrollments of the file's people
+    repeaters: IdSet = field(default_factory=IdSet)  # those of them that stand in it more than once
 
 
 def load_chunk(
-    connection: Connection, campaign_id: int, channel: str, chunk: Sequence[Entry], ids: Ids, now: datetime
-) -> tuple[Loaded, int]:
-    """Enroll the people of a chunk who are not yet in the campaign, with their first message.
+    connection: Connection, campaign_id: int, channel: str, chunk: Sequence[Entry], ids: Ids, loaded: Loaded,
+    now: datetime,
+) -> None:  # fmt: skip
+    """Enroll the people of a chunk who are not yet in the campaign, with their first message, and count in `loaded`.
 
-    Returns what was added, and how many rows repeated an address of the same file.
+    Of rows with one address the first counts, in whichever chunks they are.
     """
-    repeated = []
-    unique: dict[str, Entry] = {}
-    for entry in chunk:
-        if entry.address_key in unique:
-            repeated.append((entry.line, entry.address_key))
-        else:
-            unique[entry.address_key] = entry
-    people = _known_people(connection, list(unique))
-    loaded = Loaded(contacts=len(unique) - len(people))
+    first: dict[str, Entry] = {}
+    again = [entry for entry in chunk if first.setdefault(entry.address_key, entry) is not entry]
+    people = _known_people(connection, list(first))
+    loaded.contacts += len(first) - len(people)
     places = _places(connection, campaign_id, [person for person, _ in people.values()])
-    fresh = []
-    for key, entry in unique.items():
-        person = people.get(key)
+    fresh = [entry for key, entry in first.items() if key not in people or people[key][0] not in places]
+    for entry in first.values():
+        person = people.get(entry.address_key)
         if person is not None and person[0] in places:
-            if places[person[0]] == now:
-                repeated.append((entry.line, key))
-            else:
+            if loaded.people.add(places[person[0]]):
                 loaded.known += 1
-            continue
-        fresh.append(entry)
-    _write_contacts(connection, [unique[key] for key in unique if key not in people], people, ids, now)
+            else:
+                again.append(entry)
+    _write_contacts(connection, [first[key] for key in first if key not in people], people, ids, now)
     _refresh(connection, [(people[entry.address_key], entry) for entry in fresh], now)
-    _enroll(connection, campaign_id, channel, fresh, people, ids, now)
-    loaded.enrolled, loaded.repeated = len(fresh), sorted(repeated)
-    return loaded, len(repeated)
+    places |= _enroll(connection, campaign_id, channel, fresh, people, ids, now)
+    loaded.enrolled += len(fresh)
+    for entry in fresh:
+        loaded.people.add(places[people[entry.address_key][0]])
+    _count_repeated(loaded, [(entry, places[people[entry.address_key][0]]) for entry in again])
+
+
+def _count_repeated(loaded: Loaded, again: list[tuple[Entry, int]]) -> None:
+    again.sort(key=lambda pair: pair[0].line)
+    loaded.repeated_count += len(again)
+    for entry, enrollment_id in again:
+        loaded.repeaters.add(enrollment_id)
+        if len(loaded.repeated) < SHOWN_REPEATS:
+            loaded.repeated.append((entry.line, entry.address_key))
 
 
 def _known_people(connection: Connection, keys: list[str]) -> dict[str, tuple[int, str]]:
@@ -114,15 +121,15 @@ def _known_people(connection: Connection, keys: list[str]) -> dict[str, tuple[in
     return {row.address_key: (row.id, row.attributes) for row in connection.execute(statement)}
 
 
-def _places(connection: Connection, campaign_id: int, contact_ids: list[int]) -> dict[int, datetime]:
-    """Since when each contact is enrolled for the campaign itself (no subject)."""
+def _places(connection: Connection, campaign_id: int, contact_ids: list[int]) -> dict[int, int]:
+    """Each contact's enrollment for the campaign itself (no subject), where there is one."""
     if not contact_ids:
         return {}
-    statement = sa.select(enrollments.c.contact_id, enrollments.c.created_at).where(
+    statement = sa.select(enrollments.c.contact_id, enrollments.c.id).where(
         enrollments.c.campaign_id == campaign_id, enrollments.c.contact_id.in_(contact_ids),
         enrollments.c.subject_key == "",
     )  # fmt: skip
-    return {row.contact_id: row.created_at for row in connection.execute(statement)}
+    return {row.contact_id: row.id for row in connection.execute(statement)}
 
 
 def _write_contacts(
@@ -162,12 +169,15 @@ def _refresh(connection: Connection, pairs: Sequence[tuple[tuple[int, str], Entr
 def _enroll(
     connection: Connection, campaign_id: int, channel: str, entries: Sequence[Entry],
     people: dict[str, tuple[int, str]], ids: Ids, now: datetime,
-) -> None:  # fmt: skip
+) -> dict[int, int]:  # fmt: skip
+    """Returns the new enrollment of each contact."""
     enrolled, planned = [], []
+    places: dict[int, int] = {}
     for entry in entries:
-        enrollment_id = next(ids.enrollments)
+        contact_id, enrollment_id = people[entry.address_key][0], next(ids.enrollments)
+        places[contact_id] = enrollment_id
         enrolled.append({
-            "id": enrollment_id, "campaign_id": campaign_id, "contact_id": people[entry.address_key][0],
+            "id": enrollment_id, "campaign_id": campaign_id, "contact_id": contact_id,
             "subject_key": "", "status": EnrollmentStatus.ACTIVE, "current_step_index": 0,
             "next_scheduled_at": entry.due_at, "token": entry.token, "timezone": entry.timezone,
             "snapshot": entry.attributes, "created_at": now, "updated_at": now,
@@ -182,6 +192,30 @@ def _enroll(
         )  # fmt: skip
     insert_rows(connection, enrollments, enrolled)
     insert_rows(connection, messages, planned)
+    return places
+
+
+def put_off(
+    connection: Connection, ids: Ids, enrolled: int, moment: datetime, expires_after_s: int | None
+) -> None:  # fmt: skip
+    """Let what this load has planned for before `moment` be due at `moment`.
+
+    In pieces: one statement over millions of rows would meet Postgres's statement_timeout.
+    """
+    expires_at = None if expires_after_s is None else moment + timedelta(seconds=expires_after_s)
+    for start in range(0, enrolled, PUT_OFF_ROWS):
+        planned, places = (block[start : min(start + PUT_OFF_ROWS, enrolled)] for block in (
+            ids.message_ids, ids.enrollment_ids))  # fmt: skip
+        connection.execute(
+            sa.update(messages)
+            .where(messages.c.id.between(planned[0], planned[-1]), messages.c.due_at < moment)
+            .values(due_at=moment, next_attempt_at=moment, expires_at=expires_at)
+        )
+        connection.execute(
+            sa.update(enrollments)
+            .where(enrollments.c.id.between(places[0], places[-1]), enrollments.c.next_scheduled_at < moment)
+            .values(next_scheduled_at=moment)
+        )
 
 
 def waiting_snapshots(connection: Connection, campaign_id: int) -> Iterator[tuple[str, str]]:

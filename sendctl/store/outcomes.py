@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,8 +15,8 @@ from sqlalchemy.engine import Connection
 from sendctl.definition import Definition
 from sendctl.providers.base import Outcome
 from sendctl.states import AttemptOutcome, EnrollmentStatus, State
+from sendctl.store.bulk import bound, given
 from sendctl.store.claims import Due
-from sendctl.store.dialect import one_of
 from sendctl.store.enrollments import Passed, advance, end
 from sendctl.store.ledger import move
 from sendctl.store.tables import attempts, messages
@@ -55,7 +56,7 @@ def settle(connection: Connection, settled: Sequence[Settled], advancing: Advanc
     for transition, items in groups.items():
         lost |= move(connection, transition, [_message(item, now) for item in items], claimed=True)
     kept = [item for item in settled if item.due.id not in lost]
-    record_attempts(connection, [_attempt(item) for item in kept], {AttemptOutcome.OPEN})
+    _record_attempts(connection, kept)
     unfreeze(connection, [item.due.id for item in kept if item.outcome.kind is AttemptOutcome.UNTOUCHED])
     accepted = [Passed(item.due, item.at) for item in kept if item.transition == "accept"]
     advance_all(connection, accepted, advancing, now)
@@ -95,34 +96,34 @@ def _message(item: Settled, now: datetime) -> dict[str, Any]:
             return base | {"next_attempt_at": item.next_attempt_at, "next_provider": item.next_provider}
 
 
-def _attempt(item: Settled) -> dict[str, Any]:
+def _attempt(item: Settled) -> tuple[Any, ...]:
     outcome = item.outcome
-    return {
-        "b_message_id": item.due.id, "b_number": item.number, "b_outcome": outcome.kind, "b_phase": outcome.phase,
-        "b_evidence": item.evidence, "b_code": outcome.code, "b_enhanced": outcome.enhanced or None,
-        "b_error_class": outcome.error_class or None, "b_reply": outcome.text or None,
-        "b_provider_message_id": outcome.provider_message_id or None, "b_finished_at": item.at,
-    }  # fmt: skip
+    return (
+        item.due.id, item.number, outcome.kind, outcome.phase, item.evidence, outcome.code, outcome.enhanced or None,
+        outcome.error_class or None, outcome.text or None, outcome.provider_message_id or None, item.at,
+    )  # fmt: skip
 
 
-_ATTEMPT_COLUMNS = ("outcome", "phase", "evidence", "code", "enhanced", "error_class", "reply", "provider_message_id")
+_A = attempts.c
+_ATTEMPT_COLUMNS = (
+    _A.message_id, _A.number, _A.outcome, _A.phase, _A.evidence, _A.code, _A.enhanced, _A.error_class, _A.reply,
+    _A.provider_message_id, _A.finished_at,
+)  # fmt: skip
 
 
-def record_attempts(connection: Connection, rows: Sequence[dict[str, Any]], sources: set[AttemptOutcome]) -> None:
-    """Write outcomes into attempts that are in one of `sources`; others are left as they are."""
-    if not rows:
-        return
-    values: dict[str, Any] = {name: sa.bindparam(f"b_{name}") for name in _ATTEMPT_COLUMNS}
-    values["finished_at"] = sa.bindparam("b_finished_at", type_=attempts.c.finished_at.type)
-    connection.execute(
+def _record_attempts(connection: Connection, settled: Sequence[Settled]) -> None:
+    """Write outcomes into attempts that are open; others are left as they are."""
+    if settled:
+        statement = _close_attempts(given(connection, *_ATTEMPT_COLUMNS))
+        connection.execute(statement, bound(_attempt(item) for item in settled))
+
+
+@cache
+def _close_attempts(rows: sa.Subquery) -> sa.Update:
+    return (
         sa.update(attempts)
-        .where(
-            attempts.c.message_id == sa.bindparam("b_message_id"),
-            attempts.c.number == sa.bindparam("b_number"),
-            one_of(attempts.c.outcome, sources),
-        )
-        .values(**values),
-        list(rows),
+        .where(_A.message_id == rows.c.message_id, _A.number == rows.c.number, _A.outcome == AttemptOutcome.OPEN)
+        .values({column.name: rows.c[column.name] for column in _ATTEMPT_COLUMNS[2:]})
     )
 
 
@@ -155,14 +156,12 @@ def was_abandoned(connection: Connection, message_id: int, claim_id: str | None)
 
 def unfreeze(connection: Connection, ids: Sequence[int]) -> None:
     """Let queued messages be composed afresh of which nobody can have received a copy: no attempt is in any doubt."""
+    if not ids:
+        return
     perhaps = (AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
-    received = sa.exists().where(
-        attempts.c.message_id == messages.c.id, one_of(attempts.c.outcome, {str(one) for one in perhaps})
-    )
+    received = sa.exists().where(_A.message_id == messages.c.id, _A.outcome.in_(perhaps))
+    rows = given(connection, messages.c.id)
     statement = sa.update(messages).where(
-        messages.c.id == sa.bindparam("b_id"), messages.c.status == State.QUEUED, ~received
+        messages.c.id.in_(sa.select(rows.c.id)), messages.c.status == State.QUEUED, ~received
     )
-    if ids:
-        connection.execute(
-            statement.values(revision=None, composed_at=None), [{"b_id": message_id} for message_id in ids]
-        )
+    connection.execute(statement.values(revision=None, composed_at=None), bound((message_id,) for message_id in ids))

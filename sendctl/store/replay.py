@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.providers.base import Phase
 from sendctl.states import AttemptOutcome, State
+from sendctl.store.bulk import bound, given
 from sendctl.store.dialect import insert_ignore, upsert
 from sendctl.store.ledger import move
 from sendctl.store.tables import attempts, messages, replayed_keys
@@ -66,13 +67,14 @@ def forget(connection: Connection, key: str) -> None:
 
 def remembered(connection: Connection, keys: Iterable[str]) -> dict[str, Proven]:
     """What was remembered of these keys. Almost always nothing: the table is empty but after a rewind."""
-    statement = sa.select(replayed_keys).where(replayed_keys.c.provider_key.in_(list(keys)))
+    rows = given(connection, replayed_keys.c.provider_key)
+    statement = sa.select(replayed_keys).join(rows, rows.c.provider_key == replayed_keys.c.provider_key)
     return {
         row.provider_key: Proven(
             row.provider_key, row.run_id, 0, row.run_id, row.provider, row.outcome == "accepted",
             row.provider_message_id or "", "replayed from the journal", row.at,
         )
-        for row in connection.execute(statement)
+        for row in connection.execute(statement, bound((key,) for key in keys))
     }  # fmt: skip
 
 

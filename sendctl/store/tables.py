@@ -49,7 +49,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 def text_of(value: datetime) -> str:
     """The SQLite form of a moment."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return value.astimezone(UTC).isoformat(" ", "microseconds")[:26]
 
 
 metadata = MetaData()

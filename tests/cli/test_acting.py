@@ -143,6 +143,21 @@ def test_send_due_is_silent_for_cron_and_speaks_otherwise(any_world: World) -> N
     assert (report["schema"], report["run"], report["exit_code"]) == ("sendctl.send-due/1", None, 0)
 
 
+def test_quiet_passes_speak_of_a_provider_when_it_is_left_alone_and_when_a_probe_fails(world: World) -> None:
+    world.ready(people=4)
+    path = world.folder / "sendctl.toml"
+    relay = 'type = "smtp"\nhost = "127.0.0.1"\nport = 1\ntls = "none"\n'
+    path.write_text(path.read_text().partition("type =")[0] + relay)
+    found = world.run("send-due", "-q")
+    assert (found.code, "provider outbox is left alone for a while" in found.err) == (ExitCode.UNREACHABLE, True)
+    silent = world.run("send-due", "-q")
+    assert (silent.code, silent.out, silent.err) == (ExitCode.UNREACHABLE, "", "")
+    assert "no provider is usable now" in world.run("send-due").out
+    world.execute("UPDATE provider_state SET retry_at = '2026-01-01 00:00:00.000000'")
+    probed = world.run("send-due", "-q")
+    assert (probed.code, "provider outbox is left alone for a while" in probed.err) == (ExitCode.UNREACHABLE, True)
+
+
 def test_send_due_for_an_unknown_campaign_is_wrong_usage(world: World) -> None:
     world.ready()
     assert world.run("send-due", "--campaign", "other").code == ExitCode.USAGE
@@ -160,7 +175,7 @@ def test_reconcile_says_what_it_put_right(any_world: World) -> None:
     any_world.ready()
     quiet = any_world.run("reconcile", "-q")
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
-    any_world.run("send-due", SENDCTL_FAILPOINT="provider.replied:kill:3")
+    any_world.crash_again()
     report = any_world.run("reconcile", "--json").json
     assert report["schema"] == "sendctl.reconcile/1"
     assert (report["in_doubt"], report["violations"]) == (1, [])
@@ -230,7 +245,9 @@ def test_paused_campaign_sends_nothing_until_it_is_resumed(any_world: World) -> 
     assert any_world.run("resume", "spring", "--json").json["status"] == "running"
     assert any_world.run("send-due").code == 0
     assert any_world.mails() == 20
-    assert any_world.run("pause", "spring").code == ExitCode.USAGE  # completed
+    assert any_world.run("pause", "spring").code == 0  # completed: a retry may be to come, and shall not
+    assert any_world.run("cancel", "spring").code == 0
+    assert any_world.run("pause", "spring").code == ExitCode.USAGE
 
 
 def test_pause_counts_what_is_in_flight(world: World) -> None:
@@ -252,6 +269,22 @@ def test_cancelled_campaign_never_sends_again(any_world: World) -> None:
     assert (counts["sent"], counts["cancelled"]) == (5, 15)
 
 
+def test_cancel_asks_a_person_and_no_script(world: World) -> None:
+    world.ready()
+    kept = world.typed("cancel", "spring", answers="n\n")
+    assert kept.code == ExitCode.STOPPED_EARLY
+    assert "20 queued messages will never be sent. Cancel campaign spring for good?" in kept.err
+    assert world.run("status", "--campaign", "spring", "--json").json["status"] == "running"
+    assert world.typed("cancel", "other", answers="").code == ExitCode.USAGE
+    assert world.typed("cancel", "spring", answers="y\n").code == 0
+    assert world.run("status", "--campaign", "spring", "--json").json["status"] == "cancelled"
+
+
+def test_cancel_with_yes_asks_nobody(world: World) -> None:
+    world.ready()
+    assert world.typed("cancel", "spring", "--yes", answers="\n").out.startswith("campaign spring: cancelled\n")
+
+
 @pytest.mark.parametrize("verb", ["pause", "resume", "cancel", "tune"])
 def test_controls_of_an_unknown_campaign_are_wrong_usage(world: World, verb: str) -> None:
     world.ready()
@@ -265,7 +298,9 @@ def test_tune_changes_what_the_next_window_reads(world: World) -> None:
     assert "rate          3/h   (was none)" in ran.out
     assert world.run("send-due").code == 0
     assert world.mails() < 20
-    assert world.run("tune", "spring", "--rate", "none", "--json").json["controls"]["rate"] == "none"
+    assert world.run("tune", "spring", "--rate", "none", "--json").json["controls"] == {
+        "batch_size": 2, "rate": "none", "cooldown": "0s", "max_attempts": 3, "retry_base": "1min",
+    }  # fmt: skip
     assert world.run("send-due").code == 0
     assert world.mails() == 20
 

@@ -28,6 +28,11 @@ def test_help_lists_every_verb_and_the_exit_codes_within_80_columns(bare_world: 
     assert max(map(len, ran.out.splitlines())) <= 80
 
 
+def test_help_cuts_no_sentence(bare_world: World) -> None:
+    assert "..." not in bare_world.run("--help").out
+    assert "\N{HORIZONTAL ELLIPSIS}" not in bare_world.run("--help").out
+
+
 def test_no_arguments_show_the_help(bare_world: World) -> None:
     assert bare_world.run().out == bare_world.run("--help").out
 

@@ -99,7 +99,7 @@ def test_check_is_ok_then_critical_with_performance_data(world: World) -> None:
     assert ran.out.startswith("SENDCTL OK - 20 messages")
     assert " | queued=20 sending=0 in_doubt=0 sent=0 failed=0 overdue=0 " in ran.out
     assert ran.out.count("\n") == 1
-    world.run("send-due", SENDCTL_FAILPOINT="provider.replied:kill:3")
+    world.crash_again()
     assert world.run("status", "--check").code == 1  # a dead run: the next pass takes it up
     world.run("reconcile")
     ran = world.run("status", "--check")
@@ -170,6 +170,17 @@ def test_table_of_messages_is_whole_in_a_pipe(world: World) -> None:
     assert "person50@recipient.example" in ran.out
     assert "person51@recipient.example" not in ran.out
     assert ran.err == "50 shown; more: --after 50, or --json, --csv for all\n"
+
+
+def test_a_long_error_is_cut_in_a_table_and_whole_for_programs(world: World) -> None:
+    world.ready(people=2)
+    reply = "550 5.7.1 " + "the reason is long " * 20
+    world.execute(f"UPDATE messages SET last_error = '{reply}' WHERE id = 1")
+    ran = world.run("messages")
+    assert max(map(len, ran.out.splitlines())) < 140
+    assert "550 5.7.1 the reason is long" in ran.out
+    assert ran.out.splitlines()[1].endswith("...")
+    assert reply in world.run("messages", "--csv").out
 
 
 def test_replies_from_outside_reach_no_terminal_and_no_spreadsheet(world: World) -> None:

@@ -149,7 +149,13 @@ class World:
     def crash(self) -> None:
         """Twenty people, and a pass killed when the provider had taken a message and nothing was written of it yet."""
         self.ready()
+        self.crash_again()
+
+    def crash_again(self) -> None:
+        """The same of a store that is there. Whoever reads the maildir has taken its mail: it cannot be asked."""
         assert self.run("send-due", SENDCTL_FAILPOINT="provider.replied:kill:3").code == -9
+        for path in (self.folder / "Maildir" / "new").iterdir():
+            path.unlink()
 
     def execute(self, statement: str) -> None:
         """Change the SQLite store behind sendctl's back, to make a situation that would take long."""

@@ -32,7 +32,11 @@ CAMPAIGN_MISTAKES = [
     ("Shop <news@shop.example>", "Team: a@shop.example;", "3:8: "),
     ("Shop <news@shop.example>", "news", "3:8: "),
     ("Shop <news@shop.example>", "news@shop..example", "3:8: "),
-    ("Shop <news@shop.example>", "news@-shop.example", '3:8: "from": "-shop.example" is no domain'),
+    (
+        "Shop <news@shop.example>",
+        "news@-shop.example",
+        '3:8: "from": "news@-shop.example" is not one mailbox: the part \'-shop\' of the domain',
+    ),
     ("Shop <news@shop.example>", "news@shop.example\\nBcc: x@y.example", "3:8: "),
     ("Shop <news@shop.example>", "", "3:8: "),
     (
@@ -125,6 +129,9 @@ STEP_MISTAKES = [
     ('name = "offer"\n', "", '6:1: missing key "name" in [[steps]]'),
     ('subject = "Hello {{ contact.first_name }}"\n', "", '6:1: missing key "subject" in [[steps]]'),
     ("Hello {{ contact.first_name }}", "Hello\\nBcc: x@y.example", '8:11: "subject": must be one line'),
+    ("Hello {{ contact.first_name }}", "", '8:11: "subject" is empty'),
+    ("Hello {{ contact.first_name }}", "\\u00a0", '8:11: "subject" is empty'),
+    ('"Hello {{ contact.first_name }}"', "7", '8:11: "subject" is a number; want text in quotes'),
     ('text = "Hi"\n', "", '6:1: missing key "text" in [[steps]]'),
     ('text = "Hi"', 'text = " "', '9:8: "text" is empty'),
     (

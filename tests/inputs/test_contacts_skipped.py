@@ -18,6 +18,7 @@ def skip(content: bytes, path, name="in.csv"):
         for row in contacts.rows():
             if isinstance(row, BadRow):
                 skipped.write(row)
+        skipped.keep()
     return skipped.count
 
 
@@ -119,35 +120,63 @@ def test_the_file_is_private_whatever_the_umask(tmp_path):
     assert stat.S_IMODE((tmp_path / "bad.csv").stat().st_mode) == 0o600
 
 
-def test_after_an_error_the_earlier_file_is_untouched_and_nothing_else_is_left(tmp_path):
-    path = tmp_path / "bad.csv"
-    path.write_text("earlier")
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_nothing_is_left_unless_the_file_is_kept(tmp_path):
     source = tmp_path / "in.csv"
     source.write_bytes(CSV)
 
     def interrupted():
-        with open_contacts(source) as contacts, contacts.skip_file(path) as skipped:
+        with open_contacts(source) as contacts, contacts.skip_file(tmp_path / "bad.csv") as skipped:
             skipped.write(BadRow(2, 1, "reason", "raw"))
+            skipped.sync()
+            assert names(tmp_path)[1:] == ["in.csv"]
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert path.read_text() == "earlier"
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bad.csv", "in.csv"]
+    assert names(tmp_path) == ["in.csv"]
 
 
-def test_the_contacts_file_itself_is_never_overwritten(tmp_path):
-    source, link = tmp_path / "in.csv", tmp_path / "link.csv"
+def test_without_a_bad_record_there_is_no_file(tmp_path):
+    assert skip(b"email\na@x.example\n", tmp_path / "bad.csv") == 0
+    assert names(tmp_path) == ["in.csv"]
+
+
+def test_whatever_is_there_already_is_never_overwritten(tmp_path):
+    source, link, dangling, other = (tmp_path / name for name in ("in.csv", "link.csv", "dangling", "sendctl.db"))
     source.write_bytes(CSV)
+    other.write_bytes(b"SQLite format 3")
     link.symlink_to(source)
+    dangling.symlink_to(tmp_path / "nowhere")
+    before = names(tmp_path)
     with open_contacts(source) as contacts:
         for path in (source, link):
             with pytest.raises(UsageError, match="is the contacts file itself"):
+                contacts.skip_file(path)
+        for path in (other, dangling):
+            with pytest.raises(UsageError, match=f"{path}: is there already, and nothing is ever overwritten"):
                 contacts.skip_file(path)
         with pytest.raises(UsageError, match="is a folder"):
             contacts.skip_file(tmp_path)
         with pytest.raises(UsageError, match="cannot write"), contacts.skip_file(tmp_path / "no" / "bad.csv"):
             pass
+    assert names(tmp_path) == before
+    assert other.read_bytes() == b"SQLite format 3"
+
+
+def test_what_appears_at_the_name_meanwhile_is_not_overwritten_either(tmp_path):
+    source, path = tmp_path / "in.csv", tmp_path / "bad.csv"
+    source.write_bytes(CSV)
+    with open_contacts(source) as contacts, contacts.skip_file(path) as skipped:
+        skipped.write(BadRow(2, 1, "reason", "raw"))
+        path.write_text("another's")
+        with pytest.raises(UsageError, match="is there already"):
+            skipped.keep()
+    assert path.read_text() == "another's"
+    assert names(tmp_path) == ["bad.csv", "in.csv"]
 
 
 def test_a_reason_never_breaks_out_of_its_cell(tmp_path):
@@ -156,5 +185,8 @@ def test_a_reason_never_breaks_out_of_its_cell(tmp_path):
     source.write_text("email,name\n")
     with open_contacts(source) as contacts, contacts.skip_file(path) as skipped:
         skipped.write(BadRow(2, 1, 'a "reason", with\r\nlines \x1b[31m \u202e', "raw,row"))
+        skipped.write(BadRow(3, None, "as a whole", "raw,row"))
+        skipped.keep()
     rows = list(csv.reader(io.StringIO(path.read_text(), newline="")))
     assert rows[1] == ["2", 'column 1: a "reason", with  lines  [31m  ', "raw", "row"]
+    assert rows[2] == ["3", "as a whole", "raw", "row"]

@@ -29,15 +29,20 @@ def written(path: Path, records: list[list[object]], tail: bytes = b"") -> Path:
     return path
 
 
+def said(path: Path) -> tuple[Header | None, dict[tuple[int, int], Trace]]:
+    journal = read(path)
+    return journal.header, journal.traces
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "run.0.journal"
 
 
 def test_what_is_written_is_read_back(path: Path) -> None:
-    header, traces = read(written(path, RECORDS))
-    assert header == HEADER
-    assert traces == {
+    journal = read(written(path, RECORDS))
+    assert journal.header == HEADER
+    assert journal.traces == {
         (1, 1): Trace(1, 1, "claim", "key-1", "primary", 1000.5, True, SAID, 1001.25),
         (2, 1): Trace(2, 1, "claim", "key-2", "primary", 1002.0),
     }
@@ -45,54 +50,62 @@ def test_what_is_written_is_read_back(path: Path) -> None:
 
 @pytest.mark.parametrize("last", range(len(RECORDS)))
 def test_a_record_cut_at_any_byte_is_whole_or_absent(path: Path, last: int) -> None:
-    before, after = read(written(path, RECORDS[:last])), read(written(path, RECORDS[: last + 1]))
+    before, after = said(written(path, RECORDS[:last])), said(written(path, RECORDS[: last + 1]))
     assert before != after
     head, line = b"".join(encode(record) for record in RECORDS[:last]), encode(RECORDS[last])
     for size in range(len(line) + 1):
         for tail in (b"", b"\0" * 64):  # cut short, or in space that was taken beforehand
             path.write_bytes(head + line[:size] + tail)
-            assert read(path) == (after if size == len(line) else before), (size, tail)
+            assert said(path) == (after if size == len(line) else before), (size, tail)
+            assert read(path).whole == bool(tail), "only the zeros taken ahead show that nothing is missing"
 
 
 @pytest.mark.parametrize("record", range(len(RECORDS)))
 def test_a_flipped_bit_ends_the_file_there(path: Path, record: int) -> None:
     lines = [encode(each) for each in RECORDS]
-    before = read(written(path, RECORDS[:record]))
+    before = said(written(path, RECORDS[:record]))
     for place in range(len(lines[record])):
         for bit in range(8):
             damaged = bytearray(lines[record])
             damaged[place] ^= 1 << bit
-            path.write_bytes(b"".join([*lines[:record], bytes(damaged), *lines[record + 1 :]]))
-            assert read(path) == before, (place, bit)
+            path.write_bytes(b"".join([*lines[:record], bytes(damaged), *lines[record + 1 :], b"\0" * 64]))
+            assert said(path) == before, (place, bit)
+            assert not read(path).whole, (place, bit)
 
 
 def test_space_taken_and_not_used_is_the_end(path: Path) -> None:
-    whole = read(written(path, RECORDS))
-    assert read(written(path, RECORDS, b"\0" * 300_000)) == whole
+    assert not read(written(path, RECORDS)).whole
+    assert read(written(path, RECORDS, b"\0" * 300_000)).whole
+    assert said(path) == said(written(path, RECORDS))
+
+
+def test_a_journal_that_was_closed_is_whole(path: Path) -> None:
+    assert read(written(path, [*RECORDS, ["e"]])).whole
+    assert said(path) == said(written(path, RECORDS))
 
 
 def test_an_empty_file_and_one_of_zeros_have_no_header(path: Path) -> None:
     for content in (b"", b"\0" * 4096, b"\n", b"garbage\n"):
         path.write_bytes(content)
-        assert read(path) == (None, {})
+        assert said(path) == (None, {})
 
 
 def test_an_outcome_without_a_begin_is_no_trace(path: Path) -> None:
-    assert read(written(path, [RECORDS[0], RECORDS[3]]))[1] == {}
+    assert read(written(path, [RECORDS[0], RECORDS[3]])).traces == {}
 
 
 def test_a_header_of_another_version_is_no_header(path: Path) -> None:
-    assert read(written(path, [["run", 2, *RECORDS[0][2:]]]))[0] is None
+    assert read(written(path, [["run", 2, *RECORDS[0][2:]]])).header is None
 
 
 def test_the_end_of_a_growing_journal_has_its_newest_attempts(path: Path) -> None:
     many = [["b", number, 1, "claim", f"key-{number}", "primary", 1.0] for number in range(5000)]
-    everything = read(written(path, [RECORDS[0], *many], b"\0" * 300_000))[1]
+    everything = read(written(path, [RECORDS[0], *many], b"\0" * 300_000)).traces
     newest = read_end(path, size_bytes=4096)
     assert newest == {place: everything[place] for place in newest}
     assert (4999, 1) in newest
     assert 30 < len(newest) < 100
-    assert read_end(written(path, RECORDS)) == read(path)[1]
+    assert read_end(written(path, RECORDS)) == read(path).traces
 
 
 outcomes = st.builds(

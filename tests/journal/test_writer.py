@@ -90,7 +90,8 @@ def test_each_record_is_in_the_file_when_its_call_returns(path: Path, clock: Own
 def test_records_survive_kill_nine(path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", CRASHER, str(path)], timeout=60, check=False)
     assert done.returncode == -9
-    header, traces = read(path)
+    journal = read(path)
+    header, traces = journal.header, journal.traces
     assert header == HEADER
     assert len(traces) == 50
     assert all(trace.dotted for trace in traces.values())
@@ -201,7 +202,7 @@ def test_reserved_space_holds_a_windows_records_on_a_full_disk(path: Path) -> No
             journal.outcome(number, 1, outcome)
     assert not journal.broken
     journal.close()
-    assert len(read(path)[1]) == 20
+    assert len(read(path).traces) == 20
     assert path.read_bytes().endswith(b"\n")
 
 

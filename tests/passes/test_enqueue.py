@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+from typing import Literal
 
 import pytest
 
 from sendctl import faults
 from sendctl.errors import BadInput, UsageError
-from sendctl.passes import control, enqueue
-from tests.store.ground import ACCEPTED, DEFERRED, DRIP, START, STEP, Ground, contacts_file, lay
+from sendctl.passes import control, enqueue, enrolling
+from sendctl.store import loading
+from tests.store.ground import ACCEPTED, DEFERRED, DRIP, START, STEP, Ground, OwnedClock, contacts_file, lay
 
 
 def counts(report: enqueue.EnqueueReport) -> tuple[int, int, int]:
@@ -58,13 +61,15 @@ def test_an_address_twice_in_a_file_is_one_message_and_is_reported(ground: Groun
 
 
 def test_repetitions_are_found_across_chunks(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enqueue, "CHUNK_ROWS", 4)
-    contacts = contacts_file(1, 10) + "p00002@x.example,Again\np00010@x.example,Again\n"
+    monkeypatch.setattr(enrolling, "CHUNK_ROWS", 4)
+    contacts = contacts_file(1, 10) + "p00002@x.example,Again\np00010@x.example,Again\np00010@x.example,Again\n"
     report = ground.enqueue(contacts=contacts)
-    assert counts(report) == (10, 0, 2)
-    assert report.repeated == [(12, "p00002@x.example"), (13, "p00010@x.example")]
-    monkeypatch.setattr(enqueue, "CHUNK_ROWS", 3)
-    assert ground.enqueue(contacts=contacts).enrolled == 0
+    assert (report.rows, *counts(report), report.repeated_addresses) == (13, 10, 0, 3, 2)
+    assert report.repeated == [(12, "p00002@x.example"), (13, "p00010@x.example"), (14, "p00010@x.example")]
+    monkeypatch.setattr(enrolling, "CHUNK_ROWS", 3)
+    again = ground.enqueue(contacts=contacts + "p00011@x.example,New\n")
+    assert (again.rows, *counts(again), again.repeated_addresses) == (14, 1, 10, 3, 2)
+    assert again.repeated == report.repeated
 
 
 def test_one_contact_in_two_campaigns_is_one_person_with_two_messages(ground: Ground) -> None:
@@ -108,19 +113,6 @@ def test_skip_bad_goes_on_with_the_good_rows_and_keeps_the_bad_ones(ground: Grou
     assert (report.enrolled, report.skipped) == (2, 1)
     assert "not an address" in (ground.folder / "bad.csv").read_text()
     assert ground.states() == {"queued": 2}
-
-
-def test_a_row_without_a_variable_of_the_template_is_a_bad_row(ground: Ground) -> None:
-    contacts = "email,name\nana@x.example,Ana\n"
-    with pytest.raises(BadInput, match=r"the template uses contact\.first_name, which this row lacks"):
-        ground.enqueue(contacts=contacts)
-    assert ground.one("SELECT count(*) FROM campaigns") == 0
-
-
-def test_a_variable_of_a_later_step_is_checked_now(ground: Ground) -> None:
-    step = DRIP.replace("first_name", "town")
-    with pytest.raises(BadInput, match=r"contact\.town"):
-        ground.enqueue(1, steps=(STEP, step))
 
 
 def test_a_changed_template_reaches_what_was_not_tried_and_nothing_else(ground: Ground) -> None:
@@ -188,7 +180,8 @@ def test_a_paused_campaign_takes_people_and_stays_paused(ground: Ground) -> None
         ('channel = "both"', [STEP + 'sms = "Hello"\n'], "", "channel 'both'"),
         ("", [STEP, DRIP.replace("after", 'kind = "reminder"\nrepeat = 2\nafter')], "", "a reminder step"),
         ("", [STEP], '[trigger]\nevent = "order.delivered"\nkey = "{{ order.id }}"\nemail = "{{ order.email }}"\n',
-         r"\[trigger\]"),
+         r"campaign\.toml:8:1: \[trigger\]"),
+        ("", [STEP], '[stop]\non = ["bounced"]\n', r"campaign\.toml:9:6: \[stop\]"),
     ],
 )  # fmt: skip
 def test_what_is_not_supported_yet_is_refused_and_never_ignored(
@@ -205,6 +198,54 @@ def test_the_start_is_that_of_the_command_else_of_the_file_else_now(ground: Grou
     assert str(ground.enqueue(1, name="file", campaign=later).first_due_at) == "2026-04-01 08:00:00+00:00"
     at = START.replace(year=2027)
     assert ground.enqueue(1, name="command", campaign=later, at=at).first_due_at == at
+
+
+class SlowDay(OwnedClock):
+    """A clock on which half an hour goes by between two looks."""
+
+    def utc_now(self) -> datetime:
+        self.forward(minutes=30)
+        return self.now
+
+
+@pytest.mark.parametrize("at", [None, "now"])
+def test_now_is_when_a_long_enqueue_is_done(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, at: Literal["now"] | None
+) -> None:
+    monkeypatch.setattr(loading, "PUT_OFF_ROWS", 3)
+    ground.enqueue(2)
+    ground.clock = SlowDay()
+    ground.close()
+    report = ground.enqueue(7, campaign='expires_after = "1h"', at=at)
+    done = ground.one("SELECT max(at) FROM audit")
+    assert str(report.first_due_at)[:19] == str(done)[:19]
+    assert ground.rows("SELECT due_at, next_attempt_at, count(*) FROM messages WHERE expires_at IS NOT NULL"
+                       " GROUP BY due_at, next_attempt_at") == [(done, done, 5)]  # fmt: skip
+    assert ground.one("SELECT count(*) FROM enrollments WHERE next_scheduled_at = :done", done=done) == 5
+    assert ground.one("SELECT count(*) FROM messages WHERE due_at = :done AND expires_at > due_at", done=done) == 5
+
+
+def test_a_moment_that_was_asked_for_stays_however_long_the_enqueue_takes(ground: Ground) -> None:
+    ground.clock = SlowDay()
+    at = ground.clock.now
+    assert ground.enqueue(2, at=at).first_due_at == at
+    later = "start_at = 2026-04-01T08:00:00Z"
+    assert str(ground.enqueue(1, name="file", campaign=later).first_due_at) == "2026-04-01 08:00:00+00:00"
+    assert ground.one("SELECT count(DISTINCT due_at) FROM messages") == 2
+
+
+def test_people_whose_hours_are_still_to_come_wait_for_them_after_a_long_enqueue(ground: Ground) -> None:
+    ground.clock = SlowDay()
+    contacts = "email,first_name,timezone\nana@x.example,A,Europe/Berlin\nben@x.example,B,America/New_York\n"
+    report = ground.enqueue(contacts=contacts, campaign='window = "10:00-20:00"')
+    dues = [str(row[0])[:16] for row in ground.rows("SELECT due_at FROM messages ORDER BY recipient")]
+    assert dues == [str(report.first_due_at)[:16], "2026-03-02 15:00"]
+
+
+def test_an_address_is_one_message_also_in_a_dry_run_that_meets_it_again(ground: Ground) -> None:
+    contacts = contacts_file(1, 3) + "p00002@x.example,Again\n"
+    report = ground.enqueue(contacts=contacts, dry_run=True)
+    assert (report.rows, *counts(report), report.repeated_addresses) == (4, 3, 0, 1, 1)
 
 
 @pytest.mark.parametrize("point", ["enqueue.before_commit", "enqueue.committed"])

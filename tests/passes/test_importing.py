@@ -9,7 +9,7 @@ import pytest
 from sendctl.errors import StoppedEarly, StoreRewound
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
-from sendctl.journal.records import Trace
+from sendctl.journal.records import Trace, encode
 from sendctl.passes.importing import expire_foreign, import_dead_runs, verdict
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Phase
@@ -80,6 +80,23 @@ def test_a_journal_without_a_whole_header_proves_no_absence(ground: Ground) -> N
     path.write_bytes(path.read_bytes()[:-1])
     take_over(ground.context)
     assert ground.states() == {"in_doubt": 1}
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "cut after the header", "no zeros behind"])
+def test_a_damaged_journal_proves_no_absence(ground: Ground, damage: str) -> None:
+    """All were accepted; a record less must not say that one was not."""
+    ground.enqueue(3)
+    run_id, _ = dead_run(ground, "dot", "dot", "dot")
+    path = journal_of(ground, run_id)
+    lines = path.read_bytes().removesuffix(encode(["e"])).splitlines(keepends=True)
+    if damage == "a flipped byte":
+        lines[1] = lines[1].replace(b"claim", b"clbim") if b"claim" in lines[1] else b"x" + lines[1][1:]
+        lines.append(b"\0" * 4096)
+    elif damage == "cut after the header":
+        del lines[1:]
+    path.write_bytes(b"".join(lines))
+    take_over(ground.context)
+    assert ground.states() == {"in_doubt": 3}
 
 
 def test_importing_again_is_harmless(ground: Ground) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 
+from sendctl.clock import Deadline
 from sendctl.errors import ExitCode
-from sendctl.journal.home import KEEP_JOURNALS_S
+from sendctl.journal import home as homes
+from sendctl.journal.home import KEEP_JOURNALS_S, RunNote
 from sendctl.passes import control, reconcile
+from sendctl.providers.base import Outgoing
+from sendctl.providers.maildir import MaildirProvider
 from tests.passes.dying import dead_run
 from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, UNKNOWN, Ground
 
@@ -42,6 +47,48 @@ def test_automatic_retries_are_bounded_by_all_attempts_ever_made(ground: Ground)
         run(ground)
     assert ground.one("SELECT attempts FROM messages") == ground.reconcile.max_total_attempts == 6
     assert ground.states() == {"failed": 1}
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel"])
+def test_a_completed_campaign_can_be_kept_from_its_retries(ground: Ground, verb: str) -> None:
+    ground.enqueue(1, controls="max_attempts = 1")
+    ground.pass_with(DEFERRED)
+    run(ground)
+    assert ground.one("SELECT status FROM campaigns") == "completed"
+    getattr(control, verb)(ground.context, "sale")
+    ground.clock.forward(days=2)
+    run(ground)
+    assert not ground.clerk().turn([], 10).messages
+
+
+class NoMark:
+    def begin(self) -> None: ...
+    def dot(self) -> None: ...
+
+
+def test_a_provider_that_can_be_asked_settles_doubt_and_its_silence_proves_nothing(ground: Ground) -> None:
+    ground.enqueue(2)
+    ground.pass_with(UNKNOWN)
+    key, recipient = ground.rows("SELECT provider_key, recipient FROM messages ORDER BY id")[0]
+    got = Outgoing(1, 1, key, "primary", "news@shop.example", recipient, b"Subject: x\r\n\r\nx\r\n")
+    maildir = MaildirProvider("primary", ground.folder / "primary", False)
+    asyncio.run(maildir.submit(got, Deadline(1e9, ground.clock), NoMark()))
+    report = run(ground)
+    assert (report.proven_sent, report.proven_absent, report.in_doubt) == (1, 0, 1)
+    assert report.cannot_tell == {"provider primary does not have it, or has it no more": 1}
+    assert ground.rows("SELECT evidence FROM attempts WHERE outcome = 'accepted'") == [("lookup",)]
+
+
+def test_a_stalled_run_of_this_host_is_named_and_its_messages_stay(ground: Ground) -> None:
+    ground.enqueue(2)
+    clerk = ground.clerk()
+    note = RunNote(ground.one("SELECT store_id FROM store"), clerk.run_id, "send-due", homes.boot_id(), 1, "2026")
+    with homes.held_lock(ground.context.home, note):
+        clerk.turn([], 2)
+        ground.clock.forward(hours=1)
+        report = run(ground)
+    assert (report.stalled, report.exit_code) == ({clerk.run_id: 2}, ExitCode.NEEDS_PERSON)
+    assert ground.states() == {"sending": 2}
 
 
 def test_a_retry_wakes_its_completed_campaign(ground: Ground) -> None:

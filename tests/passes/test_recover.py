@@ -10,7 +10,10 @@ import pytest
 
 from sendctl import faults
 from sendctl.errors import ExitCode, UsageError
-from sendctl.passes import recover
+from sendctl.passes import control, evidence, recover
+from sendctl.passes.deciding import Desk
+from sendctl.states import State
+from sendctl.store import doubts
 from tests.passes.dying import dead_run
 from tests.passes.judge import Judge
 from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, UNKNOWN, Ground
@@ -107,6 +110,80 @@ def test_doubt_that_arose_after_the_plan_is_not_decided_by_it(ground: Ground) ->
     ground.pass_with(UNKNOWN, limit=2)
     assert recover.apply(ground.context, made, reason="").resent == 2
     assert ground.states() == {"queued": 2, "in_doubt": 2}
+
+
+def test_a_plan_made_for_one_attempt_does_not_decide_on_a_later_one(ground: Ground) -> None:
+    """While someone reads the plan, another resends, and the new attempt ends in doubt too."""
+    doubtful(ground, 4)
+    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    ground.recover(in_doubt="resend")
+    ground.pass_with(UNKNOWN)
+    assert recover.apply(ground.context, made, reason="", expected=4).resent == 0
+    assert ground.states() == {"in_doubt": 4}
+    assert ground.one("SELECT max(attempts) FROM messages") == 2
+
+
+@pytest.mark.parametrize("verdict", ["accepted", "absent"])
+def test_a_proof_about_one_attempt_never_settles_a_later_one(ground: Ground, verdict: str) -> None:
+    """A slow search of the log ends after the message was queued again and its second attempt ended in doubt."""
+    doubtful(ground, 1)
+    with ground.store.read() as connection:
+        (doubt,) = doubts.in_doubt(connection)
+    proof = evidence.Evidence()
+    getattr(proof, verdict)[doubt.held] = ACCEPTED if verdict == "accepted" else DEFERRED
+    ground.recover(in_doubt="resend")
+    ground.pass_with(UNKNOWN)
+    desk = Desk(ground.context)
+    with desk.transaction() as connection:
+        assert evidence.settle(desk, connection, proof) == (0, 0)
+    assert ground.states() == {"in_doubt": 1}
+    assert ground.one("SELECT outcome FROM attempts WHERE number = 2") == "unknown"
+
+
+def test_what_was_given_up_in_doubt_is_not_sent_again_as_if_it_had_failed(ground: Ground) -> None:
+    ground.enqueue(3, controls="max_attempts = 1")
+    clerk = ground.clerk()
+    clerk.turn(ground.done(clerk.turn([], 3), UNKNOWN, UNKNOWN, REFUSED), 0)
+    ground.recover(in_doubt="skip")
+    made = recover.plan(ground.context, "sale", failed=True)
+    assert (len(made.failed_ids), len(made.given_up_ids), made.worst_case_duplicates) == (1, 2, 0)
+    assert [failure.count for failure in made.failed] == [1]
+    assert recover.apply(ground.context, made, reason="").retried == 1
+    assert ground.states() == {"failed": 2, "queued": 1}
+    assert (
+        ground.rows("SELECT reason FROM recoverable WHERE status = 'failed'")
+        == [("given up in doubt: perhaps accepted",)] * 2
+    )
+    # Only both words together take the risk, and it is counted.
+    risky = recover.plan(ground.context, "sale", failed=True, in_doubt="resend")
+    assert risky.worst_case_duplicates == 2
+    with pytest.raises(UsageError, match="but 2 messages are in doubt"):
+        recover.apply(ground.context, risky, reason="", expected=1)
+    assert recover.apply(ground.context, risky, reason="", expected=2).retried == 2
+    assert ground.states() == {"queued": 3}
+
+
+def test_nothing_of_a_cancelled_campaign_goes_out_again(ground: Ground) -> None:
+    ground.enqueue(4, controls="max_attempts = 1")
+    clerk = ground.clerk()
+    clerk.turn(ground.done(clerk.turn([], 2), UNKNOWN, DEFERRED), 0)
+    dead_run(ground, "begin", "dot")
+    control.cancel(ground.context, "sale")
+    for wrong in ({"in_doubt": "resend"}, {"failed": True}):
+        with pytest.raises(UsageError, match="is cancelled: nothing of it is sent again"):
+            recover.plan(ground.context, "sale", **wrong)
+    done = ground.recover()
+    assert (done.requeued, done.resent, done.in_doubt) == (1, 0, 2)
+    assert ground.states() == {"in_doubt": 2, "failed": 1, "cancelled": 1}
+    assert done.counts == {state: {"in_doubt": 2, "failed": 1, "cancelled": 1}.get(state, 0) for state in State}
+    ground.recover(in_doubt="skip")
+    assert ground.states() == {"failed": 3, "cancelled": 1}
+
+
+def test_a_campaign_with_nothing_left_to_do_is_completed_by_recover(ground: Ground) -> None:
+    doubtful(ground)
+    ground.recover(in_doubt="skip")
+    assert ground.one("SELECT status FROM campaigns") == "completed"
 
 
 def test_what_was_settled_after_the_plan_stays_settled(ground: Ground) -> None:

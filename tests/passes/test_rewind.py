@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from shutil import copytree, rmtree
 
 import pytest
 
@@ -41,6 +42,33 @@ def test_a_rewound_store_sends_nothing_until_its_journals_are_replayed(ground: G
     assert ground.states() == {"sent": 5}
     ground.send_due()
     assert judge.people() == PEOPLE
+
+
+@pytest.mark.parametrize("lost", ["put back", "gone"])
+def test_a_store_put_back_together_with_its_journals_is_noticed_by_the_witness(
+    ground: Ground, judge: Judge, lost: str
+) -> None:
+    ground.enqueue(5)
+    ground.send_due(limit=2)
+    before = ground.backup()
+    journals = ground.folder / ground.journal
+    copytree(journals, ground.folder / "old journals")
+    ground.send_due(limit=2)
+    ground.put_back(before)
+    rmtree(journals)
+    if lost == "put back":
+        copytree(ground.folder / "old journals", journals)
+    ground.close()
+    refuses(ground)
+    with pytest.raises(StoreRewound, match="are lost or were put back too") as caught:
+        ground.recover()
+    assert f"--lost-host {ground.context.hostname}" in caught.value.hint
+    refuses(ground)
+    assert len(judge.people()) == 4
+    # Someone takes the risk: it goes on with what is known.
+    ground.recover(lost_hosts=[ground.context.hostname])
+    ground.send_due()
+    assert len(judge.people()) == 7
 
 
 def test_what_the_backup_has_not_sent_and_no_journal_knows_is_sent_after_the_replay(

@@ -43,7 +43,7 @@ def renderer(campaign: Definition = CAMPAIGN, **step: str) -> StepRenderer:
 
 def person(**contact: object) -> Recipient:
     """Ana with some columns replaced or added."""
-    return replace(ANA, contact={**ANA.contact, **contact})
+    return ANA._replace(contact={**ANA.contact, **contact})
 
 
 def parsed(content: bytes) -> EmailMessage:

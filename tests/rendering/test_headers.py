@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from datetime import UTC, datetime
 from email import message_from_string, policy
 from email.header import decode_header, make_header
@@ -103,3 +104,13 @@ def test_anything_but_one_mailbox_is_refused(text):
 def test_dates_are_those_of_the_standard_library(moment):
     moment = moment.replace(tzinfo=UTC)
     assert headers.date(moment) == format_datetime(moment)
+
+
+@pytest.mark.parametrize("character", [chr(code) for code in range(128)])
+def test_a_url_between_angle_brackets_holds_what_a_url_may_hold(character):
+    url = f"https://shop.example/{character}x"
+    if character in string.ascii_letters + string.digits + "!#$%&'()*+,-./:;=?@[]_~":
+        assert headers.https_url(url) == headers.https_url(f" {url}\t") == url
+    else:
+        with pytest.raises(ValueError):
+            headers.https_url(url)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -46,7 +45,7 @@ def test_every_person_gets_a_letter_that_reads_back():
     renderer = ready()
     for row in people():
         recipient = Recipient(contact=row, token="token" + row["id"])
-        frozen = replace(FROZEN, recipient=row["email"], key=f"key-{row['id']}")
+        frozen = FROZEN._replace(recipient=row["email"], key=f"key-{row['id']}")
         assert renderer.missing(recipient) == []
         out = renderer.render(recipient, frozen)
         # Only an address may be longer: there is no place to fold it.

@@ -280,14 +280,18 @@ SELECT c.name AS campaign, m.id AS message_id, m.recipient, m.step_index, m.stat
            WHEN m.status = 'in_doubt' THEN 'the provider may or may not have accepted it'
            WHEN m.status = 'sending' AND r.finished_at IS NOT NULL THEN 'its run has ended without an outcome'
            WHEN m.status = 'sending' THEN 'its claim has expired'
+           WHEN m.status = 'failed' AND g.message_id IS NOT NULL THEN 'given up in doubt: perhaps accepted'
            WHEN m.status = 'failed' AND m.transient = 1 THEN 'failed for a passing cause'
            WHEN m.status = 'failed' THEN 'failed for good'
            ELSE 'due and not sent'
        END AS reason,
        CASE
            WHEN m.status = 'in_doubt' THEN 'sendctl reconcile looks for proof; else recover --in-doubt'
-           WHEN m.status = 'sending' THEN 'sendctl reconcile'
-           WHEN m.status = 'failed' AND m.transient = 1 THEN 'retried by itself after a day, or recover --failed'
+           WHEN m.status = 'sending' AND r.finished_at IS NOT NULL THEN 'sendctl reconcile'
+           WHEN m.status = 'sending' THEN 'sendctl status names its run; when that has ended: sendctl reconcile'
+           WHEN m.status = 'failed' AND g.message_id IS NOT NULL THEN 'leave it; else recover --failed --in-doubt resend'
+           WHEN m.status = 'failed' AND m.transient = 1
+               THEN 'retried by itself after a day while attempts are left, or recover --failed'
            WHEN m.status = 'failed' THEN 'mend the cause, then recover --failed'
            ELSE 'sendctl send-due'
        END AS next_step,
@@ -296,6 +300,7 @@ SELECT c.name AS campaign, m.id AS message_id, m.recipient, m.step_index, m.stat
 FROM messages m
 JOIN campaigns c ON c.id = m.campaign_id
 LEFT JOIN runs r ON r.id = m.run_id
+LEFT JOIN (SELECT DISTINCT message_id FROM attempts WHERE outcome = 'abandoned') g ON g.message_id = m.id
 WHERE c.status <> 'archived'
   AND (m.status IN ('in_doubt', 'failed')
        OR (m.status = 'sending' AND (m.claim_expires_at < CURRENT_TIMESTAMP OR r.finished_at IS NOT NULL))

@@ -116,8 +116,8 @@ class Ground:
         """This host's context, kept from call to call."""
         if self._context is None:
             settings = Settings(
-                None, StoreSettings(self.url), self.send, self.providers, JournalSettings(self.folder / self.journal),
-                self.reconcile,
+                None, StoreSettings(self.url), self.send, self.providers,
+                JournalSettings(self.folder / self.journal, self.folder / f"{self.journal}-witness"), self.reconcile,
             )  # fmt: skip
             self._context = Context(settings, {}, self.clock)
         return self._context
@@ -181,9 +181,10 @@ class Ground:
         each = outcomes * len(window.messages) if len(outcomes) == 1 else outcomes
         return [Done(item, outcome, self.clock.boot) for item, outcome in zip(window.messages, each, strict=True)]
 
-    def recover(self, campaign: str = "sale", **options: Any) -> recover.Recovered:
+    def recover(self, campaign: str = "sale", *, lost_hosts: Sequence[str] = (), **options: Any) -> recover.Recovered:
         """Make a plan and carry it out."""
-        return recover.apply(self.context, recover.plan(self.context, campaign, **options), reason="test")
+        made = recover.plan(self.context, campaign, **options)
+        return recover.apply(self.context, made, reason="test", lost_hosts=lost_hosts)
 
     def send_due(self, **options: Any) -> send_due.SendReport:
         """One whole pass over the real maildirs."""

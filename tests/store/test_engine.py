@@ -72,6 +72,35 @@ def test_what_can_never_be_a_store_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "missing.db").exists()
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+@pytest.mark.parametrize("table", ["orders", "store"])
+def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path, table: str, mode: int) -> None:
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE TABLE {table} (name TEXT)")
+    path.chmod(mode)
+    before = path.read_bytes()
+    with pytest.raises(BadConfig, match=f"a database of something else: it has the tables {table}"):
+        migrate.migrate(open_store(f"sqlite:///{path}", create=True), place="here")
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (before, mode)
+    assert [file.name for file in tmp_path.iterdir()] == ["shop.db"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"), [(os.ST_RDONLY, "mounted read-only"), (0, "store.db cannot be written by this user")]
+)
+def test_a_store_that_cannot_be_written_says_why(
+    sqlite_ground: Ground, monkeypatch: pytest.MonkeyPatch, flags: int, problem: str
+) -> None:
+    sqlite_ground.close()
+    status = [*os.statvfs(sqlite_ground.folder), 0]
+    status[8] = flags
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
+    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result(status))
+    with pytest.raises(Unreachable, match=problem):
+        open_store(sqlite_ground.url)
+
+
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = engine._file_system(tmp_path)
     assert kind

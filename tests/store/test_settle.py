@@ -12,6 +12,7 @@ from sendctl.passes.claiming import Window
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import expire_foreign
 from sendctl.providers.base import Outcome
+from sendctl.store import doubts
 from tests.store.ground import ACCEPTED, DEFERRED, NO_CREDENTIALS, REFUSED, UNKNOWN, UNTOUCHED, Ground
 
 LEDGER = ("messages", "attempts", "enrollments")
@@ -31,12 +32,12 @@ def given_up(ground: Ground) -> None:
 def decide(ground: Ground, verb: str) -> None:
     """An operator's `recover --in-doubt resend` or `skip`."""
     desk = Desk(ground.context)
-    ids = [row[0] for row in ground.rows("SELECT id FROM messages WHERE status = 'in_doubt'")]
     with desk.transaction() as connection:
+        held = [doubt.held for doubt in doubts.in_doubt(connection)]
         if verb == "resend":
-            desk.resend(connection, ids, "operator")
+            desk.resend(connection, held, "operator")
         else:
-            desk.skip(connection, ids, "operator", "given up")
+            desk.skip(connection, held, "operator", "given up")
 
 
 def settled_under(ground: Ground, window: Window, claim_ids: list[str], outcome: Outcome) -> set[int]:

@@ -4,10 +4,13 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from sendctl.inputs.campaign_file import read_definition
 from sendctl.providers.smtp import settings_from_table
 from sendctl.settings import sample_config
 from sendctl.settings.loading import read_settings
+from sendctl.settings.provider_options import OPTIONS
 from sendctl.tomlfile import Document, Findings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -17,7 +20,7 @@ CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
 def documented(text: str) -> dict[str, set[str]]:
     """Section header -> the keys in its table's first column."""
     keys: dict[str, set[str]] = {}
-    for part in text.split("\n## ")[1:]:
+    for part in re.split(r"\n###? ", text)[1:]:
         title, _, body = part.partition("\n")
         if title.startswith("["):
             keys[title] = set(re.findall(r"^\| `(\w+)` \|", body, re.MULTILINE))
@@ -35,9 +38,13 @@ def uncommented(sample: str) -> str:
     return "\n".join(line for line in lines if not line.startswith(("url_", "rate")))
 
 
-def test_documented_settings_are_those_that_are_read() -> None:
-    text = '[store]\nurl = "x"\n[providers.NAME]\ntype = "smtp"\n'
-    assert documented(CONFIGURATION) == known_settings(text)
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_documented_settings_are_those_that_are_read(kind: str) -> None:
+    keys = documented(CONFIGURATION)
+    keys["[providers.NAME]"] |= keys[f'[providers.NAME], type = "{kind}"']
+    known = known_settings(f'[store]\nurl = "x"\n[providers.NAME]\ntype = "{kind}"\n')
+    known["[providers.NAME]"] -= {"password"}  # only in the environment
+    assert {section: found for section, found in keys.items() if "type = " not in section} == known
 
 
 def test_documented_campaign_keys_are_those_that_are_read() -> None:
@@ -55,7 +62,7 @@ def test_the_sample_shows_every_key_and_no_other() -> None:
     }
     shown["[store]"] |= {"url_env", "url_file", "url_credential"}
     keys = documented(CONFIGURATION)
-    assert shown == {section: found for section, found in keys.items() if section != "[providers.NAME]"}
+    assert shown == {section: found for section, found in keys.items() if "providers" not in section}
     assert all(
         re.search(rf"^# {key} = ", sample, re.MULTILINE) for key in ["url_env", "url_file", "url_credential", "rate"]
     )
@@ -66,7 +73,7 @@ def test_the_sample_shows_the_defaults() -> None:
     findings = Findings(Document(Path("sendctl.toml"), text, tomllib.loads(text)))
     everything = read_settings(findings, {}, Path("/srv"))
     findings.check()
-    least = '[store]\nurl = "x.db"\n[send]\nproviders = ["local"]\n[providers.local]\ntype = "maildir"\n'
+    least = '[store]\nurl = "x.db"\n[send]\nproviders = ["local"]\n[providers.local]\ntype = "maildir"\npath = "x"\n'
     defaults = read_settings(Findings(Document(None, least, tomllib.loads(least))), {}, Path("/srv"))
     assert everything.send == defaults.send
     assert everything.store == defaults.store

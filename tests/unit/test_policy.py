@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sendctl.definition import Controls
-from sendctl.policy import Decision, concerns_everyone, decide
+from sendctl.policy import Decision, concerns_everyone, concerns_the_provider, decide
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.states import TRANSITIONS, AttemptOutcome, State
 
@@ -75,6 +75,30 @@ def test_failover_waits_for_nothing_and_charges_nothing() -> None:
 @pytest.mark.parametrize("kind", [AttemptOutcome.UNKNOWN, AttemptOutcome.REFUSED, AttemptOutcome.HALTED])
 def test_no_failover_after_what_is_not_a_passing_refusal(kind: AttemptOutcome) -> None:
     assert decided(kind, Scope.PROVIDER).next_provider is None
+
+
+@pytest.mark.parametrize("error_class", ["size", "8bitmime-unsupported", "smtputf8-unsupported"])
+def test_what_one_provider_cannot_carry_goes_to_the_next(error_class: str) -> None:
+    outcome = Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, error_class=error_class)
+
+    def at(provider: str) -> Decision:
+        return decide(outcome, provider=provider, attempts=1, charged_attempts=0, controls=Controls(),
+                      providers=PROVIDERS, jitter=random.Random(7))  # fmt: skip
+
+    assert at("primary") == Decision("release", next_provider="fallback")
+    assert at("fallback") == Decision("refuse", charged=True)
+
+
+def test_a_window_put_off_as_one_is_the_providers_own() -> None:
+    def said(number: int, enhanced: str, kind: AttemptOutcome = AttemptOutcome.DEFERRED) -> list[Outcome]:
+        return [Outcome(kind, Phase.BEGUN, code=451, enhanced=enhanced, error_class="rcpt")] * number
+
+    assert concerns_the_provider(said(10, "4.7.1"))
+    assert concerns_the_provider(said(18, "") + said(2, "", AttemptOutcome.ACCEPTED))
+    assert not concerns_the_provider(said(9, "4.7.1"))
+    assert not concerns_the_provider(said(10, "4.7.1") + said(2, "", AttemptOutcome.ACCEPTED))
+    assert not concerns_the_provider(said(50, "4.2.2"))
+    assert not concerns_the_provider(said(8, "4.7.1") + said(8, "4.4.1"))
 
 
 def test_attempts_are_bounded_and_the_last_failure_may_pass() -> None:

@@ -7,9 +7,18 @@ import pytest
 
 from sendctl.definition import Rate
 from sendctl.errors import BadConfig, ExitCode
-from sendctl.settings import ProviderTable, ReconcileSettings, SendSettings, Settings, load_settings, sample_config
+from sendctl.settings import (
+    ProviderTable,
+    ReconcileSettings,
+    SendSettings,
+    Settings,
+    check_sending,
+    load_settings,
+    sample_config,
+)
 
 STORE = '[store]\nurl = "sqlite:///shop.db"\n'
+SMTP = STORE + "[providers.a]\ntype = 'smtp'\nhost = 'mx.shop.example'\n"
 SENTINEL = "s3ntinel-passw0rd"
 
 
@@ -46,7 +55,8 @@ def test_every_section_is_read(tmp_path: Path) -> None:
     text = STORE + (
         '[send]\nenabled = true\nproviders = ["relay", "local"]\nmax_seconds = 0\nworkers = 3\ndeadline_s = 20.5\n'
         'claim_s = 90\n[providers.relay]\ntype = "smtp"\nhost = "h"\nport = 25\nrate = "14/s"\nca_file = "ca.pem"\n'
-        'password_file = "/run/x"\n[providers.local]\ntype = "maildir"\npath = "out"\n[journal]\npath = "j"\n'
+        'username = "u"\npassword_file = "/run/x"\n[providers.local]\ntype = "maildir"\npath = "out"\n'
+        '[journal]\npath = "j"\n'
         '[reconcile]\noverdue_grace_s = 60\nretry_failed_after_s = 3600\nmax_total_attempts = 9\nmta = "exim"\n'
         'mta_logs = ["/var/log/exim4/mainlog*", "logs/*.gz"]\n'
     )
@@ -56,11 +66,10 @@ def test_every_section_is_read(tmp_path: Path) -> None:
         "relay": ProviderTable(
             "relay",
             "smtp",
-            {"host": "h", "port": 25, "ca_file": f"{tmp_path}/ca.pem", "password_file": "/run/x"},
+            {"host": "h", "port": 25, "username": "u", "ca_file": f"{tmp_path}/ca.pem", "password_file": "/run/x"},
             Rate(14, 1),
-            f"{tmp_path}/sendctl.toml:10:1",
         ),
-        "local": ProviderTable("local", "maildir", {"path": f"{tmp_path}/out"}, None, f"{tmp_path}/sendctl.toml:17:1"),
+        "local": ProviderTable("local", "maildir", {"path": f"{tmp_path}/out"}),
     }
     assert settings.journal.path == tmp_path / "j"
     assert settings.reconcile == ReconcileSettings(
@@ -114,8 +123,10 @@ def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
         SENDCTL_SEND_ENABLED="yes",
         SENDCTL_SEND_PROVIDERS="relay-eu, spare",
         SENDCTL_PROVIDERS_RELAY_EU_TYPE="smtp",
+        SENDCTL_PROVIDERS_RELAY_EU_HOST="mx",
         SENDCTL_PROVIDERS_RELAY_EU_PORT="2525",
         SENDCTL_PROVIDERS_RELAY_EU_USERNAME='"007"',
+        SENDCTL_PROVIDERS_RELAY_EU_PASSWORD="x",
         SENDCTL_PROVIDERS_SPARE_TYPE="maildir",
         SENDCTL_PROVIDERS_SPARE_PATH="out",
     )
@@ -123,9 +134,10 @@ def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
     assert settings.store.url == f"sqlite:///{tmp_path}/shop.db"
     assert settings.send.enabled
     assert settings.send.providers == ("relay-eu", "spare")
-    assert settings.providers["relay-eu"].options == {"port": 2525, "username": "007"}
+    assert settings.providers["relay-eu"].options == {
+        "host": "mx", "port": 2525, "username": "007", "password_env": "SENDCTL_PROVIDERS_RELAY_EU_PASSWORD",
+    }  # fmt: skip
     assert settings.providers["spare"].options == {"path": f"{tmp_path}/out"}
-    assert settings.providers["spare"].place == "environment"
 
 
 def test_a_variable_wins_over_the_file_and_an_empty_one_is_none(tmp_path: Path) -> None:
@@ -179,22 +191,54 @@ MISTAKES = [
     (STORE + "[send]\nmax_seconds = -1\n", '4:15: "max_seconds" is -1; want a number'),
     (STORE + "[send]\nclaim_s = 60\n", "4:11: claim_s (60) must be at least twice deadline_s (60)"),
     (STORE + "[send]\ndeadline_s = 301\n", "4:14: claim_s (300) must be at least twice deadline_s (301)"),
-    (STORE + '[send]\nproviders = ["rely"]\n[providers.relay]\ntype = "smtp"\n', '4:13: "providers" names "rely"'),
+    (
+        STORE + '[send]\nproviders = ["rely"]\n[providers.relay]\ntype = "smtp"\nhost = "h"\n',
+        '4:13: "providers" names "rely", which no section defines; did you mean "relay"?',
+    ),
     (STORE + "[sned]\nenabled = true\n", '3:1: unknown key "sned"; did you mean "send"?'),
     (STORE + "enabled = true\n", '3:1: unknown key "enabled" in [store]; it belongs in [send]'),
     (STORE + "[providers.a]\nhost = 'x'\n", '3:1: missing key "type" in [providers.a]'),
     (STORE + "[providers]\na = 'x'\n", '4:5: "a" is text; want a section: [providers.a]'),
-    (STORE + "[providers.'a b']\ntype = 'x'\n", '3:1: "a b" is no name'),
-    (STORE + "[providers.a]\ntype = 'x'\nrate = '1/x'\n", '5:8: "rate": "1/x" is no rate'),
-    (STORE + "[providers.a]\ntype = 'x'\npassword = 'x'\n", '5:12: "password" is a secret written in the file'),
-    (STORE + "[providers.a]\ntype = 'x'\nh.auth_token = 'x'\n", '5:16: "auth_token" is a secret written in the file'),
+    (STORE + "[providers.'a b']\ntype = 'maildir'\npath = 'x'\n", '3:1: "a b" is no name'),
+    (SMTP + "rate = '1/x'\n", '6:8: "rate": "1/x" is no rate'),
+    (SMTP + "password = 'x'\n", '6:12: "password" is a secret written in the file'),
+    (SMTP + "auth_token = 'x'\n", '6:14: "auth_token" is a secret written in the file'),
+    (STORE + "[providers.a]\ntype = 'maildirr'\n", '4:8: "type" is "maildirr"; did you mean "maildir"?'),
+    (STORE + "[providers.a]\ntype = 'pigeon'\n", '4:8: "type" is "pigeon"; known types: smtp, maildir'),
+    (STORE + "[providers.a]\ntype = 7\n", '4:8: "type" is a number; want text in quotes'),
+    (STORE + "[providers.a]\ntype = 'smtp'\n", '3:1: missing key "host" in [providers.a]: such as "smtp.shop.example"'),
+    (STORE + "[providers.a]\ntype = 'maildir'\n", '3:1: missing key "path" in [providers.a]'),
+    (STORE + "[providers.a]\ntype = 'maildir'\npath = ''\n", '5:8: "path" is empty'),
+    (STORE + "[providers.a]\ntype = 'maildir'\npath = 'x'\nfsync = 'no'\n", '6:9: "fsync" is text; want true or false'),
+    (STORE + "[providers.a]\ntype = 'maildir'\npath = 'x'\nhost = 'h'\n", '6:1: unknown key "host" in [providers.a]'),
+    (SMTP + "prot = 25\n", '6:1: unknown key "prot" in [providers.a]; did you mean "port"?'),
+    (SMTP + "pasword_env = 'X'\n", '6:1: unknown key "pasword_env" in [providers.a]; did you mean "password_env"?'),
+    (SMTP + "port = '25'\n", '6:8: "port" is text; want a whole number from 1 to 65535'),
+    (SMTP + "port = 70000\n", '6:8: "port" is 70000; want a whole number from 1 to 65535'),
+    (SMTP + "tls = 'ssl'\n", '6:7: "tls" is "ssl"; want one of starttls, tls, none'),
+    (SMTP + "connections = 0\n", '6:15: "connections" is 0; want a whole number from 1 to 1000'),
+    (SMTP + "reply_timeout_s = 0\n", '6:19: "reply_timeout_s" is 0; want a number from 0.1 to 3600'),
+    (SMTP + "connect_timeout_s = '1s'\n", '6:21: "connect_timeout_s" is text; want a number'),
+    (SMTP + "local_hostname = 'a b'\n", '6:18: "local_hostname" is no host name'),
+    (SMTP + "username = 'u'\n", '6:12: "username" has no password: add password_env'),
+    (SMTP + 'username = "u\\u0000v"\npassword_env = "X"\n', '6:12: "username" holds a NUL character'),
+    (SMTP + "password_env = 'X'\n", "6:16: a password without a username"),
+    (
+        SMTP + "username = 'u'\npassword_env = 'X'\npassword_file = 'y'\n",
+        '8:17: several references to "password": keep one of password_env, password_file',
+    ),
+    (SMTP + "username = 'u'\npassword_env = 'X'\ntls = 'none'\n", '8:7: "tls" is "none" with a username: '),
     (
         STORE + "[reconcile]\nmta = 'sendmail'\nmta_logs = ['x']\n",
         '4:7: "mta" is "sendmail"; want one of postfix, exim',
     ),
     (STORE + "[reconcile]\nmta = 'exim'\n", '4:7: "mta" needs "mta_logs" beside it'),
     (STORE + "[reconcile]\nmta_logs = ['x']\n", '4:12: "mta_logs" needs "mta" beside it'),
-    (STORE + "[reconcile]\nmta_providers = ['x']\n", '4:17: "mta_providers" needs "mta" beside it'),
+    (SMTP + "[reconcile]\nmta_providers = ['a']\n", '7:17: "mta_providers" needs "mta" beside it'),
+    (
+        SMTP + "[reconcile]\nmta = 'exim'\nmta_logs = ['x']\nmta_providers = ['a', 'relay']\n",
+        '9:17: "mta_providers" names "relay", which no section defines; write a section [providers.relay]',
+    ),
     (STORE + "[reconcile]\nretry_failed_after_s = 1\n", '4:24: "retry_failed_after_s" is 1; want a number from 60'),
     (STORE + "[journal]\npaht = 'x'\n", '4:1: unknown key "paht" in [journal]; did you mean "path"?'),
 ]
@@ -215,6 +259,18 @@ VARIABLE_MISTAKES = [
     ({"SENDCTL_SEND_WORKERS": "two"}, "$SENDCTL_SEND_WORKERS: want a whole number from 1 to 64"),
     ({"SENDCTL_SEND_WORKERS": "0"}, '$SENDCTL_SEND_WORKERS: "workers" is 0; want a whole number from 1 to 64'),
     ({"SENDCTL_SEND_PROVIDERS": "a"}, '$SENDCTL_SEND_PROVIDERS: "providers" names "a", which no section defines'),
+    (
+        {"SENDCTL_PROVIDERS_A_TYPE": "smtp", "SENDCTL_PROVIDERS_A_HOST": "h", "SENDCTL_PROVIDERS_A_PORT": "x"},
+        "$SENDCTL_PROVIDERS_A_PORT: want a whole number from 1 to 65535",
+    ),
+    (
+        {"SENDCTL_PROVIDERS_A_TYPE": "smtp", "SENDCTL_PROVIDERS_A_HOST": "h", "SENDCTL_PROVIDERS_A_PROT": "25"},
+        '$SENDCTL_PROVIDERS_A_PROT: no key "prot" in [providers.a]; did you mean "port"?',
+    ),
+    (
+        {"SENDCTL_PROVIDERS_A_TYPE": "smtp", "SENDCTL_PROVIDERS_A_HOST": "h", "SENDCTL_PROVIDERS_A_PASSWORD": "x"},
+        "$SENDCTL_PROVIDERS_A_PASSWORD: a password without a username",
+    ),
     ({"SENDCTL_PROVIDERS_A_HOST": "x"}, "$SENDCTL_PROVIDERS_A_HOST: no provider of that name; none known"),
     ({"SENDCTL_STORE_URL_ENV": "X", "SENDCTL_STORE_URL": "x.db"}, "$SENDCTL_STORE_URL_ENV: several places"),
     ({"SENDCTL_RECONCILE_MTA": "exim"}, '$SENDCTL_RECONCILE_MTA: "mta" needs "mta_logs" beside it'),
@@ -241,6 +297,39 @@ def test_variables_that_are_not_keys_are_left_alone(tmp_path: Path) -> None:
         SENDCTL_SMTP_PASSWORD="x",
     )
     assert settings.store.url == f"sqlite:///{tmp_path}/x.db"
+
+
+def test_all_mistakes_of_all_providers_come_in_one_error(tmp_path: Path) -> None:
+    text = SMTP + "port = 0\ntsl = 'none'\nusername = 'u'\n[providers.b]\ntype = 'maildirr'\npath = 7\n"
+    text += "[providers.c]\ntype = 'maildir'\n[providers.d]\nhost = 'h'\n"
+    found = problems(tmp_path, text)
+    assert [line.split(": ")[0] for line in found] == ["6:8", "7:1", "8:12", "10:8", "12:1", "14:1"]
+
+
+def test_a_literal_secret_inside_another_table_is_found_as_well(tmp_path: Path) -> None:
+    assert [line.split(": ")[0] for line in problems(tmp_path, SMTP + "h.auth_token = 'x'\n")] == ["6:1", "6:16"]
+
+
+def test_a_host_that_sends_needs_a_provider(tmp_path: Path) -> None:
+    settings = load(tmp_path, STORE + "[send]\nenabled = true\n")
+    with pytest.raises(BadConfig, match="sending is enabled, and no provider is configured on this host"):
+        check_sending(settings, {})
+
+
+def test_a_host_that_sends_needs_every_secret_and_others_none(tmp_path: Path) -> None:
+    text = SMTP + "username = 'u'\npassword_env = 'MAIL_PASSWORD'\n[providers.b]\ntype = 'smtp'\nhost = 'h'\n"
+    text += "username = 'u'\npassword_file = 'none'\n[providers.c]\ntype = 'smtp'\nhost = 'h'\n"
+    settings = load(tmp_path, text)
+    with pytest.raises(BadConfig) as caught:
+        check_sending(settings, {})
+    place = f"{tmp_path}/sendctl.toml"
+    assert str(caught.value).splitlines() == [
+        "2 problems in the configuration",
+        f'  {place}:7:16: the environment variable $MAIL_PASSWORD named by "password_env" is not set or empty',
+        f'  {place}:12:17: cannot read {tmp_path}/none named by "password_file": No such file or directory',
+    ]
+    (tmp_path / "none").write_text(SENTINEL)
+    check_sending(settings, {"MAIL_PASSWORD": SENTINEL})
 
 
 def test_all_mistakes_come_in_one_error_the_file_first(tmp_path: Path) -> None:
@@ -294,11 +383,12 @@ def test_a_store_url_may_come_from_a_file_beside_the_configuration(tmp_path: Pat
 def test_no_secret_shows_in_a_repr_or_an_error(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
-        '[store]\nurl_env = "DSN"\n[providers.a]\ntype = "smtp"\npassword_file = "x"\n',
+        '[store]\nurl_env = "DSN"\n[providers.a]\ntype = "smtp"\nhost = "h"\nusername = "u"\npassword_file = "x"\n',
         DSN=f"postgres://u:{SENTINEL}@h/d",
         SENDCTL_PROVIDERS_A_PASSWORD=SENTINEL,
     )
-    assert settings.providers["a"].options == {"password_env": "SENDCTL_PROVIDERS_A_PASSWORD"}
+    assert settings.providers["a"].options["password_env"] == "SENDCTL_PROVIDERS_A_PASSWORD"
+    assert "password_file" not in settings.providers["a"].options
     assert SENTINEL not in repr(settings)
     wrong = [
         ('[store]\nurl_env = "DSN"\n', {"DSN": f"mysql://u:{SENTINEL}@h/d"}),

@@ -51,10 +51,19 @@ def refused(step: Step, reply: Reply) -> Outcome:
 
 def _deferred(step: Step, reply: Reply) -> Outcome:
     throttled = reply.code in _THROTTLE_CODES or reply.enhanced.startswith("4.7.")
-    # MAIL names no recipient, so whatever it answers concerns us or the server. At RCPT and DATA only 421, which
-    # closes the channel (RFC 5321 section 3.8), does: 4.7.x there is greylisting of one pair of addresses.
-    scope = Scope.PROVIDER if step is Step.MAIL or reply.code == 421 else Scope.RECIPIENT
+    # MAIL names no recipient, so whatever it answers concerns us or the server; 4.7.x at RCPT and DATA is greylisting
+    # of one pair of addresses.
+    scope = Scope.PROVIDER if step is Step.MAIL or _server_is_unwell(reply) else Scope.RECIPIENT
     return _before(AttemptOutcome.DEFERRED, scope, "throttled" if throttled else step.value, reply)
+
+
+def _server_is_unwell(reply: Reply) -> bool:
+    """Whether a temporary reply speaks of the server at any step.
+
+    421 closes the channel (RFC 5321 section 3.8); 4.3.x is the mail system's status (RFC 3463 section 3.4), such as
+    a lookup that fails for everybody.
+    """
+    return reply.code == 421 or reply.enhanced.startswith("4.3.")
 
 
 def _mail_refused(reply: Reply) -> Outcome:
@@ -113,7 +122,7 @@ def final(reply: Reply) -> Outcome:
             return _outcome(AttemptOutcome.UNKNOWN, Phase.DOTTED, Scope.PROVIDER, "protocol", reply)
         case 4:
             throttled = reply.code in _THROTTLE_CODES or reply.enhanced.startswith("4.7.")
-            scope = Scope.PROVIDER if reply.code == 421 else Scope.RECIPIENT
+            scope = Scope.PROVIDER if _server_is_unwell(reply) else Scope.RECIPIENT
             error_class = "throttled" if throttled else "content"
             return _outcome(AttemptOutcome.DEFERRED, Phase.REPLIED, scope, error_class, reply)
     if reply.code in _AUTH_CODES:

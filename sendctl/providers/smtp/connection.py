@@ -34,6 +34,8 @@ class Connection(asyncio.Protocol):
         self._replies: deque[Reply] = deque()
         self._failure: Dropped | ProtocolViolation | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._expires_s: float | None = None  # of the current wait, on the loop's clock
+        self._timer: asyncio.TimerHandle | None = None
         self._paused = False
         self._quitting = False
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -72,6 +74,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         reason = printable(str(exc) or type(exc).__name__) if exc else "the server closed the connection"
         self._fail(Dropped(reason))
+        if self._timer is not None:
+            self._timer.cancel()
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -88,15 +92,15 @@ class Connection(asyncio.Protocol):
         """Send bytes. A broken connection shows when a reply is awaited."""
         self._open_transport().write(data)
 
-    async def drained(self) -> None:
+    async def drained(self, expires_s: float) -> None:
         """Return when every byte written has left our buffers, or a reply has come instead.
 
         Left means given to the kernel; under TLS, all but what its layer may buffer: the dot is then marked a moment
         early, which can make a doubt but never hide one.
-        Raises Dropped or ProtocolViolation.
+        Raises TimeoutError at `expires_s` on the loop's clock, Dropped, ProtocolViolation.
         """
         while self._paused and not self._replies and self._failure is None:
-            await self._event(None)
+            await self._event(expires_s)
         if self._replies:
             return
         if self._failure is not None:
@@ -104,22 +108,28 @@ class Connection(asyncio.Protocol):
         if self._open_transport().is_closing():  # a write failed just now; the loop will say so only later
             raise Dropped("the connection broke while sending")
 
-    async def reply(self, timeout_s: float | None) -> Reply:
-        """The next reply. Raises TimeoutError when the whole reply is not there in time, Dropped, ProtocolViolation.
+    async def reply(self, expires_s: float | None) -> Reply:
+        """The next reply. Raises TimeoutError when the whole reply is not there at `expires_s` on the loop's clock.
 
-        Replies that arrived before the connection ended are delivered first.
+        Replies that arrived before the connection ended are delivered first. Also raises Dropped, ProtocolViolation.
         """
-        expires_at = None if timeout_s is None else self._loop.time() + timeout_s
         while not self._replies and self._failure is None:
-            await self._event(expires_at)
+            try:
+                await self._event(expires_s)
+            except TimeoutError:
+                # In a process that was stopped past this moment the answer may lie in the socket, unread.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                if not self._replies:
+                    raise
         if self._replies:
             return self._replies.popleft()
         assert self._failure is not None
         raise self._failure
 
-    def early_reply(self) -> Reply | None:
-        """A reply that is already here, taken off the queue; None when there is none."""
-        return self._replies.popleft() if self._replies else None
+    def in_s(self, delay_s: float) -> float:
+        """The moment `delay_s` from now on the loop's clock."""
+        return self._loop.time() + delay_s
 
     def quiet(self) -> bool:
         """Whether the connection is alive and nothing that was not asked for has arrived."""
@@ -176,18 +186,28 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _event(self, expires_at: float | None) -> None:
-        """Wait until something happens, at most until `expires_at` on the loop's clock; then TimeoutError."""
+    async def _event(self, expires_s: float | None) -> None:
+        """Wait until something happens, at most until `expires_s` on the loop's clock; then TimeoutError."""
         waiter = self._waiter = self._loop.create_future()
-        timer = None if expires_at is None else self._loop.call_at(expires_at, _expire, waiter)
+        self._expires_s = expires_s
+        # One timer serves many waits: it is set anew only for one that ends sooner, and when it rings too early.
+        if expires_s is not None and (self._timer is None or self._timer.when() > expires_s):
+            self._set_timer(expires_s)
         try:
             await waiter
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
 
+    def _set_timer(self, expires_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(expires_s, self._ring)
 
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError("no reply in time"))
+    def _ring(self) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done() or self._expires_s is None:
+            return
+        if self._loop.time() < self._expires_s:
+            self._set_timer(self._expires_s)
+        else:
+            self._waiter.set_exception(TimeoutError("no reply in time"))

@@ -32,7 +32,7 @@ class Submission:
     deadline: Deadline
     mark: PhaseMark
     phase: Phase = Phase.UNTOUCHED
-    late_reply: Reply | None = None  # found after the deadline had already cancelled the wait for it
+    expires_s: float = 0.0  # the deadline on the loop's clock
 
     def begin(self) -> None:
         """MAIL is about to leave. Once per message: a second try on a fresh connection is the same submission."""
@@ -52,6 +52,10 @@ class Submission:
         # The loop's timers run late in a process that was stopped or suspended; this clock does not.
         if self.deadline.passed():
             raise TimeoutError
+
+
+# A body this small leaves in one write with the dot: the kernel takes both or neither.
+_ONE_WRITE_BYTES = 16 * 1024
 
 
 class NothingAcknowledged(Exception):
@@ -79,13 +83,13 @@ def unsupported(message: Outgoing, extensions: dict[str, str]) -> Outcome | None
     size_bytes, limit = len(message.content), extensions.get("SIZE", "")
     if limit.isdecimal() and 0 < int(limit) < size_bytes:  # RFC 1870 section 4: 0 means no fixed maximum
         return classify.local_refusal("size", f"{size_bytes} bytes; the server takes at most {limit}", "5.3.4")
-    if message.eight_bit and "8BITMIME" not in extensions:
-        return classify.local_refusal(
-            "8bitmime-unsupported", "the message has 8-bit bytes and the server does not offer 8BITMIME", "5.6.3"
-        )
     if _needs_utf8(message) and "SMTPUTF8" not in extensions:
         return classify.local_refusal(
             "smtputf8-unsupported", "an address is not ASCII and the server does not offer SMTPUTF8", "5.6.7"
+        )
+    if message.eight_bit and "8BITMIME" not in extensions:
+        return classify.local_refusal(
+            "8bitmime-unsupported", "the message has 8-bit bytes and the server does not offer 8BITMIME", "5.6.3"
         )
     return None
 
@@ -119,31 +123,38 @@ async def transact(connection: Connection, submission: Submission, reply_timeout
     what that means. Raises NothingAcknowledged on an idle connection that turns out to be closed.
     """
     message = submission.message
-    refusal = await _offer(connection, envelope(message, connection.extensions), reply_timeout_s)
+    refusal = await _offer(connection, submission, reply_timeout_s)
     if refusal is not None:
         return refusal
-    connection.write(dot_stuffed(message.content))
-    await connection.drained()
+    body = dot_stuffed(message.content)
+    whole = len(body) <= _ONE_WRITE_BYTES
+    if not whole:
+        connection.write(body)
+        await connection.drained(submission.expires_s)
     if not connection.quiet():
-        early = await connection.reply(reply_timeout_s)
+        early = await connection.reply(submission.expires_s)
         connection.abort()  # the server is in mid-body and must not read on
         return classify.interrupted(early)
     submission.dot()
-    connection.write(b".\r\n")
-    outcome = classify.final(await connection.reply(None))
+    connection.write(body + b".\r\n" if whole else b".\r\n")
+    outcome = classify.final(await connection.reply(submission.expires_s))
     faults.passing("provider.replied")
     return outcome
 
 
-async def _offer(connection: Connection, commands: dict[Step, bytes], reply_timeout_s: float) -> Outcome | None:
+async def _offer(connection: Connection, submission: Submission, reply_timeout_s: float) -> Outcome | None:
     """Send the envelope; None when the server awaits the body. One group where PIPELINING is offered (RFC 2920)."""
+    commands = envelope(submission.message, connection.extensions)
     pipelined = "PIPELINING" in connection.extensions
     if pipelined:
         connection.write(b"".join(commands.values()))
     for position, (step, command) in enumerate(commands.items(), start=1):
         if not pipelined:
+            if not connection.quiet():
+                raise ProtocolViolation("the server answered before it was asked")
             connection.write(command)
-        reply = await _envelope_reply(connection, step, reply_timeout_s)
+        expires_s = min(submission.expires_s, connection.in_s(reply_timeout_s))
+        reply = await _envelope_reply(connection, step, expires_s)
         if not classify.wanted(step, reply):
             connection.owed = len(commands) - position if pipelined else 0
             connection.recipient_refused = step is Step.RCPT
@@ -152,10 +163,10 @@ async def _offer(connection: Connection, commands: dict[Step, bytes], reply_time
     return None
 
 
-async def _envelope_reply(connection: Connection, step: Step, reply_timeout_s: float) -> Reply:
+async def _envelope_reply(connection: Connection, step: Step, expires_s: float) -> Reply:
     idled = step is Step.MAIL and connection.carried > 1
     try:
-        reply = await connection.reply(reply_timeout_s)
+        reply = await connection.reply(expires_s)
     except Dropped as dropped:
         raise NothingAcknowledged if idled else dropped from dropped
     if idled and reply.code == 421:  # RFC 5321 section 3.8: the service is closing the channel
@@ -172,7 +183,7 @@ async def clear_refused(connection: Connection, reply_timeout_s: float) -> None:
     Raises Dropped, ProtocolViolation and TimeoutError.
     """
     while connection.owed:
-        reply = await connection.reply(reply_timeout_s)
+        reply = await connection.reply(connection.in_s(reply_timeout_s))
         connection.owed -= 1
         if connection.owed:  # MAIL was refused, so this answers RCPT
             connection.recipient_refused = not classify.wanted(Step.RCPT, reply)
@@ -180,9 +191,9 @@ async def clear_refused(connection: Connection, reply_timeout_s: float) -> None:
             if not connection.recipient_refused:
                 raise ProtocolViolation("the server awaits a body for a refused sender")
             connection.write(b".\r\n")
-            await connection.reply(reply_timeout_s)
+            await connection.reply(connection.in_s(reply_timeout_s))
     connection.write(b"RSET\r\n")
-    reply = await connection.reply(reply_timeout_s)
+    reply = await connection.reply(connection.in_s(reply_timeout_s))
     if reply.code != 250 or not connection.quiet():
         raise ProtocolViolation("RSET was answered " + reply.text)
     connection.needs_reset = False

@@ -97,7 +97,7 @@ class _Handshake:
             return None
         broken_tls = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
         halt = broken_tls or (self._step == "tls" and isinstance(error, ProtocolViolation))
-        reason: object = "no answer in time" if isinstance(error, TimeoutError) else error
+        reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or "the connection was closed"
         if isinstance(error, ssl.SSLCertVerificationError):
             reason = f"the certificate is not valid: {error.verify_message}"
         text = f"{self._settings.host} port {self._settings.port}: {reason} ({self._step})"
@@ -200,4 +200,6 @@ def _address_literal(address: str) -> str:
 def _extensions(reply: Reply) -> dict[str, str]:
     """Keyword (upper case) to parameters, from the lines after the first (RFC 5321 section 4.1.1.1)."""
     lines = (line.decode("ascii", "replace").strip() for line in reply.lines[1:])
+    # "AUTH=LOGIN PLAIN" is how servers from before RFC 2554 offer it.
+    lines = (line.replace("=", " ", 1) if line.upper().startswith("AUTH=") else line for line in lines)
     return {keyword.upper(): rest for keyword, _, rest in (line.partition(" ") for line in lines)}

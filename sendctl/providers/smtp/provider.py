@@ -56,13 +56,12 @@ class SmtpProvider:
         refusal = unsendable(message)
         if refusal is not None:
             return refusal
-        submission = Submission(message, deadline, mark)
+        expires_s = asyncio.get_running_loop().time() + deadline.remaining_s()
+        submission = Submission(message, deadline, mark, expires_s=expires_s)
         try:
-            async with asyncio.timeout(deadline.remaining_s()), self._slots:
+            async with self._slots:
                 return await self._deliver(submission)
         except TimeoutError as error:
-            if submission.late_reply is not None:
-                return classify.final(submission.late_reply)
             if deadline.remaining_s() < -_STOOD_STILL_S:
                 return classify.stood_still(submission.phase)
             return classify.broken(submission.phase, error)
@@ -80,21 +79,24 @@ class SmtpProvider:
         self._leaving.clear()
 
     async def _deliver(self, submission: Submission) -> Outcome:
-        connection = await self._idle_connection()
+        connection = await self._idle_connection(submission)
         if connection is not None:
             try:
                 return await self._carry(connection, submission)
             except NothingAcknowledged:
                 pass
-        return await self._carry(await self._open(), submission)
+        async with asyncio.timeout_at(submission.expires_s):
+            connection = await self._open()
+        return await self._carry(connection, submission)
 
-    async def _idle_connection(self) -> Connection | None:
+    async def _idle_connection(self, submission: Submission) -> Connection | None:
         """An open connection in the state after EHLO, or None."""
         while self._idle:
             connection = self._idle.pop()
             try:
                 if connection.needs_reset:
-                    await clear_refused(connection, self._settings.reply_timeout_s)
+                    async with asyncio.timeout_at(submission.expires_s):
+                        await clear_refused(connection, self._settings.reply_timeout_s)
                 if connection.quiet():
                     return connection
                 connection.abort()
@@ -123,9 +125,6 @@ class SmtpProvider:
             connection.abort()
             return classify.broken(submission.phase, failure)
         except BaseException:
-            # A deadline may cancel the wait in the same turn of the loop in which the reply arrives, and always
-            # does in a process that was stopped past it: an answer that is here settles the message.
-            submission.late_reply = connection.early_reply() if submission.phase is Phase.DOTTED else None
             connection.abort()
             raise
         self._give_back(connection, outcome)

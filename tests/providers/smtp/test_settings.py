@@ -1,4 +1,4 @@
-"""What `[providers.NAME]` may say for smtp, and what each mistake is told."""
+"""From the checked options of a relay to its settings, and what its adapter refuses whoever made them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sendctl.providers.smtp import settings_from_table, smtp_from_table
 
 
 def test_a_table_with_only_a_host_gets_the_defaults() -> None:
-    settings = settings_from_table("relay", {"type": "smtp", "host": "mail.example.com"}, None)
+    settings = settings_from_table("relay", {"host": "mail.example.com"}, None)
     assert (settings.tls, settings.port, settings.connections) == ("starttls", 587, 4)
 
 
@@ -22,7 +22,6 @@ def test_the_port_follows_from_tls(tls: str, port: int) -> None:
 
 def test_a_whole_table_is_taken_over() -> None:
     table: dict[str, object] = {
-        "type": "smtp",
         "host": "mail.example.com",
         "port": 2525,
         "tls": "tls",
@@ -46,39 +45,23 @@ def test_a_whole_table_is_taken_over() -> None:
 @pytest.mark.parametrize(
     ("table", "password", "expected"),
     [
-        ({}, None, "no host"),
-        ({"host": ""}, None, "host"),
-        ({"host": "h", "tls": "ssl"}, None, "'ssl'"),
-        ({"host": "h", "port": "25"}, None, "port"),
-        ({"host": "h", "port": True}, None, "port"),
-        ({"host": "h", "port": 70000}, None, "70000"),
-        ({"host": "h", "connections": 0}, None, "connections"),
-        ({"host": "h", "reply_timeout_s": 0}, None, "time-out"),
-        ({"host": "h", "connect_timeout_s": "1s"}, None, "connect_timeout_s"),
         ({"host": "h", "username": "u"}, None, "no password"),
-        ({"host": "h"}, "secret", "no username"),
+        ({"host": "h"}, "secret", "without a username"),
         ({"host": "h", "username": "u\0v"}, "secret", "NUL"),
+        ({"host": "h", "username": "u"}, "se\0cret", "NUL"),
         ({"host": "h", "local_hostname": "a b\r\nMAIL"}, None, "local_hostname"),
         ({"host": "mail.example.com", "tls": "none", "username": "u"}, "secret", "clear text"),
         ({"host": "127.0.0.1.example.com", "tls": "none", "username": "u"}, "secret", "clear text"),
     ],
 )
-def test_a_mistake_is_named_with_its_provider(table: dict[str, Any], password: str | None, expected: str) -> None:
+def test_what_would_betray_a_password_is_refused_here_too(
+    table: dict[str, Any], password: str | None, expected: str
+) -> None:
     with pytest.raises(BadConfig) as caught:
         settings_from_table("relay", table, password)
     assert "[providers.relay]" in str(caught.value)
     assert expected in str(caught.value)
     assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "right"), [("hots", "host"), ("conections", "connections"), ("pasword_env", "password_env")]
-)
-def test_an_unknown_key_names_the_nearest_known_one(wrong: str, right: str) -> None:
-    with pytest.raises(BadConfig) as caught:
-        settings_from_table("relay", {"host": "h", wrong: "x"}, None)
-    assert repr(wrong) in str(caught.value)
-    assert repr(right) in caught.value.hint
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1"])

@@ -1,0 +1,149 @@
+"""What each type of provider takes: its keys, their forms and bounds, and which of them contradict each other.
+
+A static table, so that every command checks a section whole without importing its adapter. Never follows a reference
+to a secret: whether that can be had is asked by sending.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sendctl.settings.secret import REFERENCES
+from sendctl.settings.store_url import resolve
+from sendctl.tomlfile import Table
+
+_HOSTNAME = re.compile(r"[A-Za-z0-9.:_\[\]-]+")  # goes into the EHLO line: no space, no control character
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One key of an adapter. `form` is text, file, word, whole, seconds, flag or secret.
+
+    Numbers lie between `least` and `most`, words are among `choices`. `needed`: an example where the key must be given.
+    """
+
+    form: str
+    least: float = 0
+    most: float = 0
+    choices: tuple[str, ...] = ()
+    needed: str = ""
+
+
+_TIMEOUT = Option("seconds", 0.1, 3600)
+
+OPTIONS: Mapping[str, Mapping[str, Option]] = {
+    "smtp": {
+        "host": Option("text", needed='such as "smtp.shop.example"'),
+        "port": Option("whole", 1, 65535),
+        "tls": Option("word", choices=("starttls", "tls", "none")),
+        "username": Option("text"),
+        "password": Option("secret"),
+        "connections": Option("whole", 1, 1000),
+        "messages_per_connection": Option("whole", 0, 1_000_000),
+        "connect_timeout_s": _TIMEOUT,
+        "reply_timeout_s": _TIMEOUT,
+        "ca_file": Option("file"),
+        "local_hostname": Option("text"),
+    },
+    "maildir": {
+        "path": Option("file", needed='such as "/var/lib/sendctl/outbox"'),
+        "fsync": Option("flag"),
+    },
+}
+
+
+def secret_keys(kind: str) -> list[str]:
+    """The options of a type that are secrets."""
+    return [key for key, option in OPTIONS.get(kind, {}).items() if option.form == "secret"]
+
+
+def read_options(table: Table, kind: str, folder: Path) -> dict[str, object]:
+    """The options of a section of a known type; what is wrong is left in the table's findings.
+
+    A secret is there as its one reference, `password_env` and the like. Relative file names belong to `folder`.
+    """
+    options: dict[str, object] = {}
+    for key, option in OPTIONS[kind].items():
+        if option.form == "secret":
+            options |= _reference(table, key, folder)
+        elif table.has(key):
+            options[key] = _value(table, key, option, folder)
+        elif option.needed:
+            table.missing(key, option.needed)
+    if kind == "smtp":
+        _check_smtp(table, options)
+    return options
+
+
+def _value(table: Table, key: str, option: Option, folder: Path) -> object:
+    match option.form:
+        case "whole":
+            least = int(option.least)
+            return table.integer(key, least, least=least, most=int(option.most))
+        case "seconds":
+            return table.number(key, option.least, least=option.least, most=option.most)
+        case "flag":
+            return table.boolean(key, False)
+        case "word":
+            return table.word(key, option.choices[0], option.choices)
+    before = len(table.findings.problems)
+    text = table.text(key)
+    if not text and len(table.findings.problems) == before:
+        table.wrong(key, f'"{key}" is empty')
+    return str(resolve(text, folder)) if text and option.form == "file" else text
+
+
+def _reference(table: Table, key: str, folder: Path) -> dict[str, object]:
+    """Where a secret is to be found: a variable goes before the file; a secret in a variable is a reference to it."""
+    names = [f"{key}_{kind}" for kind in REFERENCES]
+    given = [name for name in (key, *names) if table.has(name) and name in table.variables]
+    given = given or [name for name in names if name in table.data]
+    if not given:
+        return {}
+    if len(given) > 1:
+        table.wrong(given[1], f'several references to "{key}": keep one of {", ".join(given)}')
+    if given[0] == key:
+        return {f"{key}_env": table.variables[key].name}
+    target = table.text(given[0])
+    return {given[0]: str(resolve(target, folder)) if target and given[0].endswith("_file") else target}
+
+
+def _check_smtp(table: Table, options: Mapping[str, object]) -> None:
+    texts = {key: str(options.get(key, "")) for key in ("host", "username", "local_hostname")}
+    references = [name for name in options if name.startswith("password_")]
+    found = smtp_conflicts(**texts, tls=str(options.get("tls", "")), has_password=bool(references))
+    for key, problem in found:
+        given = [name for name in ("password", *references) if table.has(name)] if key == "password" else [key]
+        table.wrong(given[0], problem)
+
+
+def smtp_conflicts(
+    *, host: str, username: str, local_hostname: str, tls: str, has_password: bool
+) -> Iterator[tuple[str, str]]:
+    """(key, problem) for each thing that a relay's settings must not say together."""
+    if username and tls == "none" and host and not is_loopback(host):
+        yield "tls", f'"tls" is "none" with a username: the password would go to {host} in clear text'
+    if username and not has_password:
+        yield "username", '"username" has no password: add password_env, password_file or password_credential'
+    if has_password and not username:
+        yield "password", "a password without a username: add username"
+    # RFC 4616 section 2: NUL separates the fields of AUTH PLAIN.
+    if "\0" in username:
+        yield "username", '"username" holds a NUL character'
+    if local_hostname and not _HOSTNAME.fullmatch(local_hostname):
+        yield "local_hostname", '"local_hostname" is no host name'
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by its name or literal address, without asking any resolver."""
+    import ipaddress  # noqa: PLC0415  most sections never ask, and every pass would pay
+
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
