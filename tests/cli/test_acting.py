@@ -299,7 +299,7 @@ def test_tune_changes_what_the_next_window_reads(world: World) -> None:
     assert world.run("send-due").code == 0
     assert world.mails() < 20
     assert world.run("tune", "spring", "--rate", "none", "--json").json["controls"] == {
-        "batch_size": 2, "rate": "none", "cooldown": "0s", "max_attempts": 3, "retry_base": "1min",
+        "batch_size": 2, "rate": "none", "cooldown": "0s", "max_attempts": 3, "retry_base": "1m",
     }  # fmt: skip
     assert world.run("send-due").code == 0
     assert world.mails() == 20
