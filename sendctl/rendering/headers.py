@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from sendctl.addresses import parse_email
+from sendctl.addresses import Mailbox
 
 FOLD_AT = 78  # RFC 5322 section 2.1.1
 _ENCODED_LINE = 76  # RFC 2047 section 2: a line that holds an encoded word
@@ -22,21 +21,10 @@ _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # atoms: RFC 5322 section 3.2.3
-_NAMED = re.compile(r"\s*(.*?)\s*<([^<>]*)>\s*", re.DOTALL)
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-
 _HTTPS = re.compile(r"https://[!#-;=?-\[\]_a-z~]+")  # ASCII, but for blanks and <>"\^`{|}
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """One RFC 5322 mailbox: a display name, perhaps empty, and an address with its domain in A-labels."""
-
-    display: str
-    address: str
 
 
 def single_line(value: str) -> str:
@@ -55,18 +43,6 @@ def subject(value: str) -> str:
     if not value:
         raise ValueError("is blank")
     return value
-
-
-def mailbox(text: str) -> Mailbox:
-    """Exactly one mailbox, `Shop <news@shop.example>` or a bare address. Raises ValueError. Source: RFC 5322 3.4."""
-    named = _NAMED.fullmatch(single_line(text))
-    if not named:
-        return Mailbox("", parse_email(text.strip()).address)
-    quoted = _QUOTED.fullmatch(named[1])
-    display = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else named[1]
-    if not quoted and re.search(r'[()<>\[\]:;@\\,"]', display):
-        raise ValueError(f"not one mailbox: {text!r}; put a display name with punctuation in double quotes")
-    return Mailbox(display, parse_email(named[2]).address)
 
 
 def mailbox_field(name: str, value: Mailbox) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sendctl.addresses import parse_email
+from sendctl.addresses import Mailbox, parse_email, parse_mailbox
 from sendctl.definition import Definition, Step
 from sendctl.errors import BadInput
 from sendctl.providers.base import Outgoing
@@ -116,9 +116,9 @@ class StepRenderer:
         subject, text, html = self._texts(scope | self._rendered_links(scope))
         return Preview(subject, text, html, head.decode().replace("\r\n", "\n") + "\n")
 
-    def _mailbox(self, key: str, text: str) -> headers.Mailbox:
+    def _mailbox(self, key: str, text: str) -> Mailbox:
         try:
-            return headers.mailbox(text)
+            return parse_mailbox(text)
         except ValueError as problem:
             raise BadInput(f"{self._owner}: `{key}` of the campaign: {problem}") from None
 

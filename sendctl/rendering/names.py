@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from sendctl.addresses import Mailbox, parse_mailbox
 from sendctl.definition import Definition
-from sendctl.rendering.headers import Mailbox, mailbox
 
 
 def message_id(definition: Definition, key: str) -> str:
     """`<key@domain>`, as it stands in the header (RFC 5322 section 3.6.4)."""
-    return message_id_at(mailbox(definition.sender), key)
+    return message_id_at(parse_mailbox(definition.sender), key)
 
 
 def message_id_at(sender: Mailbox, key: str) -> str:

@@ -39,6 +39,13 @@ BAD = [
     "n@x.example\nBcc: e@x.example",
     "Shop\u2028 <n@x.example>",
     "Shop\x85 <n@x.example>",
+    "Shop",
+    "A <a@b.example>, C <c@d.example>",
+    "Shop <a b@c.example>",
+    "Shop <a@b_c.example>",
+    "Shop <a@b..example>",
+    "<a@b.example",
+    "Shop <<a@b.example>>",
 ]
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sendctl.addresses import Mailbox, parse_mailbox
 from sendctl.rendering import headers
 
 LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=300)
@@ -54,8 +55,8 @@ def test_a_display_name_reads_back_whatever_it_holds(name):
     if not name:
         return
     quoted = '"' + name.replace("\\", r"\\").replace('"', r"\"") + '"'
-    box = headers.mailbox(f"{quoted} <a@shop.example>")
-    assert box == headers.Mailbox(name, "a@shop.example")
+    box = parse_mailbox(f"{quoted} <a@shop.example>")
+    assert box == Mailbox(name, "a@shop.example")
     field = headers.mailbox_field("From", box)
     assert [each.addr_spec for each in read(field).addresses] == ["a@shop.example"]
     # The stdlib's newer parser keeps the space between two encoded words of a phrase, against RFC 2047 section 6.2.
@@ -74,30 +75,7 @@ def test_a_display_name_reads_back_whatever_it_holds(name):
     ],
 )
 def test_a_display_name_takes_the_plainest_form_that_is_safe(display, field):
-    assert headers.mailbox_field("From", headers.Mailbox(display, "a@shop.example")) == field
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "Shop",
-        "a@b.example, c@d.example",
-        "A <a@b.example>, C <c@d.example>",
-        "A, B <a@b.example>",
-        "Shop <a@b.example> x",
-        "Shop <>",
-        "group: a@b.example;",
-        "Shop <a b@c.example>",
-        "Shop <a@b_c.example>",
-        "Shop <a@b..example>",
-        "<a@b.example",
-        "Shop <<a@b.example>>",
-    ],
-)
-def test_anything_but_one_mailbox_is_refused(text):
-    with pytest.raises(ValueError):
-        headers.mailbox(text)
+    assert headers.mailbox_field("From", Mailbox(display, "a@shop.example")) == field
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2199, 1, 1)))  # noqa: DTZ001
