@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+from sendctl.journal import records
 from tests.crash.conftest import NewWorld
 from tests.crash.launcher import Command
 from tests.crash.world import CONNECTIONS, CONTACTS, World, wait_for
@@ -23,6 +24,16 @@ def sending(world: World, workers: int = 1) -> Command:
     command = world.start("send-due", environ={"SENDCTL_SEND_WORKERS": str(workers)})
     wait_for(lambda: world.accepted().total() >= workers * CONNECTIONS)
     return command
+
+
+def stopped_in_flight(world: World, first_worker: int) -> bool:
+    """Stop the first worker of the run; whether it waits for a reply now. Else it goes on."""
+    os.kill(first_worker, signal.SIGSTOP)
+    journals = (world.folder / "journal").glob("*.0.journal")
+    if any(trace.dotted and trace.outcome is None for path in journals for trace in records.read(path).traces.values()):
+        return True
+    os.kill(first_worker, signal.SIGCONT)
+    return False
 
 
 def ended_after(command: Command, number: signal.Signals) -> bool:
@@ -98,7 +109,9 @@ def test_workers_whose_parent_was_killed_stop_and_their_outcomes_are_kept(new_wo
 def test_other_workers_finish_when_one_is_killed(new_world: NewWorld, store_url: str) -> None:
     world = slow_world(new_world, store_url)
     command = sending(world, workers=3)
-    os.kill(command.workers()[0], signal.SIGKILL)
+    victim = command.workers()[0]
+    wait_for(lambda: stopped_in_flight(world, victim))
+    os.kill(victim, signal.SIGKILL)
     ended = command.ended()
     assert ended.code == 75, ended
     counts = world.counts()
