@@ -66,11 +66,14 @@ class Command:
     """One running command, leader of its own session: its workers share it."""
 
     def __init__(
-        self, launcher: Launcher, arguments: list[str], environ: Mapping[str, str], file_bytes: int | None
+        self, launcher: Launcher, arguments: list[str], environ: Mapping[str, str], file_bytes: int | None = None,
+        held: bool = False,
     ) -> None:  # fmt: skip
         self._launcher = launcher
         self._finished: Finished | None = None
-        self.pid: int = launcher.ask(do="start", arguments=arguments, environ=dict(environ), file_bytes=file_bytes)
+        self.pid: int = launcher.ask(
+            do="start", arguments=arguments, environ=dict(environ), file_bytes=file_bytes, held=held
+        )
 
     def finished(self) -> Finished | None:
         """How it ended, or None while it runs."""
@@ -114,7 +117,7 @@ class Command:
 _outputs: dict[int, tuple[int, int]] = {}  # the reading ends of each command's standard output and error
 
 
-def _start(arguments: list[str], environ: dict[str, str], file_bytes: int | None) -> int:
+def _start(arguments: list[str], environ: dict[str, str], file_bytes: int | None, held: bool) -> int:
     # Pipes, not files: a limit on the size of files must not cut the error that it causes.
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -130,6 +133,8 @@ def _start(arguments: list[str], environ: dict[str, str], file_bytes: int | None
     _drop_capabilities()
     if file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    if held:
+        os.kill(os.getpid(), signal.SIGSTOP)
     os._exit(_run(arguments, environ))
 
 

@@ -22,9 +22,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.crash.accounts import Settlement, account, settle, settle_doubt
 from tests.crash.launcher import ROOT
-from tests.crash.mail_log import write_mail_log
-from tests.crash.world import CAMPAIGN, World, environment, write_settings, write_world
+from tests.crash.world import World, environment, write_settings, write_world
 from tests.postgres import PostgresServer, create_database
 from tests.smtp_double import start_smtp_double
 
@@ -44,21 +44,6 @@ class Plan:
     connections: int = 10
     workers: int = 1
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Judge against store. `lost`: not accepted, and not listed as in doubt. `untrue`: called sent, not accepted."""
-
-    accepted: int
-    duplicates: int
-    lost: int
-    untrue: int
-    counts: Counter[str]
-
-    @property
-    def broken(self) -> bool:
-        return bool(self.duplicates or self.lost or self.untrue)
 
 
 @dataclass
@@ -97,12 +82,8 @@ class Storm:
 
     def accepted(self) -> int:
         """How many messages the judge has accepted so far."""
-        if self.world.judge.log.exists():
-            with self.world.judge.log.open("rb") as log:
-                log.seek(self._read_bytes)
-                more = log.read()
-            self._seen += more.count(b"\n")
-            self._read_bytes += len(more)
+        more, self._read_bytes = self.world.judge.accepted_after(self._read_bytes)
+        self._seen += len(more)
         return self._seen
 
     def _start_missing(self) -> None:
@@ -140,26 +121,6 @@ class Storm:
         if code not in codes:
             raise SystemExit(f"{arguments[0]} ended with {code}: see {self.world.folder}/commands.log")
 
-    def settle(self) -> None:
-        """Passes one after the other until nothing is due, then a reconcile."""
-        while True:
-            self.must("send-due", codes=(0, 3, 75))
-            counts = self.world.counts()
-            if not counts["queued"] and not counts["sending"]:
-                break
-        self.must("reconcile", codes=(0, 3))
-
-    def account(self) -> Account:
-        """Compare the judge's log with the store."""
-        accepted, states = self.world.accepted(), self.world.states()
-        return Account(
-            accepted=accepted.total(),
-            duplicates=len(self.world.duplicates()),
-            lost=sum(not accepted[name] for name, state in states.items() if state != "in_doubt"),
-            untrue=sum(not accepted[name] for name, state in states.items() if state == "sent"),
-            counts=Counter(states.values()),
-        )
-
 
 def _workers(pid: int) -> list[int]:
     try:
@@ -179,13 +140,13 @@ def run(plan: Plan, store_url: str, folder: Path) -> bool:
         storm.must("enqueue", str(folder / "campaign.toml"), "--contacts", str(folder / "contacts.csv"))
         begun_s = time.monotonic()
         storm.rage()
-        storm.settle()
+        settle(storm.world, storm.must)
         sound = _print_account(storm, time.monotonic() - begun_s)
-        return _settle_doubt(storm) and sound
+        return _print_settlement(storm, settle_doubt(storm.world, storm.must, connections=plan.connections)) and sound
 
 
 def _print_account(storm: Storm, took_s: float) -> bool:
-    found, plan = storm.account(), storm.plan
+    found, plan = account(storm.world), storm.plan
     doubts = [death.in_doubt for death in storm.world.deaths()]
     bound = plan.connections * plan.workers
     print(f"kills           {storm.shots}, of which {storm.hits} hit a running send-due")
@@ -201,23 +162,14 @@ def _print_account(storm: Storm, took_s: float) -> bool:
     return not found.broken and max(doubts, default=0) <= bound and not empty
 
 
-def _settle_doubt(storm: Storm) -> bool:
-    """First with the server's log as evidence, then by choice for what no log can prove (yet)."""
-    world, before = storm.world, storm.world.counts()
-    write_mail_log(world.folder / "mail.log", world.judge.accepted())
-    logs = '[reconcile]\nmta = "postfix"\nmta_logs = ["mail.log"]\n'
-    write_settings(world.folder, world.judge.port, connections=storm.plan.connections, extra=logs)
-    storm.must("recover", "--campaign", CAMPAIGN, "--in-doubt", "hold", "--yes", codes=(0, 3))
-    left = world.counts()["in_doubt"]
-    print(f"proven by log   {before['in_doubt'] - left} of {before['in_doubt']} in doubt are sent")
-    storm.must("recover", "--campaign", CAMPAIGN, "--in-doubt", "resend", "--yes", "--expect", str(left))
-    storm.settle()
-    last = storm.account()
+def _print_settlement(storm: Storm, settled: Settlement) -> bool:
+    last, planned = settled.last, storm.plan.contacts
     states = " + ".join(f"{number:,} {state}" for state, number in sorted(last.counts.items()))
-    print(f"by choice       {left} sent again")
-    print(f"in the end      {storm.plan.contacts:,} planned = {states}; accepted {last.accepted:,}, "
+    print(f"proven by log   {settled.in_doubt - settled.by_choice} of {settled.in_doubt} in doubt are sent")
+    print(f"by choice       {settled.by_choice} sent again")
+    print(f"in the end      {planned:,} planned = {states}; accepted {last.accepted:,}, "
           f"duplicates {last.duplicates}, lost {last.lost}")  # fmt: skip
-    return not last.broken and last.counts["sent"] == storm.plan.contacts
+    return not last.broken and last.counts["sent"] == planned
 
 
 def main() -> int:

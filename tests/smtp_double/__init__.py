@@ -37,6 +37,15 @@ class SmtpDouble:
         """Every message accepted so far, in order: at, from, rcpt, message_id, queue_id, size, sha256."""
         return _rows(self.log)
 
+    def accepted_after(self, place_bytes: int) -> tuple[list[dict[str, Any]], int]:
+        """What was accepted since a place in the log (0 at first), and the place up to where it was read."""
+        if not self.log.exists():
+            return [], place_bytes
+        with self.log.open("rb") as log:
+            log.seek(place_bytes)
+            whole, _, _ = log.read().rpartition(b"\n")
+        return [json.loads(line) for line in whole.splitlines()], place_bytes + (len(whole) + 1 if whole else 0)
+
     def heard(self) -> list[str]:
         """Every command line received so far, in order, as far as `transcript=True` asked for it."""
         return [row["line"] for row in _rows(self.transcript)]
