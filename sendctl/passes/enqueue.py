@@ -29,7 +29,7 @@ from sendctl.passes.enrolling import EntryMaker, enroll
 from sendctl.passes.row_checks import Problem, Progress, check_rows, problem_of
 from sendctl.rendering.message import StepRenderer
 from sendctl.states import CampaignStatus
-from sendctl.store import audit, campaigns, loading, meta
+from sendctl.store import audit, campaigns, loading, meta, outcomes
 from sendctl.store.campaigns import Campaign
 from sendctl.store.loading import Ids, Loaded
 
@@ -260,10 +260,11 @@ def _extend(connection: Connection, definition: Definition, report: EnqueueRepor
     if report.changed:
         _check_structure(before, definition)
         campaign = campaigns.revise(connection, campaign, definition, now)
+        outcomes.unfreeze_campaign(connection, campaign.id)
         reached, kept = loading.unfrozen_count(connection, campaign.id)
         report.notes.append(
             f"revision {campaign.revision} reaches {reached} planned messages;"
-            f" {kept} that were tried before keep the contents they began with"
+            f" {kept} that somebody may have a copy of keep the contents they began with"
         )
     report.revision = campaign.revision
     if report.enrolled:

@@ -158,10 +158,19 @@ def unfreeze(connection: Connection, ids: Sequence[int]) -> None:
     """Let queued messages be composed afresh of which nobody can have received a copy: no attempt is in any doubt."""
     if not ids:
         return
+    rows = given(connection, messages.c.id)
+    statement = _unfreeze().where(messages.c.id.in_(sa.select(rows.c.id)))
+    connection.execute(statement, bound((message_id,) for message_id in ids))
+
+
+def unfreeze_campaign(connection: Connection, campaign_id: int) -> None:
+    """The same for all queued messages of a campaign whose contents have changed."""
+    tried = messages.c.revision.is_not(None)
+    connection.execute(_unfreeze().where(messages.c.campaign_id == campaign_id, tried))
+
+
+def _unfreeze() -> sa.Update:
     perhaps = (AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
     received = sa.exists().where(_A.message_id == messages.c.id, _A.outcome.in_(perhaps))
-    rows = given(connection, messages.c.id)
-    statement = sa.update(messages).where(
-        messages.c.id.in_(sa.select(rows.c.id)), messages.c.status == State.QUEUED, ~received
-    )
-    connection.execute(statement.values(revision=None, composed_at=None), bound((message_id,) for message_id in ids))
+    unread = sa.update(messages).where(messages.c.status == State.QUEUED, ~received)
+    return unread.values(revision=None, composed_at=None)

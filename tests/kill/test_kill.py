@@ -16,7 +16,7 @@ MOST = 1
 
 
 @pytest.mark.skipif(bool(missing()), reason=f"no kill at a system call: {missing()}")
-@pytest.mark.parametrize("drill", (DRILLS[0], DRILLS[3]), ids=lambda drill: drill.name)
+@pytest.mark.parametrize("drill", [DRILLS[0], DRILLS[3]], ids=lambda drill: drill.name)
 def test_commands_killed_at_system_calls_repeat_nobody_and_lose_nobody(
     new_world: NewWorld, store_url: str, drill: Drill
 ) -> None:
