@@ -9,12 +9,12 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench prove-storm lock clean
+.PHONY: help venv demo test check bench prove-model prove-kill prove-storm lock clean
 
 help: ## List what can be done
 	@echo "sendctl: make TARGET, where TARGET is one of"
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-		printf '  %-11s %s\n' "$$target" "$$text"; done
+		printf '  %-12s %s\n' "$$target" "$$text"; done
 
 venv: $(INSTALLED) ## Create .venv with everything in requirements.lock (uv where present, else venv and pip)
 
@@ -47,6 +47,12 @@ check: $(INSTALLED) ## Lint, format, strict types, import directions
 
 bench: $(INSTALLED) ## Measure beside peers and limits: BENCH="send --quick", BENCH="--write docs/PERFORMANCE.md"
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+prove-model: $(INSTALLED) ## Explore the real protocol code in every order of events (half an hour)
+	@$(BIN)/python -m tests.model
+
+prove-kill: $(INSTALLED) ## SIGKILL at each system call of each command; needs strace (an hour)
+	@$(BIN)/python -m tests.kill --at-least 10000
 
 prove-storm: $(INSTALLED) ## Kill passes 50 times under 20,000 messages, on SQLite and on Postgres, and count (minutes)
 	$(BIN)/python -m tests.crash.storm --store sqlite --contacts 20000 --kills 50 --passes 1 --connections 10

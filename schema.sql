@@ -13,6 +13,9 @@
 --                        in_doubt -> sent | queued | failed      by evidence, policy or an operator
 --   queued -> suppressed | cancelled | expired
 --
+-- Where a journal proves what the store does not know (it was rewound, or someone had gone on without proof), it wins:
+--   queued | failed | suppressed | cancelled | expired -> sent | in_doubt
+--
 -- After a crash: rows left `sending` are judged from the run's outcome journal; nothing in `in_doubt` is ever sent
 -- again without proof or a named decision. The query for a night like that is the view `recoverable` at the end.
 --
@@ -27,10 +30,10 @@ CREATE TABLE store (
     secret           TEXT NOT NULL,           -- hex; keys the HMACs of provider keys and link tokens
     schema_version   INTEGER NOT NULL,        -- the newest migration applied
     bound_to         TEXT,                    -- SQLite: machine and path; a copy elsewhere does not send
-    database_id      TEXT,                    -- PostgreSQL: system/timeline/database; a change means failover or restore
+    database_id      TEXT,                    -- PostgreSQL: system/timeline/database/table; a change means failover or restore
     epoch            TEXT NOT NULL,           -- changes when a rewind is found; every host must replay before sending
     epoch_reason     TEXT,                    -- why the epoch changed last, in words
-    passes           BIGINT NOT NULL,         -- passes so far; a host that has seen a higher number met a rewind
+    passes           BIGINT NOT NULL CHECK (passes >= 0),  -- so far; a host that has seen a higher number met a rewind
     last_pass_at     TIMESTAMPTZ,             -- the last pass that started, also one with nothing due
     last_pass_host   TEXT,
     created_at       TIMESTAMPTZ NOT NULL
@@ -39,7 +42,7 @@ CREATE TABLE store (
 -- The next free id of each kind; blocks are taken in short transactions of their own.
 CREATE TABLE id_blocks (
     kind     TEXT NOT NULL PRIMARY KEY,
-    next_id  BIGINT NOT NULL
+    next_id  BIGINT NOT NULL CHECK (next_id >= 1)
 );
 
 -- Machines that ran passes here. One whose epoch differs from the store's has journals that are not replayed yet.
@@ -55,7 +58,7 @@ CREATE TABLE campaigns (
     id          BIGINT NOT NULL PRIMARY KEY,
     name        TEXT NOT NULL UNIQUE,
     status      TEXT NOT NULL CHECK (status IN ('running', 'paused', 'completed', 'cancelled', 'archived')),
-    revision    INTEGER NOT NULL,             -- the current one; a message keeps the one of its first claim
+    revision    INTEGER NOT NULL CHECK (revision >= 1),  -- the current one; a message keeps that of its first claim
     controls    TEXT NOT NULL,                -- JSON: batch_size, rate, cooldown_s, max_attempts, retry_base_s
     created_at  TIMESTAMPTZ NOT NULL,
     updated_at  TIMESTAMPTZ NOT NULL
@@ -64,7 +67,7 @@ CREATE TABLE campaigns (
 -- Each version of a campaign file that was enqueued, without its steps and templates.
 CREATE TABLE revisions (
     campaign_id  BIGINT NOT NULL REFERENCES campaigns (id),
-    revision     INTEGER NOT NULL,
+    revision     INTEGER NOT NULL CHECK (revision >= 1),
     definition   TEXT NOT NULL,               -- JSON of the campaign file
     created_at   TIMESTAMPTZ NOT NULL,
     PRIMARY KEY (campaign_id, revision)
@@ -83,8 +86,8 @@ CREATE TABLE steps (
     step_index      INTEGER NOT NULL CHECK (step_index >= 0),
     name            TEXT NOT NULL,
     kind            TEXT NOT NULL CHECK (kind IN ('initial', 'drip', 'reminder')),
-    after_s         BIGINT NOT NULL,          -- after the previous step was sent
-    repeat_count    INTEGER NOT NULL,         -- occurrences
+    after_s         BIGINT NOT NULL CHECK (after_s >= 0),        -- after the previous step was sent
+    repeat_count    INTEGER NOT NULL CHECK (repeat_count >= 1),  -- occurrences
     subject_sha256  TEXT NOT NULL REFERENCES templates (sha256),
     text_sha256     TEXT NOT NULL REFERENCES templates (sha256),
     html_sha256     TEXT NOT NULL REFERENCES templates (sha256),
@@ -114,7 +117,8 @@ CREATE TABLE enrollments (
     contact_id          BIGINT NOT NULL REFERENCES contacts (id),
     subject_key         TEXT NOT NULL,        -- what it is about, e.g. order/item; '' for a broadcast
     status              TEXT NOT NULL CHECK (status IN ('active', 'completed', 'failed', 'stopped', 'cancelled')),
-    current_step_index  INTEGER NOT NULL,     -- the step whose message is planned; the number of steps when completed
+    current_step_index  INTEGER NOT NULL CHECK (current_step_index >= 0),  -- the step whose message is planned; the
+                                              -- number of steps when completed
     next_scheduled_at   TIMESTAMPTZ,          -- when that message is due; NULL when nothing is planned
     token               TEXT NOT NULL UNIQUE, -- unguessable, in links
     timezone            TEXT,                 -- frozen from the contact
@@ -130,8 +134,8 @@ CREATE TABLE messages (
     id                BIGINT NOT NULL PRIMARY KEY,
     campaign_id       BIGINT NOT NULL REFERENCES campaigns (id),
     enrollment_id     BIGINT NOT NULL REFERENCES enrollments (id),
-    step_index        INTEGER NOT NULL,
-    occurrence        INTEGER NOT NULL,
+    step_index        INTEGER NOT NULL CHECK (step_index >= 0),
+    occurrence        INTEGER NOT NULL CHECK (occurrence >= 0),
     channel           TEXT NOT NULL CHECK (channel IN ('email', 'sms')),
     recipient         TEXT NOT NULL,          -- address as delivered
     recipient_key     TEXT NOT NULL,          -- address as compared with suppressions
@@ -142,7 +146,7 @@ CREATE TABLE messages (
     next_attempt_at   TIMESTAMPTZ NOT NULL,   -- not before this: due_at, or later after a deferral
     expires_at        TIMESTAMPTZ,            -- never sent after this
     attempts          INTEGER NOT NULL,       -- attempts made so far: the number of rows in `attempts`
-    charged_attempts  INTEGER NOT NULL,       -- those that count against max_attempts
+    charged_attempts  INTEGER NOT NULL CHECK (charged_attempts >= 0),  -- those that count against max_attempts
     revision          INTEGER,                -- frozen at the first claim, with composed_at: a replay is byte-identical
     composed_at       TIMESTAMPTZ,            -- the Date header
     next_provider     TEXT,                   -- set on failover: who is asked next
@@ -152,7 +156,7 @@ CREATE TABLE messages (
     sent_at           TIMESTAMPTZ,
     failed_at         TIMESTAMPTZ,
     in_doubt_at       TIMESTAMPTZ,
-    transient         INTEGER NOT NULL CHECK (transient IN (0, 1)),  -- failed for a passing cause: retried after a day
+    transient         INTEGER NOT NULL CHECK (transient IN (0, 1)),  -- failed for a passing cause: retried later
     error_class       TEXT,
     last_error        TEXT,
     created_at        TIMESTAMPTZ NOT NULL,
@@ -160,7 +164,9 @@ CREATE TABLE messages (
     UNIQUE (enrollment_id, step_index, occurrence, channel),
     CHECK ((status = 'sending') = (claim_id IS NOT NULL)),
     CHECK ((claim_id IS NULL) = (run_id IS NULL) AND (claim_id IS NULL) = (claim_expires_at IS NULL)),
-    CHECK (status <> 'sent' OR sent_at IS NOT NULL),
+    CHECK (charged_attempts <= attempts),
+    CHECK ((revision IS NULL) = (composed_at IS NULL)),
+    CHECK (status NOT IN ('sent', 'bounced') OR sent_at IS NOT NULL),
     CHECK (status <> 'in_doubt' OR in_doubt_at IS NOT NULL),
     CHECK (status <> 'failed' OR failed_at IS NOT NULL)
 );
@@ -173,7 +179,7 @@ CREATE TABLE attempts (
     message_id           BIGINT NOT NULL REFERENCES messages (id),
     number               INTEGER NOT NULL CHECK (number >= 1),
     run_id               TEXT NOT NULL,
-    worker               INTEGER NOT NULL,
+    worker               INTEGER NOT NULL CHECK (worker >= 0),
     claim_id             TEXT NOT NULL,
     provider             TEXT NOT NULL,
     outcome              TEXT NOT NULL CHECK (outcome IN ('open', 'accepted', 'refused', 'deferred', 'halted',
@@ -188,7 +194,8 @@ CREATE TABLE attempts (
     provider_message_id  TEXT,
     started_at           TIMESTAMPTZ NOT NULL,
     finished_at          TIMESTAMPTZ,
-    PRIMARY KEY (message_id, number)
+    PRIMARY KEY (message_id, number),
+    CHECK ((outcome = 'open') = (finished_at IS NULL))
 );
 
 -- At most one attempt per message may be open, accepted, or of unknown outcome: the second send cannot be recorded,
@@ -248,8 +255,8 @@ CREATE TABLE audit (
 CREATE TABLE provider_state (
     provider               TEXT NOT NULL PRIMARY KEY,
     breaker                TEXT NOT NULL CHECK (breaker IN ('closed', 'open', 'half_open')),
-    consecutive_failures   INTEGER NOT NULL,
-    times_opened           INTEGER NOT NULL,  -- since it last closed: doubles the wait
+    consecutive_failures   INTEGER NOT NULL CHECK (consecutive_failures >= 0),
+    times_opened           INTEGER NOT NULL CHECK (times_opened >= 0),  -- since it last closed: doubles the wait
     retry_at               TIMESTAMPTZ,       -- an open breaker lets one window through after this
     reason                 TEXT,
     updated_at             TIMESTAMPTZ NOT NULL
@@ -291,7 +298,7 @@ SELECT c.name AS campaign, m.id AS message_id, m.recipient, m.step_index, m.stat
            WHEN m.status = 'sending' THEN 'sendctl status names its run; when that has ended: sendctl reconcile'
            WHEN m.status = 'failed' AND g.message_id IS NOT NULL THEN 'leave it; else recover --failed --in-doubt resend'
            WHEN m.status = 'failed' AND m.transient = 1
-               THEN 'retried by itself after a day while attempts are left, or recover --failed'
+               THEN 'retried by itself in time, while attempts are left; or recover --failed'
            WHEN m.status = 'failed' THEN 'mend the cause, then recover --failed'
            ELSE 'sendctl send-due'
        END AS next_step,

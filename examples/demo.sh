@@ -52,7 +52,7 @@ run sendctl status --campaign spring-sale
 mails=("$folder"/Maildir/new/*)
 say "${#mails[@]} messages are in $folder/Maildir. Open them with any mail reader:"
 echo "  mutt -f $folder/Maildir"
-echo "  python3 -c 'import mailbox; print(mailbox.Maildir(\"$folder/Maildir\").popitem()[1])'"
+echo "  cat ${mails[0]}"
 sendctl=$(command -v sendctl)
 echo "Ask the ledger yourself:"
 echo "  export SENDCTL_CONFIG=$SENDCTL_CONFIG"

@@ -39,6 +39,7 @@ _QUOTED_NAME = re.compile(r'"((?:[^"\\]|\\.)*+)"').fullmatch
 _NOT_IN_A_NAME = re.compile(r'[()<>\[\]:;@\\,"]')  # specials, without the dot: RFC 5322 sections 3.2.3 and 4.1
 
 _PHONE = re.compile(r"\+[1-9][0-9]{7,14}").fullmatch  # E.164 section 6.2.1: at most 15 digits, no leading zero
+_PHONE_BEGIN = re.compile(r"[-( ]*[+0-9]").match
 _PHONE_PUNCTUATION = str.maketrans("", "", " -()")
 
 
@@ -213,6 +214,18 @@ def _idna(domain: str) -> str:
     except idna.IDNAError as error:
         reason = str(error).rstrip(".")
         raise ValueError(f"the domain {domain!r} is not an internationalised domain name: {reason}") from None
+
+
+def address_key(text: str) -> str:
+    """Who an e-mail address or phone number is: what the ledger compares people and suppressions by.
+
+    Raises ValueError with the reason.
+    """
+    if "@" in text:
+        return parse_email(text).key
+    if not _PHONE_BEGIN(text):
+        raise ValueError("neither an e-mail address, which has an @, nor a phone number")
+    return parse_phone(text)
 
 
 def parse_phone(text: str) -> str:

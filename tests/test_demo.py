@@ -44,6 +44,10 @@ def test_demo_reaches_each_person_once_and_starts_anew_each_time(tmp_path: Path,
         assert len({message["Message-ID"] for message in messages}) == 200
         assert "200" in demo.stdout
         assert "spring-sale" in demo.stdout
+        (hint,) = [line for line in demo.stdout.splitlines() if line.startswith("  cat ")]
+        read = subprocess.run(["/bin/sh", "-c", hint], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert "\nSubject: " in read.stdout
+        assert len(list(mailbox.Maildir(tmp_path / "demo/Maildir", create=False))) == 200  # reading has taken nothing
 
 
 def test_demo_keeps_its_hands_off_a_folder_of_yours(tmp_path: Path) -> None:

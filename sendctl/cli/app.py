@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from sendctl import __version__
-from sendctl.cli import controls, enqueue, messages, preview, reconcile, recover, send_due, setup, show, status, streams
+from sendctl.cli import (
+    controls,
+    enqueue,
+    messages,
+    preview,
+    reconcile,
+    recover,
+    send_due,
+    setup,
+    show,
+    status,
+    streams,
+    suppress,
+)
 from sendctl.cli.failures import WrongUsage, explain, explain_lost, explain_usage
 from sendctl.cli.frame import Program
 from sendctl.cli.shell import Shell
@@ -23,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for _verb in (setup, enqueue, preview, send_due, reconcile, status, messages, show, controls, recover):
+for _verb in (setup, enqueue, preview, send_due, reconcile, status, messages, show, controls, recover, suppress):
     _verb.register(app)
 
 

@@ -9,7 +9,7 @@ import typer
 
 from sendctl.cli.frame import Verb
 from sendctl.cli.shell import on_terminal, print_json, shell_of
-from sendctl.cli.wording import some
+from sendctl.cli.wording import clean, in_flight, iso, some
 from sendctl.errors import StoppedEarly, UsageError
 from sendctl.states import State
 
@@ -44,12 +44,37 @@ def pause(
 
 
 def resume(
-    ctx: typer.Context, name: Name = None, campaign: Option = None, reason: Reason = "", as_json: Json = False
+    ctx: typer.Context,
+    name: Name = None,
+    campaign: Option = None,
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Instead: a provider that is left alone.", show_default=False)
+    ] = None,
+    reason: Reason = "",
+    as_json: Json = False,
 ) -> int:
-    """Let a paused campaign go on."""
+    """Let a paused campaign go on, or try a provider again at once.
+
+    A provider that is left alone gets one message with the next pass; if it takes that, the rest follows.
+    """
     from sendctl.passes import control
 
-    return _show(ctx, control.resume(shell_of(ctx).context(), _one(name, campaign), reason), as_json)
+    shell = shell_of(ctx)
+    if provider is None:
+        return _show(ctx, control.resume(shell.context(), _one(name, campaign), reason), as_json)
+    if name is not None or campaign is not None:
+        raise UsageError("name a campaign or a provider, not both")
+    tried = control.try_provider(shell.context(), provider, reason)
+    if as_json:
+        print_json({
+            "schema": "sendctl.provider/1", "provider": tried.provider, "action": "resume", "changed": tried.changed,
+            "was_open_until": iso(tried.open_until), "because": tried.because or None,
+        })  # fmt: skip
+    else:
+        shell.say(f"provider {clean(tried.provider)}: " + (
+            "tried again with the next message" if tried.changed else "not left alone, nothing to resume"
+        ))  # fmt: skip
+    return tried.exit_code
 
 
 def cancel(
@@ -57,27 +82,32 @@ def cancel(
     name: Name = None,
     campaign: Option = None,
     reason: Reason = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask at a terminal.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Cancel without asking.")] = False,
     as_json: Json = False,
 ) -> int:
     """End a campaign for good: what is queued is never sent.
 
-    What is in flight finishes within its deadline. There is no way back, so a person at a terminal is asked;
-    `sendctl pause` stops it for now.
+    What is in flight finishes within its deadline. There is no way back, so a person is asked, and without a terminal
+    --yes is needed; `sendctl pause` stops it for now.
     """
     from sendctl.passes import control
 
     context, wanted = shell_of(ctx).context(), _one(name, campaign)
-    if on_terminal() and not yes:
-        _agree(context, wanted)
+    if not yes:
+        _agree(context, wanted, as_json=as_json)
     return _show(ctx, control.cancel(context, wanted, reason), as_json)
 
 
-def _agree(context: Context, name: str) -> None:
-    """Let a person agree to the end of a campaign. Raises StoppedEarly on a no."""
+def _agree(context: Context, name: str, *, as_json: bool) -> None:
+    """Let a person agree to the end of a campaign. Raises UsageError without a person, StoppedEarly on a no."""
     from sendctl.passes import status
 
     queued = status.read(context, name).campaigns[0].counts[State.QUEUED]
+    if as_json or not on_terminal():
+        raise UsageError(
+            f"nobody is here to agree to the end of campaign {name}, and nothing was changed",
+            hint="there is no way back from a cancel: run it with --yes, or use `sendctl pause`.",
+        )
     lost = f"{some(queued, 'queued message')} will never be sent. " if queued else ""
     if not typer.confirm(f"{lost}Cancel campaign {name} for good?", err=True):
         raise StoppedEarly("the campaign was not cancelled, and nothing was changed", hint="")
@@ -120,9 +150,10 @@ def tune(
 
 
 def _one(name: str | None, campaign: str | None) -> str:
-    if (name is None) == (campaign is None):
+    named = [one for one in (name, campaign) if one is not None]
+    if len(set(named)) != 1:
         raise UsageError("name one campaign", hint="`sendctl status` lists them.")
-    return name or campaign or ""
+    return named[0]
 
 
 def _show(ctx: typer.Context, report: ControlReport, as_json: bool) -> int:
@@ -146,15 +177,8 @@ def _lines(report: ControlReport) -> list[str]:
     if report.action == "cancel" and report.changed:
         lines.append(f"{some(report.cancelled, 'queued message')} cancelled")
     if report.action != "resume":
-        lines.append(_flying(report))
+        lines.append(in_flight(report.in_flight, report.deadline_s))
     return lines
-
-
-def _flying(report: ControlReport) -> str:
-    if not report.in_flight:
-        return "no message is in flight"
-    verb = "is" if report.in_flight == 1 else "are"
-    return f"{some(report.in_flight, 'message')} {verb} in flight and will finish within {report.deadline_s:g} s"
 
 
 def _controls(report: ControlReport) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from sendctl.cli.frame import Verb
-from sendctl.cli.shell import Shell, print_json, shell_of
+from sendctl.cli.shell import Shell, print_json, shell_of, source
 from sendctl.cli.wording import clean, iso, some, utc
 from sendctl.errors import UsageError
 
@@ -62,7 +62,7 @@ def enqueue(
     due_at = _moment(at, campaign_file, context.clock.utc_now()) if at is not None else None
     with _progress(shell, contacts is not None) as progress:
         report = passes.run(
-            context, campaign_file, contacts=_source(contacts), at=due_at, dry_run=dry_run,
+            context, campaign_file, contacts=source(contacts), at=due_at, dry_run=dry_run,
             skip_bad=_new_file(skip_bad), progress=progress,
         )  # fmt: skip
     for warning in report.warnings:
@@ -75,12 +75,6 @@ def enqueue(
         for note in report.notes:
             shell.note(f"sendctl: note: {note}")
     return report.exit_code
-
-
-def _source(contacts: str | None) -> Path | Literal["-"] | None:
-    if contacts is None:
-        return None
-    return "-" if contacts == "-" else Path(contacts)
 
 
 def _new_file(skip_bad: str | None) -> Path | None:

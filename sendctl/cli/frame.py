@@ -5,6 +5,7 @@ Only layout and the common options; what verbs do is theirs.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +20,7 @@ from sendctl.errors import EXIT_MEANINGS, ExitCode
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Every day": ("enqueue", "preview", "send-due", "reconcile"),
     "What is happening": ("status", "messages", "show"),
-    "When something is wrong": ("pause", "resume", "cancel", "tune", "recover"),
+    "When something is wrong": ("pause", "resume", "cancel", "tune", "suppress", "recover"),
     "Set-up": ("init", "migrate"),
 }
 ANSWERS = ("preview", "status", "messages", "show")  # verbs that do nothing but answer
@@ -48,6 +49,23 @@ def _common_options() -> list[TyperOption]:
             help="Say more on stderr; a traceback when something unexpected happens.",
         ),
     ]  # fmt: skip
+
+
+MOST = 2**63 - 1
+
+
+def finite(value: float | None) -> float | None:
+    """For options that take a number: neither "nan" nor "inf" is one to reckon with."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number of seconds")
+    return value
+
+
+def countable(value: int | None) -> int | None:
+    """For options that go into a query: no database counts beyond 64 bits."""
+    if value is not None and value > MOST:
+        raise typer.BadParameter(f"{value} is more than there can ever be")
+    return value
 
 
 def exit_table(codes: Iterable[ExitCode]) -> list[tuple[str, str]]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sendctl.cli import streams
-from sendctl.cli.frame import Verb
-from sendctl.cli.shell import Shell, shell_of
+from sendctl.cli.frame import Verb, countable
+from sendctl.cli.shell import Shell, print_array, shell_of
 from sendctl.cli.wording import ago, clean, iso
 from sendctl.errors import ExitCode, UsageError
 from sendctl.states import State
@@ -43,9 +43,15 @@ def messages(
     ] = None,
     to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only to this person.", show_default=False)] = None,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="At most N; a table has 50, else all.", show_default=False)
+        int | None,
+        typer.Option(
+            metavar="N", min=1, callback=countable, help="At most N; a table has 50, else all.", show_default=False
+        ),
     ] = None,
-    after: Annotated[int, typer.Option(metavar="ID", min=0, help="Go on after this message.", show_default=False)] = 0,
+    after: Annotated[
+        int,
+        typer.Option(metavar="ID", min=0, callback=countable, help="Go on after this message.", show_default=False),
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array (docs/json.md).")] = False,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")] = False,
@@ -67,7 +73,7 @@ def messages(
     with selected as (now, every):
         rows = _while_read(every)
         if as_json:
-            _write_array(rows)
+            print_array(message_json(row) for row in rows)
         elif as_jsonl:
             for row in rows:
                 print(json.dumps(message_json(row)))
@@ -94,15 +100,6 @@ def message_json(listed: Listed) -> dict[str, Any]:
         "provider_message_id": row.provider_message_id, "message_id": listed.message_id or None,
         "error_class": row.error_class, "last_error": row.last_error,
     }  # fmt: skip
-
-
-def _write_array(rows: Iterator[Listed]) -> None:
-    """A JSON array, one element a line, written as it is read."""
-    lead = "[\n"
-    for row in rows:
-        sys.stdout.write(lead + json.dumps(message_json(row)))
-        lead = ",\n"
-    print("[]" if lead == "[\n" else "\n]")
 
 
 def _write_csv(rows: Iterator[Listed]) -> None:

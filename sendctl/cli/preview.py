@@ -69,6 +69,8 @@ def preview(
         print_json({"schema": "sendctl.preview/1"} | {name: getattr(report, name) for name in names})
     else:
         _print(report, part)
+        if not {Part.HTML: report.html, Part.TEXT: report.text}.get(part, "there"):
+            shell_of(ctx).note(f"sendctl: note: step {report.step} has no {part} part")
     if report.sample:
         shell_of(ctx).note("sendctl: note: names in brackets stand for values; --contacts FILE shows a person's")
     return report.exit_code
@@ -77,7 +79,8 @@ def preview(
 def _print(report: PreviewReport, part: Part) -> None:
     if part is not Part.ALL:
         text = {Part.HEADERS: report.headers, Part.TEXT: report.text, Part.HTML: report.html}[part]
-        print(clean(text, lines=True).rstrip("\n"))
+        if text:
+            print(clean(text, lines=True).rstrip("\n"))
         return
     print(f"campaign {report.campaign}, step {report.step}, {report.size_bytes:,} bytes")
     for heading, text in (("headers", report.headers), ("text", report.text), ("html", report.html)):

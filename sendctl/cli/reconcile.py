@@ -30,8 +30,9 @@ def reconcile(
 ) -> int:
     """Settle what killed passes and lost replies left behind.
 
-    Imports journals, takes up dead claims, looks for proof about what is in doubt, tries failed messages again
-    after a day, and proves that the states add up. Sends nothing; run it from cron.
+    Imports journals, takes up dead claims, looks for proof about what is in doubt, queues again what failed for a
+    passing cause a day ago ([reconcile] retry_failed_after_s), and proves that the states add up. Sends nothing; run
+    it from cron.
     """
     from sendctl.passes import reconcile as passes
 
@@ -83,7 +84,7 @@ def _done(report: ReconcileReport) -> list[str]:
         (imported.in_doubt + report.claims_expired, "message", "newly in doubt"),
         (report.policy_resent, "message", "in doubt queued again, as the campaign says"),
         (report.policy_skipped, "message", "in doubt given up, as the campaign says"),
-        (report.retried, "failed message", "queued again after a day"),
+        (report.retried, "failed message", "queued again: its cause may have passed"),
         (report.journals_removed, "old journal", "removed"),
     )
     return [f"{some(number, noun)} {what}" if number else "" for number, noun, what in lines]

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from sendctl.passes.recover import Plan, Recovered
 
 
+SHOWN_TWICE = 20
+
+
 def plan_lines(plan: Plan) -> Iterator[str]:
     """The plan: what was found, what evidence says, what happens then, and the worst case."""
     yield f"Plan for campaign {plan.campaign} ({plan.status}), {when(plan.made_at, plan.made_at)}".replace(" (now)", "")
@@ -24,8 +27,16 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield "3. What this does"
     yield from _indented(_doing(plan))
     yield ""
-    twice, never = (some(number, "person", "people") for number in (plan.worst_case_duplicates, plan.worst_case_missed))
-    yield f"Worst case: {twice} may get it twice, {never} may never get it."
+    yield from hanging(_worst_case(plan), "")
+
+
+def _worst_case(plan: Plan) -> str:
+    """What is held in doubt may have been accepted or not, and stays so: it may never arrive."""
+    held = len(plan.doubtful) if plan.choice == "hold" else 0
+    twice, never = (
+        some(number, "person", "people") for number in (plan.worst_case_duplicates, plan.worst_case_missed + held)
+    )
+    return f"Worst case: {twice} may get it twice, {never} may never get it{': held in doubt' if held else ''}."
 
 
 def _indented(lines: list[str]) -> Iterator[str]:
@@ -62,6 +73,11 @@ def _evidence(plan: Plan) -> list[str]:
     requeued = sum(dead.requeued for dead in plan.dead_runs)
     if plan.rewound:
         lines.append("the journals of this host say what the store forgot")
+        if plan.hosts:
+            lines.append(
+                f"nobody is sent to before these hosts have recovered too: {', '.join(map(clean, plan.hosts))}. A host"
+                " that began to run passes after the backup may be missing here: recover there before anything is sent"
+            )
     if recorded:
         lines.append(f"{some(recorded, 'outcome')} found in the journals of dead runs")
     if requeued:
@@ -118,6 +134,7 @@ def recovered_lines(plan: Plan, done: Recovered) -> Iterator[str]:
     yield ""
     if done.replayed is not None:
         yield f"Replayed: {', '.join(f'{name} {value}' for name, value in done.replayed.as_detail().items())}."
+        yield from hanging(_twice(done.replayed.contradicted), "  ") if done.replayed.contradicted else ()
     if said or done.replayed is None:
         yield f"Done: {said or 'nothing had to change'}."
     counts = " + ".join(f"{state} {count(number)}" for state, number in done.counts.items() if number)
@@ -134,6 +151,16 @@ def recovered_lines(plan: Plan, done: Recovered) -> Iterator[str]:
         yield f"Next: sendctl send-due --campaign {plan.campaign}"
     else:
         yield "Nothing is left to send."
+
+
+def _twice(messages: list[int]) -> str:
+    """What nobody can put right any more: who to apologise to."""
+    shown = ", ".join(str(message_id) for message_id in messages[:SHOWN_TWICE])
+    more = ", ..." if len(messages) > SHOWN_TWICE else ""
+    return (
+        f"{some(len(messages), 'message')} had left before the store was put back and were sent again since: these"
+        f" people got it twice, or may have. `sendctl show ID` says more: {shown}{more}"
+    )
 
 
 def _waits(done: Recovered) -> bool:
@@ -167,6 +194,7 @@ def recovered_json(done: Recovered) -> dict[str, Any]:
     names = ("recorded", "requeued", "proven_sent", "proven_absent", "resent", "skipped", "retried", "in_doubt")
     return {name: getattr(done, name) for name in names} | {
         "replayed": done.replayed.as_detail() if done.replayed is not None else None,
+        "contradicted_messages": done.replayed.contradicted if done.replayed is not None else [],
         "waiting_for_hosts": done.waiting_for_hosts or None,
         "counts": _counts(done.counts),
         "exit_code": int(done.exit_code),

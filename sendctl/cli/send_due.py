@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sendctl.cli.frame import Verb
+from sendctl.cli.frame import Verb, countable, finite
 from sendctl.cli.shell import Shell, print_json, shell_of
 from sendctl.cli.wording import clean, some
 from sendctl.errors import ExitCode
@@ -39,12 +39,17 @@ def send_due(
         str | None, typer.Option(metavar="NAME", help="Only this campaign.", show_default=False)
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Claim at most N messages.", show_default=False)
+        int | None,
+        typer.Option(metavar="N", min=1, callback=countable, help="Claim at most N messages.", show_default=False),
     ] = None,
     max_seconds: Annotated[
         float | None,
         typer.Option(
-            metavar="S", min=0, help="Claim nothing more after S seconds; else [send] max_seconds.", show_default=False
+            metavar="S",
+            min=0,
+            callback=finite,
+            show_default=False,
+            help="Claim nothing more after S seconds; else [send] max_seconds.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is due.")] = False,
@@ -67,6 +72,8 @@ def send_due(
         print_json(_json(report))
     elif not shell.quiet or _trouble(report):
         _print(shell, report)
+    if report.failure is not None:
+        raise report.failure
     return report.exit_code
 
 
@@ -81,20 +88,28 @@ def _idle(shell: Shell, settings: Settings) -> bool:
 
 
 def _trouble(report: SendReport) -> bool:
-    """Whether cron should mail it.
+    """Whether cron should mail it: all but success, with two exceptions that would be a mail each minute.
 
     A pass whose time is up leaves the rest to the next, and that is no trouble. Of a provider that is left alone the
     pass speaks that found it so, or found it so once more: those are hours apart soon, and passes are a minute apart.
     """
-    quiet = {ExitCode.DONE, ExitCode.STOPPED_EARLY} | ({ExitCode.UNREACHABLE} if not report.work.stops else set())
-    return report.died > 0 or report.exit_code not in quiet
+    if report.failure is not None or report.died or report.work.stops:
+        return True
+    if report.exit_code is ExitCode.UNREACHABLE:
+        return not report.work.told
+    return report.exit_code not in (ExitCode.DONE, ExitCode.STOPPED_EARLY)
 
 
 def _print(shell: Shell, report: SendReport) -> None:
     for line in _dry(report) if report.dry_run else _summary(report):
         print(line)
-    for stop in report.work.stops:
+    for stop in report.work.stops or _unsaid(report):
         shell.note(f"sendctl: warning: {stop}")
+
+
+def _unsaid(report: SendReport) -> list[str]:
+    """Why nothing more could be claimed, where no pass has said it yet."""
+    return [report.work.blocked] if report.work.ended == "blocked" and not report.work.told else []
 
 
 def _dry(report: SendReport) -> list[str]:
@@ -141,7 +156,7 @@ def _ending(report: SendReport) -> str:
             return "; stopped on request, more may be due"
         case "limit":
             return "; the limit is reached"
-        case "waiting" | "blocked":
+        case "waiting" | "blocked" if report.work.stops or not _unsaid(report):
             return f"; waiting: {clean(report.work.blocked)}"
     return ""
 
@@ -158,5 +173,6 @@ def _json(report: SendReport) -> dict[str, Any]:
             "runs": imported.runs, "recorded": imported.recorded, "requeued": imported.requeued,
             "in_doubt": imported.in_doubt, "late": imported.late,
         },
+        "error": str(report.failure) if report.failure is not None else None,
         "exit_code": int(report.exit_code),
     }  # fmt: skip

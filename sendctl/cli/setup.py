@@ -15,7 +15,7 @@ from sendctl.cli.wording import clean
 from sendctl.errors import ExitCode
 
 if TYPE_CHECKING:
-    from sendctl.passes.setup import MigrateReport
+    from sendctl.passes.setup import InitReport, MigrateReport
 
 _JSON = typer.Option("--json", help="Print one JSON document (docs/json.md).")
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command("migrate", cls=Verb, epilog="0 69 75 78")(migrate)
 
 
-def init(ctx: typer.Context) -> int:
+def init(ctx: typer.Context, as_json: Annotated[bool, _JSON] = False) -> int:
     """Write sendctl.toml and a sample campaign, create the store.
 
     Everything goes into this folder (or that of --config): sendctl.toml, campaign.toml, contacts.csv, and the
@@ -39,19 +39,27 @@ def init(ctx: typer.Context) -> int:
     written = setup.write_samples(config)
     shell.config = config
     report = setup.migrate(shell.context())
+    if as_json:
+        files = [str(path) for path in written.files]
+        print_json({"schema": "sendctl.init/1", "files": files, "url": report.url, "schema_version": report.after})
+    else:
+        _say_begun(shell, config, written, report)
+    if os.environ.get("SENDCTL_CONFIG"):
+        shell.note("sendctl: warning: $SENDCTL_CONFIG is set: without --config, commands read that file")
+    return ExitCode.DONE
+
+
+def _say_begun(shell: Shell, config: Path, written: InitReport, report: MigrateReport) -> None:
     for path in written.files:
         shell.say(f"wrote {clean(str(path))}")
     _say_migrated(shell, report)
-    prefix = "sendctl" if shell.config == Path("sendctl.toml") else f"sendctl --config {clean(str(config))}"
+    prefix = "sendctl" if config == Path("sendctl.toml") else f"sendctl --config {clean(str(config))}"
     campaign, contacts = (clean(str(config.with_name(name))) for name in ("campaign.toml", "contacts.csv"))
     shell.say("\nNext:")
     shell.say(f"  {prefix} preview {campaign} --contacts {contacts}")
     shell.say(f"  {prefix} enqueue {campaign} --contacts {contacts}")
     shell.say("  set `enabled = true` in [send], then")
     shell.say(f"  {prefix} send-due")
-    if os.environ.get("SENDCTL_CONFIG"):
-        shell.note("sendctl: warning: $SENDCTL_CONFIG is set: without --config, commands read that file")
-    return ExitCode.DONE
 
 
 def migrate(

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sendctl.cli.wording import clean
 
@@ -87,6 +88,22 @@ def log_to_stderr(*, verbose: bool) -> None:
 def print_json(document: Any) -> None:
     """Print one JSON document. Characters a terminal would obey are escaped, as all that is not ASCII."""
     print(json.dumps(document, indent=2))
+
+
+def print_array(documents: Iterable[Any]) -> None:
+    """Print a JSON array, one element a line, written as it is read."""
+    lead = "[\n"
+    for document in documents:
+        sys.stdout.write(lead + json.dumps(document))
+        lead = ",\n"
+    print("[]" if lead == "[\n" else "\n]")
+
+
+def source(file: str | None) -> Path | Literal["-"] | None:
+    """An input as it was named: a file, "-" for standard input, or none."""
+    if file is None:
+        return None
+    return "-" if file == "-" else Path(file)
 
 
 def on_terminal() -> bool:

@@ -11,7 +11,7 @@ import typer
 from sendctl.cli.frame import Verb
 from sendctl.cli.messages import message_json
 from sendctl.cli.shell import print_json, shell_of
-from sendctl.cli.wording import ago, clean, hanging, iso, some, utc, when
+from sendctl.cli.wording import ago, clean, hanging, iso, some, span, utc, when
 from sendctl.states import State
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _lines(shown: Shown) -> Iterator[str]:
     for number, story in enumerate(shown.stories):
         if number or shown.contact is not None:
             yield ""
-        yield from _story(story, shown.now)
+        yield from _story(story, shown)
 
 
 def _person(contact: ContactRow, messages: int, now: datetime) -> Iterator[str]:
@@ -66,13 +66,14 @@ def _person(contact: ContactRow, messages: int, now: datetime) -> Iterator[str]:
         yield f"  time zone   {contact.timezone}"
     yield f"  known since {utc(contact.created_at)}"
     if contact.suppressed_at is not None:
-        yield f"  suppressed  {when(contact.suppressed_at, now)}: {clean(contact.suppressed_for or '')}"
+        reason = f": {clean(contact.suppressed_for)}" if contact.suppressed_for else ""
+        yield f"  suppressed  {when(contact.suppressed_at, now)}{reason}"
 
 
-def _story(story: Story, now: datetime) -> Iterator[str]:
+def _story(story: Story, shown: Shown) -> Iterator[str]:
     row = story.listed.row
     yield f"message {row.id}: {row.status}"
-    yield from hanging(_verdict(row, now), "  ")
+    yield from hanging(_verdict(row, shown), "  ")
     yield f"  to          {clean(row.recipient)} ({row.channel})"
     yield f"  campaign    {row.campaign}, step {row.step}, revision {row.revision}"
     if story.listed.message_id:
@@ -86,10 +87,15 @@ def _story(story: Story, now: datetime) -> Iterator[str]:
             yield from hanging(clean(moment.detail), " " * 24)
 
 
-def _verdict(row: MessageRow, now: datetime) -> str:
+def _verdict(row: MessageRow, shown: Shown) -> str:
     """What can be said of it now."""
+    now = shown.now
     tried = f", tried {some(row.attempts, 'time')}" if row.attempts else ""
-    again = "tried again by itself a day after that" if row.transient else "not tried again by itself"
+    again = (
+        f"tried again by itself after {span(shown.retry_failed_after_s)}"
+        if row.transient
+        else "not tried again by itself"
+    )
     return {
         State.SENT: f"the provider accepted it {ago(row.sent_at or now, now)}",
         State.IN_DOUBT: f"in doubt since {utc(row.in_doubt_at or now)}: nobody knows whether it was accepted",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sendctl.cli import streams
-from sendctl.cli.frame import Verb
+from sendctl.cli.frame import Verb, finite
 from sendctl.cli.shell import Shell, print_json, shell_of
 from sendctl.cli.status_data import campaign_document, overview_document, plugin_line
 from sendctl.cli.wording import clean
@@ -36,7 +36,9 @@ def status(
         bool, typer.Option("--check", help="One line for monitoring; exit 0 OK, 1 warning, 2 critical, 3 unknown.")
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
-    every: Annotated[float, typer.Option(metavar="S", min=0.2, help="Seconds between two looks of --watch.")] = 2.0,
+    every: Annotated[
+        float, typer.Option(metavar="S", min=0.2, callback=finite, help="Seconds between two looks.")
+    ] = 2.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")] = False,
 ) -> int:
     """Show what is happening, what is wrong and what to do next.
@@ -77,8 +79,6 @@ def _check(shell: Shell, campaign: str | None) -> int:
 
         situation = passes.read(shell.context(), campaign)
         advice = advise(situation)
-    except UsageError:
-        raise
     except SendctlError as error:
         problem = "; ".join(line.strip() for line in str(error).splitlines())
         print(f"SENDCTL UNKNOWN - {clean(problem).replace('|', '/')}")

@@ -67,7 +67,7 @@ def _around(situation: Situation, advice: list[Advice]) -> dict[str, Any]:
         "last_pass_host": store.last_pass_host,
         "sending_enabled": store.sending_enabled,
         "providers_configured": list(store.providers),
-        "store_foreign": store.foreign or None,
+        "store_foreign": store.foreign or None, "witnessed": store.witnessed,
         "store_rewound": store.rewound or None,
         "hosts_behind": list(store.hosts_behind),
         "breakers": [

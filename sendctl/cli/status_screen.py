@@ -19,6 +19,7 @@ from sendctl.cli.wording import ago, clean, count, span, utc, when
 from sendctl.passes.advice import Advice, Level, advise
 from sendctl.passes.status import CampaignState, RunState, Situation
 from sendctl.states import CampaignStatus, State
+from sendctl.store.limits import Breaker
 
 _BAR_COLUMNS = 40
 _LEVELS = {Level.CRITICAL: ("!!", "bold red"), Level.WARNING: ("! ", "yellow"), Level.OK: ("- ", "")}
@@ -163,9 +164,15 @@ def _breakers(situation: Situation) -> Table | None:
         return None
     table = Table.grid(padding=(0, 2, 0, 0))
     for one in situation.store.breakers:
-        again = f"tried again {ago(one.retry_at, situation.now)}" if one.retry_at is not None else one.state
-        table.add_row(Text(one.provider, style="bold red"), again, Text(clean(one.reason or "")))
+        table.add_row(Text(one.provider, style="bold red"), _again(one, situation.now), Text(clean(one.reason or "")))
     return table
+
+
+def _again(breaker: Breaker, now: datetime) -> str:
+    """When it is tried again: a message finds out, and there may be none for long."""
+    if breaker.lets_through(now):
+        return "tried with the next message"
+    return f"tried again {ago(breaker.retry_at, now)}" if breaker.retry_at is not None else breaker.state
 
 
 def _runs(situation: Situation) -> Table | None:

@@ -81,3 +81,11 @@ def hanging(text: str, indent: str, *, first: str | None = None) -> list[str]:
 def some(number: int, singular: str, plural: str = "") -> str:
     """`1 message`, `2,000 messages`."""
     return f"{count(number)} {singular if number == 1 else plural or singular + 's'}"
+
+
+def in_flight(messages: int, deadline_s: float) -> str:
+    """What is being handed over and cannot be called back."""
+    if not messages:
+        return "no message is in flight"
+    verb = "is" if messages == 1 else "are"
+    return f"{some(messages, 'message')} {verb} in flight and will finish within {deadline_s:g} s"

@@ -21,6 +21,7 @@ SIZE_CAP_BYTES = 1 << 20  # of the campaign file, and of each template file
 
 _EMAIL_PARTS = ("subject", "text", "text_file", "html", "html_file")
 _SMS_PARTS = ("sms", "sms_file")
+_CHANNEL = ("campaign", "channel")
 _STOP_EVENTS = ("submitted", "clicked", "opened", "bounced", "complained", "unsubscribed")
 
 
@@ -89,13 +90,14 @@ def _read_sender(campaign: Table, channel: str) -> str:
     if channel == "sms":
         return campaign.parsed("from", checks.one_line, "")  # a number or sender id; the provider has a default
     if not campaign.has("from"):
-        campaign.missing("from", 'the sender, such as "Shop <news@shop.example>"')
+        campaign.missing("from", 'the sender, such as "Shop <news@shop.example>"', follows=(_CHANNEL,))
     return campaign.parsed("from", checks.mailbox, "")
 
 
 def _read_unsubscribe_url(campaign: Table, purpose: str) -> str:
     if purpose == "marketing" and not campaign.has("unsubscribe_url"):
-        campaign.missing("unsubscribe_url", 'marketing needs one, such as "https://shop.example/u/{{ token }}"')
+        advice = 'marketing needs one, such as "https://shop.example/u/{{ token }}"'
+        campaign.missing("unsubscribe_url", advice, follows=(("campaign", "purpose"),))
     return campaign.parsed("unsubscribe_url", checks.unsubscribe_page, "")
 
 
@@ -252,14 +254,16 @@ def _read_template_file(table: Table, key: str, path: Path) -> str:
 def _check_parts(table: Table, channel: str) -> None:
     if channel != "sms":
         if not table.has("subject"):
-            table.missing("subject")
+            table.missing("subject", follows=(_CHANNEL,))
         elif str(table.data["subject"]).isspace() or table.data["subject"] == "":
             table.wrong("subject", '"subject" is empty')
         if not any(table.has(key) for key in _EMAIL_PARTS[1:]):
-            table.missing("text", "an e-mail needs text, text_file, html or html_file")
+            others = tuple((*table.path, key) for key in _EMAIL_PARTS[1:])
+            table.missing("text", "an e-mail needs text, text_file, html or html_file", follows=(_CHANNEL, *others))
     if channel != "email" and not any(table.has(key) for key in _SMS_PARTS):
-        table.missing("sms", f'the channel is "{channel}": give sms or sms_file')
+        follows = (_CHANNEL, (*table.path, "sms_file"))
+        table.missing("sms", f'the channel is "{channel}": give sms or sms_file', follows=follows)
     unused = _EMAIL_PARTS if channel == "sms" else _SMS_PARTS if channel == "email" else ()
     for key in unused:
         if table.has(key):
-            table.wrong(key, f'"{key}" is never sent: the channel is "{channel}"')
+            table.wrong(key, f'"{key}" is never sent: the channel is "{channel}"', follows=(_CHANNEL,))

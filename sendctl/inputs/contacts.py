@@ -5,7 +5,6 @@ Never guesses an encoding, never writes to the file, and yields every record eit
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -95,7 +94,7 @@ def open_contacts(source: Path | Literal["-"], stdin: BinaryIO | None = None) ->
     Raises BadInput, with file, line and column as far as they apply, if the whole file is unusable: unreadable,
     empty, not UTF-8 by its byte order mark, or CSV with an unusable header. The format is in docs/contacts.md.
     """
-    file = open_source(source, stdin or sys.stdin.buffer)
+    file = open_source(source, stdin)
     try:
         return ContactFile(file)
     except BaseException:

@@ -109,6 +109,9 @@ def _names(source_name: str, lines: LineReader, written: list[str]) -> tuple[str
 def _refuse_unreachable(source_name: str, lines: LineReader, written: list[str], names: tuple[str, ...]) -> None:
     if "email" in names or "phone" in names:
         return
+    if lines.raw().lstrip().startswith(("[", "{")):
+        hint = "name it .jsonl, with one JSON object on each line, for example from: jq -c '.[]'"
+        raise _problem(source_name, lines, 1, "the file looks like JSON, and its name ends as that of CSV", hint)
     for column, text in enumerate(written, start=1):
         if "@" in text:
             message = f"{text[:60]!r} is an address where a column name is expected"

@@ -10,6 +10,7 @@ import io
 import os
 import re
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,17 +173,27 @@ class LineReader:
         return "".join(self.record).removesuffix("\n").removesuffix("\r")
 
 
-def open_source(source: Path | Literal["-"], stdin: BinaryIO) -> SourceFile:
+def open_source(source: Path | Literal["-"], stdin: BinaryIO | None = None) -> SourceFile:
     """Open a file; standard input ("-") and pipes are kept in an unnamed temporary file, so nothing stays after a kill.
 
-    Raises BadInput if it cannot be read, StoppedEarly if the temporary file system is full.
+    `stdin` is by default the process's own. Raises BadInput if it cannot be read, StoppedEarly if the temporary file
+    system is full.
     """
-    name, file = ("<stdin>", _spool("<stdin>", stdin)) if source == "-" else (str(source), _open(source))
+    if source == "-":
+        name, file = "<stdin>", _spool("<stdin>", stdin or _standard_input())
+    else:
+        name, file = str(source), _open(source)
     try:
         return SourceFile(name, file)
     except BaseException:
         file.close()
         raise
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:  # closed by whoever started this process: `<&-`
+        raise BadInput("standard input is closed", place="<stdin>", hint="name a file, or send one: ... < FILE")
+    return sys.stdin.buffer
 
 
 def _open(path: Path) -> BinaryIO:

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from pathlib import Path
 from sendctl.errors import BadConfig, Unreachable
 from sendctl.identity import new_id
 from sendctl.journal import records
+from sendctl.journal.disk import not_writable, sync_folder
+from sendctl.journal.memory import Memory, is_ours
 
 KEEP_JOURNALS_S = 30 * 86400.0  # of runs that the store has confirmed: no backup put back is older
 
@@ -45,12 +47,8 @@ def place_of(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class Home(Memory):
     """An open journal folder."""
-
-    path: Path
-    host_id: str
-    witness: Path | None = None  # a folder elsewhere that remembers passes too: the two are not put back together
 
     def lock_path(self, run_id: str) -> Path:
         return self.path / f"{run_id}.lock"
@@ -73,36 +71,6 @@ class Home:
         """Ids of runs whose end the store has not confirmed: alive, or dead."""
         return sorted(entry.name.removesuffix(".lock") for entry in self._named(".lock"))
 
-    def seen_passes(self, store_id: str) -> int:
-        """The highest number of a pass that this host has seen in a store."""
-        witnessed = self.witness.glob(f"{store_id}.*.passes") if self.witness is not None else ()
-        return max(map(_number_in, [self._passes_path(store_id), *witnessed]))
-
-    def misses_passes(self, store_id: str) -> bool:
-        """Whether this folder was itself put back to an earlier time, or began anew: its journals know too little."""
-        known = _number_in(self._passes_path(store_id))
-        if self.witness is None:
-            return False
-        return known < _number_in(self._witness_path(store_id)) or (known == 0 and self.seen_passes(store_id) > 0)
-
-    def _passes_path(self, store_id: str) -> Path:
-        return self.path / f"{store_id}.passes"
-
-    def _witness_path(self, store_id: str) -> Path:
-        assert self.witness is not None
-        return self.witness / f"{store_id}.{self.host_id}.passes"
-
-    def note_passes(self, store_id: str, number: int) -> None:
-        """Remember the number of the pass that begins here, unless a later one has begun."""
-        try:
-            _raise_to(self._passes_path(store_id), number)
-        except OSError as error:
-            raise not_writable(f"the journal folder {self.path}", error) from error
-        if self.witness is not None:
-            with suppress(OSError):  # a second opinion: not every user has a home folder
-                self.witness.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _raise_to(self._witness_path(store_id), number)
-
     def confirmed(self, newest: int = 0) -> list[str]:
         """Ids of confirmed runs, newest first; all, or the `newest` few."""
         moments = {}
@@ -124,25 +92,7 @@ class Home:
         self.done_path(run_id).unlink(missing_ok=True)
 
 
-def _number_in(path: Path) -> int:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return 0
-
-
-def _raise_to(path: Path, number: int) -> None:
-    """Write a number unless there is a higher one. Locked: a pass that began earlier may come later."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if number > _number_in(path):
-            os.pwrite(descriptor, b"%020d\n" % number, 0)  # of one width, so that it is replaced at once
-    finally:
-        os.close(descriptor)
-
-
-def open_home(path: Path, witness: Path | None = None) -> Home:
+def open_home(path: Path, witnesses: Sequence[Path] = ()) -> Home:
     """Open the journal folder, 0700, made on first use. Raises BadConfig or Unreachable when it cannot be used."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,7 +101,7 @@ def open_home(path: Path, witness: Path | None = None) -> Home:
         identity = path / "host-id"
         if not identity.exists():
             _write_once(identity, new_id())
-        return Home(path, identity.read_text().strip(), witness)
+        return Home(path, identity.read_text().strip(), tuple(filter(is_ours, witnesses)))
     except OSError as error:
         raise Unreachable(
             f"the journal folder {path} cannot be used: {error.strerror}", hint="mend its owner, mode or disk."
@@ -215,14 +165,6 @@ def _unusable(path: Path, error: OSError) -> Unreachable:
     )
 
 
-def not_writable(what: str, error: OSError) -> Unreachable:
-    """The error for a journal that cannot be begun."""
-    return Unreachable(
-        f"{what} cannot be written: {error.strerror}",
-        hint="free disk space, or mend the folder's owner and mode; nothing was claimed. Then run again.",
-    )
-
-
 @contextmanager
 def held_lock(home: Home, note: RunNote) -> Iterator[int]:
     """Hold a new run's lock. Children that inherit the descriptor keep it held after a kill of this process."""
@@ -240,18 +182,10 @@ def held_lock(home: Home, note: RunNote) -> Iterator[int]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         temporary.replace(home.lock_path(run_id))  # nobody ever sees it unlocked while this run lives
-        _sync_folder(home.path)
+        sync_folder(home.path)
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 from sendctl import faults
 from sendctl.clock import Deadline, Lease
 from sendctl.errors import Unreachable
-from sendctl.journal.home import not_writable
+from sendctl.journal.disk import not_writable, sync_folder
 from sendctl.journal.records import Header, encode, header_record, outcome_record
 from sendctl.providers.base import ClaimExpired, Outcome, Phase
 
@@ -35,6 +35,7 @@ class JournalWriter:
             self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             self._append(header_record(header))
             self.sync()
+            sync_folder(path.parent)
         except OSError as error:
             raise not_writable(f"the journal {path}", error) from error
 
@@ -64,7 +65,7 @@ class JournalWriter:
         except OSError as error:
             raise Unreachable(
                 f"the journal {self.path} has no room: {error.strerror}",
-                hint="free disk space; nothing was claimed. Then run again.",
+                hint="free disk space, then run again: whoever was not reached is queued.",
             ) from error
         self._reserved = self._offset + size
 

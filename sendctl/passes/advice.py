@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sendctl.durations import format_rate
+from sendctl.durations import format_duration, format_rate
 from sendctl.passes.status import CampaignState, Situation
 from sendctl.states import CampaignStatus, State
+from sendctl.store.limits import Breaker
 
 # Cron starts a pass every minute: ten missed ones are no accident.
 SILENT_S = 600.0
@@ -70,17 +71,33 @@ def _of_store(situation: Situation) -> Iterator[Advice]:
             Level.CRITICAL, "", "nothing can be sent from here: sending is enabled, and no provider is configured."
             " Write a section [providers.NAME] in sendctl.toml",
         )  # fmt: skip
-    for breaker in store.breakers:
+    if store.sending_enabled and not store.witnessed:
         yield Advice(
-            Level.CRITICAL, "", f"provider {breaker.provider} is left alone for a while: {breaker.reason}. Mend the"
-            " cause; it is tried again by itself",
+            Level.WARNING, "", "no witness folder can be written: if the store is put back together with its journals,"
+            " nobody will notice. Name a folder of its own with [journal] witness",
         )  # fmt: skip
+    for breaker in store.breakers:
+        yield _left_alone(situation, breaker)
     for run in store.runs:
         if run.life == "dead":
             yield Advice(
                 Level.WARNING, "", f"run {run.row.id} on {run.row.hostname} died; the next pass there takes up what it"
                 " left, or at once", "sendctl reconcile",
             )  # fmt: skip
+
+
+def _left_alone(situation: Situation, breaker: Breaker) -> Advice:
+    """A provider that failed. When its time is over and nothing is due for it, only the next message finds out more."""
+    carries = any(breaker.provider in _here(situation, state) for state in _due(situation))
+    if breaker.lets_through(situation.now) and not carries:
+        return Advice(
+            Level.OK, "", f"provider {breaker.provider} failed last ({breaker.reason}) and is tried with the next"
+            " message; nothing is due for it now",
+        )  # fmt: skip
+    return Advice(
+        Level.CRITICAL, "", f"provider {breaker.provider} is left alone for a while: {breaker.reason}. Mend the"
+        " cause; it is tried again by itself",
+    )  # fmt: skip
 
 
 def _of_campaign(situation: Situation, state: CampaignState) -> Iterator[Advice]:
@@ -93,7 +110,12 @@ def _of_campaign(situation: Situation, state: CampaignState) -> Iterator[Advice]
     if state.claims_expired:
         yield _expired(situation, state)
     yield from _pauses(state)
-    yield from _failures(state)
+    yield from _failures(situation, state)
+    if counts[State.EXPIRED]:
+        yield Advice(
+            Level.OK, name, f"{_did(counts[State.EXPIRED], 'expired')} and will never be sent: it was later than"
+            " the campaign's expires_after", f"sendctl messages --campaign {name} --status expired",
+        )  # fmt: skip
     if state.overdue and _flows(situation, state) and not _silent(situation):  # else the cause is said already
         rate = state.campaign.controls.rate
         bound = f" with its rate of {format_rate(rate)}" if rate is not None else ""
@@ -134,20 +156,21 @@ def _pauses(state: CampaignState) -> Iterator[Advice]:
         yield Advice(Level.OK, name, "paused by a person", f"sendctl resume {name}")
 
 
-def _failures(state: CampaignState) -> Iterator[Advice]:
+def _failures(situation: Situation, state: CampaignState) -> Iterator[Advice]:
     name = state.campaign.name
     passing = sum(failure.count for failure in state.failures if failure.transient)
     lasting = sum(failure.count for failure in state.failures if not failure.transient)
     level = Level.WARNING if state.failed_recently else Level.OK
     if lasting:
         yield Advice(
-            level, name, f"{_failed(lasting)} for good. Read why; to try again after mending the cause:"
+            level, name, f"{_did(lasting, 'failed')} for good. Read why; to try again after mending the cause:"
             f" `sendctl recover --campaign {name} --failed`", f"sendctl messages --campaign {name} --status failed",
         )  # fmt: skip
     if passing:
         yield Advice(
-            level, name, f"{_failed(passing)} for a passing cause; reconcile tries again after a day, as long as there"
-            " are attempts left, or now", f"sendctl recover --campaign {name} --failed",
+            level, name, f"{_did(passing, 'failed')} for a passing cause; reconcile tries again after"
+            f" {format_duration(situation.store.retry_failed_after_s)}, as long as there are attempts left, or now",
+            f"sendctl recover --campaign {name} --failed",
         )  # fmt: skip
     if state.given_up:
         yield Advice(
@@ -244,5 +267,5 @@ def _messages(number: int) -> str:
     return "1 message is" if number == 1 else f"{number:,} messages are"
 
 
-def _failed(number: int) -> str:
-    return "1 message failed" if number == 1 else f"{number:,} messages failed"
+def _did(number: int, verb: str) -> str:
+    return f"1 message {verb}" if number == 1 else f"{number:,} messages {verb}"

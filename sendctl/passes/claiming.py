@@ -57,6 +57,7 @@ class Window:
     lease: Lease | None = None
     wait_s: float | None = None
     blocked: str = ""  # why something due was not claimed, in words
+    told: bool = False  # ... and whether the pass that found it so has said it
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +173,17 @@ class Clerk:
         if row.database_id is not None and meta.database_identity(connection) not in (None, row.database_id):
             return Window(blocked="another database answers now: a failover may have lost commits")
         names = [self.campaign] if self.campaign else self._turns(connection)
-        waits, blocked = [], ""
+        empty = []
         for name in names:
             window = self._claim_from(connection, name, limit, lease)
             self._last = name
             if window.messages:
                 return window
-            waits += [window.wait_s] if window.wait_s is not None else []
-            blocked = blocked or window.blocked
-        return Window(wait_s=min(waits) if waits else None, blocked=blocked)
+            empty.append(window)
+        waits = [window.wait_s for window in empty if window.wait_s is not None]
+        # What nobody has said yet goes before what waits for a provider that is known to be away.
+        first = min((window for window in empty if window.blocked), key=lambda window: window.told, default=Window())
+        return Window(wait_s=min(waits) if waits else None, blocked=first.blocked, told=first.told)
 
     def _turns(self, connection: Connection) -> list[str]:
         names = claims.campaigns_with_due(connection, self.desk.now)
@@ -216,7 +219,8 @@ class Clerk:
         waits = [breaker.retry_at for name in order if (breaker := self._breakers.of(name)).retry_at is not None]
         wait_s = min((at - self.desk.now).total_seconds() for at in waits) if waits else None
         reasons = "; ".join(f"{name}: {self._breakers.of(name).reason}" for name in order)
-        return Window(wait_s=wait_s, blocked=f"campaign {definition.name}: no provider is usable now ({reasons})")
+        why = f"campaign {definition.name}: no provider is usable now ({reasons})"
+        return Window(wait_s=wait_s, blocked=why, told=True)
 
     def _fill(
         self, connection: Connection, campaign: Campaign, definition: Definition, size: int, open_to: list[str],

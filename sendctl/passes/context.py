@@ -42,7 +42,7 @@ class Context:
     @cached_property
     def home(self) -> Home:
         """This host's journal folder."""
-        return open_home(self.settings.journal.path, self.settings.journal.witness)
+        return open_home(self.settings.journal.path, self.settings.journal.witnesses)
 
     @property
     def hostname(self) -> str:

@@ -20,7 +20,7 @@ from sendctl.errors import ExitCode, UsageError
 from sendctl.inputs.campaign_checks import duration_from
 from sendctl.passes.context import Context, who
 from sendctl.states import CampaignStatus
-from sendctl.store import audit, campaigns, finishing, reports
+from sendctl.store import audit, campaigns, finishing, limits, reports
 from sendctl.store.campaigns import Campaign
 
 
@@ -43,24 +43,70 @@ class ControlReport:
         return ExitCode.DONE
 
 
-_PASSIVE = {"pause": "paused", "resume": "resumed", "cancel": "cancelled"}
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of a campaign's life that an operator may ask for; `done` says it of the campaign."""
+
+    sources: frozenset[CampaignStatus]
+    target: CampaignStatus
+    done: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderReport:
+    """What became of a provider's breaker. `changed` is False when it lets everything through anyway."""
+
+    provider: str
+    changed: bool
+    open_until: datetime | None  # before
+    because: str
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.DONE
+
+
+_RUNNING, _PAUSED, _COMPLETED = CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.COMPLETED
+# A completed campaign may have retries to come, so that it can be stopped too. The chart in docs/STATES.md shows all.
+MOVES: dict[str, Move] = {
+    "pause": Move(frozenset({_RUNNING, _COMPLETED}), _PAUSED, "paused"),
+    "resume": Move(frozenset({_PAUSED}), _RUNNING, "resumed"),
+    "cancel": Move(frozenset({_RUNNING, _PAUSED, _COMPLETED}), CampaignStatus.CANCELLED, "cancelled"),
+}
 
 
 def pause(context: Context, name: str, reason: str = "") -> ControlReport:
     """Stop claiming before the next window. Raises UsageError for a campaign that is over."""
-    sources = {CampaignStatus.RUNNING, CampaignStatus.COMPLETED}  # a completed one may have retries to come
-    return _move(context, name, "pause", sources, CampaignStatus.PAUSED, reason)
+    return _move(context, name, "pause", reason)
 
 
 def resume(context: Context, name: str, reason: str = "") -> ControlReport:
     """Let windows claim again. Raises UsageError for a campaign that is over."""
-    return _move(context, name, "resume", {CampaignStatus.PAUSED}, CampaignStatus.RUNNING, reason)
+    return _move(context, name, "resume", reason)
 
 
 def cancel(context: Context, name: str, reason: str = "") -> ControlReport:
     """End a campaign for good: what is queued is cancelled, what is in flight finishes."""
-    sources = {CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.COMPLETED}
-    return _move(context, name, "cancel", sources, CampaignStatus.CANCELLED, reason)
+    return _move(context, name, "cancel", reason)
+
+
+def try_provider(context: Context, name: str, reason: str = "") -> ProviderReport:
+    """Try a provider that is left alone with the next message. Raises UsageError for one that nobody knows."""
+    with context.store.write() as connection:
+        now = context.store.now(connection)
+        breaker = limits.breakers(connection, lock=True).get(name)
+        if breaker is None and name not in context.settings.providers:
+            raise UsageError(f"there is no provider {name}", hint="`sendctl status` names those that are left alone.")
+        if breaker is None or breaker.state == "closed":
+            return ProviderReport(name, False, None, "")
+        limits.try_now(connection, breaker, now)
+        audit.write(
+            connection, login=who(context.environ), hostname=context.hostname, action="resume", campaign_id=None,
+            reason=reason, now=now,
+            detail={"provider": name, "state": breaker.state, "retry_at": str(breaker.retry_at),
+                    "because": breaker.reason},
+        )  # fmt: skip
+        return ProviderReport(name, True, breaker.retry_at, breaker.reason or "")
 
 
 @contextmanager
@@ -72,20 +118,19 @@ def _locked(context: Context, name: str) -> Iterator[tuple[Connection, Campaign,
         yield connection, campaign, context.store.now(connection)
 
 
-def _move(
-    context: Context, name: str, action: str, sources: set[CampaignStatus], target: CampaignStatus, reason: str
-) -> ControlReport:
+def _move(context: Context, name: str, action: str, reason: str) -> ControlReport:
+    wanted = MOVES[action]
     with _locked(context, name) as (connection, campaign, now):
-        changed = campaigns.set_status(connection, campaign.id, sources, target, now)
-        if not changed and campaign.status is not target:
-            raise UsageError(f"campaign {name} is {campaign.status}: it cannot be {_PASSIVE[action]}")
+        changed = campaigns.set_status(connection, campaign.id, wanted.sources, wanted.target, now)
+        if not changed and campaign.status is not wanted.target:
+            raise UsageError(f"campaign {name} is {campaign.status}: it cannot be {wanted.done}")
         cancelled = finishing.cancel_queued(connection, campaign.id, now) if action == "cancel" and changed else 0
         flying = reports.in_flight(connection, campaign.id)
         if changed:
             detail = {"before": campaign.status, "in_flight": flying, "cancelled": cancelled}
             _write_audit(context, connection, campaign, action, reason, detail, now)
         return ControlReport(
-            name, action, target, changed, flying, context.settings.send.deadline_s, campaign.controls,
+            name, action, wanted.target, changed, flying, context.settings.send.deadline_s, campaign.controls,
             campaign.controls, cancelled,
         )  # fmt: skip
 

@@ -35,6 +35,7 @@ from sendctl.store.loading import Ids, Loaded
 
 NOW_LASTS = timedelta(seconds=60)  # as long as cron lets pass between two passes: nothing is late by less
 _SUPPORTED = "e-mail campaigns with initial and drip steps are."
+_NO_ORDERS = "leave it out, and enqueue a contacts file: this version makes no enrollments from order events."
 _NO_EVENTS = "leave it out: this version receives no events. Suppressed addresses get nothing, at any step."
 
 
@@ -95,7 +96,19 @@ def run(
         leaving_out = renderers if report.skipped else []
         _write(context, campaign.definition, _People(file, leaving_out, start_at, keep), report, progress)
     _warn_of_nobody(report, file)
+    _warn_of_providers(report, context, campaign.definition)
     return report
+
+
+def _warn_of_providers(report: EnqueueReport, context: Context, definition: Definition) -> None:
+    """Not an error: another host may have them."""
+    wanted, here = context.settings.providers_of(definition.providers), context.settings.providers
+    if not any(name in here for name in wanted):
+        names = f"provider of ({', '.join(wanted)})" if wanted else "provider"
+        report.warnings.append(
+            f"no {names} is configured on this host, so that nothing of campaign {report.campaign} can be sent from"
+            f" here: write [providers.{wanted[0] if wanted else 'NAME'}] in sendctl.toml"
+        )
 
 
 def _warn_of_nobody(report: EnqueueReport, file: ContactFile | None) -> None:
@@ -117,7 +130,7 @@ def _check_supported(campaign: CampaignFile) -> None:
     if definition.stop_on:
         found.append(("[stop]", ("stop", "on"), _NO_EVENTS))
     if definition.trigger is not None:
-        found.append(("[trigger]", ("trigger",), _NO_EVENTS))
+        found.append(("[trigger]", ("trigger",), _NO_ORDERS))
     for what, path, hint in found:
         place = campaign.key_place(*path)
         raise BadInput(f"{what} is not supported by this version of sendctl", place=place, hint=hint)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from sendctl.addresses import parse_email, parse_phone
+from sendctl import addresses
 from sendctl.errors import UsageError
 from sendctl.passes.context import Context
 from sendctl.rendering.names import message_id
@@ -19,6 +19,7 @@ from sendctl.states import State
 from sendctl.store import campaigns, listing
 from sendctl.store.listing import ContactRow, MessageRow, Selection
 
+LONGEST_ID = 18  # digits: every such number fits into 64 bits
 # A provider key, alone or as the left part of a Message-ID with or without its brackets.
 _KEY = re.compile(r"<?([0-9a-f]{32})(?:@[^>\s]*)?>?")
 
@@ -75,7 +76,7 @@ def messages(
 def address_key(text: str) -> str:
     """How the ledger compares an e-mail address or phone number. Raises UsageError for what is neither."""
     try:
-        return parse_email(text).key if "@" in text else parse_phone(text)
+        return addresses.address_key(text)
     except ValueError as error:
         raise UsageError(f"{text} is no address: {error}") from None
 
@@ -100,15 +101,20 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The answer of `show`: the person, when an address was asked for, and the stories of messages."""
+    """The answer of `show`: the person, when an address was asked for, and the stories of messages.
+
+    `retry_failed_after_s`: when reconcile tries again what failed for a passing cause.
+    """
 
     now: datetime
+    retry_failed_after_s: float
     contact: ContactRow | None
     stories: tuple[Story, ...]
 
 
 def show(context: Context, wanted: str) -> Shown:
     """A message by id or Message-ID, or a person's by address. Raises UsageError when there is none."""
+    retry_s = context.settings.reconcile.retry_failed_after_s
     with context.store.read() as connection:
         now = context.store.now(connection)
         ids = _MessageIds(connection)
@@ -117,16 +123,18 @@ def show(context: Context, wanted: str) -> Shown:
             row = listing.by_id(connection, number)
             if row is None:
                 raise UsageError(f"there is no message {number}", hint="`sendctl messages` lists them.")
-            return Shown(now, None, (_story(connection, ids.listed(row)),))
+            return Shown(now, retry_s, None, (_story(connection, ids.listed(row)),))
         person = listing.contact(connection, address_key(wanted))
         if person is None:
             raise UsageError(f"nobody has the address {wanted}", hint="`sendctl messages` lists who is planned.")
         rows = listing.select(connection, Selection(contact_id=person.id))
-        return Shown(now, person, tuple(_story(connection, ids.listed(row)) for row in list(rows)))
+        return Shown(now, retry_s, person, tuple(_story(connection, ids.listed(row)) for row in list(rows)))
 
 
 def _message_number(connection: Connection, wanted: str) -> int | None:
     if wanted.isascii() and wanted.isdigit():
+        if len(wanted) > LONGEST_ID:
+            raise UsageError(f"there is no message {wanted[:LONGEST_ID]}...", hint="`sendctl messages` lists them.")
         return int(wanted)
     match = _KEY.fullmatch(wanted)
     if match is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sendctl.journal.home import place_of
 from sendctl.passes.context import Context
 from sendctl.store.meta import Meta
@@ -19,20 +21,31 @@ def elsewhere(context: Context, row: Meta, identity: str | None) -> str:
         return "the store belongs to another machine"
     if row.database_id is None or identity is None:
         return ""
-    copied = _without_timeline(row.database_id) != _without_timeline(identity)
+    copied = _Identity.of(row.database_id).database != _Identity.of(identity).database
     return "the store is a copy: it was made in another Postgres database" if copied else ""
 
 
-def failed_over(row: Meta, identity: str | None) -> str:
-    """Why commits may be missing since the database went to a new timeline, or ""."""
+def put_back(row: Meta, identity: str | None) -> str:
+    """Why commits may be missing in this very database: another timeline, or tables made anew; or ""."""
     if row.database_id is None or identity is None or row.database_id == identity:
         return ""
-    before, now = row.database_id.split("/")[1], identity.split("/")[1]
-    if before == now:
-        return ""
-    return f"Postgres went from timeline {before} to {now}: a failover or a restore may have lost commits"
+    before, now = _Identity.of(row.database_id), _Identity.of(identity)
+    if before.timeline != now.timeline:
+        return (
+            f"Postgres went from timeline {before.timeline} to {now.timeline}: a failover or a restore may have lost"
+            " commits"
+        )
+    return "" if before.table == now.table else "its tables were made anew: a dump was put back into the database"
 
 
-def _without_timeline(identity: str) -> tuple[str, str]:
-    system, _, database = identity.split("/")
-    return system, database
+class _Identity(NamedTuple):
+    """The parts of meta.database_identity."""
+
+    database: tuple[str, str]  # system identifier, oid of the database
+    timeline: str
+    table: str
+
+    @classmethod
+    def of(cls, text: str) -> _Identity:
+        system, timeline, database, table = text.split("/")
+        return cls((system, database), timeline, table)

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from sendctl import faults
 from sendctl.errors import ExitCode, StoreRewound, UsageError
 from sendctl.journal import home as homes
-from sendctl.passes import evidence, replaying
+from sendctl.passes import evidence, hosts, replaying
 from sendctl.passes.context import Context, who
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import expire_foreign, import_dead_runs, traces_of, verdict
@@ -51,6 +51,7 @@ class Plan:
     with_failed: bool
     counts: dict[State, int]
     rewound: str = ""  # why the journals must be replayed first, or empty
+    hosts: list[str] = field(default_factory=list)  # after a rewind of Postgres: those that are known to have run here
     dead_runs: list[DeadRun] = field(default_factory=list)
     alive: list[RunRow] = field(default_factory=list)  # runs of this host that go on: left alone
     elsewhere: list[RunRow] = field(default_factory=list)  # runs in flight whose journals are not here
@@ -114,7 +115,8 @@ class Recovered:
 
     @property
     def exit_code(self) -> ExitCode:
-        return ExitCode.NEEDS_PERSON if self.in_doubt else ExitCode.DONE
+        twice = self.replayed is not None and self.replayed.contradicted
+        return ExitCode.NEEDS_PERSON if self.in_doubt or twice else ExitCode.DONE
 
 
 # -- identify, de-duplicate ---------------------------------------------------------------------------------------
@@ -136,6 +138,7 @@ def plan(context: Context, name: str, *, in_doubt: str | None = None, failed: bo
         made.failed_ids = doubts.failed_ids(connection, campaign.id)
         made.given_up_ids = doubts.failed_ids(connection, campaign.id, given_up=True)
     made.rewound = replaying.needed(context) or rewound_reason(context)
+    made.hosts = hosts.known(context) if made.rewound and not context.store.sqlite else []
     made.proof = evidence.look_up(context, found)
     made.doubtful += [doubt.held for doubt in found if not made.proof.settles(doubt.held)]
     made.doubtful += [held for dead in made.dead_runs for held in dead.in_doubt]
@@ -216,8 +219,8 @@ def apply(
         )
     done = Recovered()
     if lost_hosts:
-        _give_up_hosts(context, lost_hosts, reason)
-    _take_over(context, made, done, with_what_is_left=context.hostname in lost_hosts)
+        hosts.give_up(context, lost_hosts, reason)
+    _take_over(context, made, done, with_what_is_left=bool({context.hostname, context.home.host_id} & set(lost_hosts)))
     _settle(context, made, done, reason)
     return done
 
@@ -237,17 +240,6 @@ def _take_over(context: Context, made: Plan, done: Recovered, *, with_what_is_le
         done.waiting_for_hosts = str(error)
     done.recorded, done.requeued = imported.recorded, imported.requeued
     expire_foreign(context)
-
-
-def _give_up_hosts(context: Context, lost_hosts: Sequence[str], reason: str) -> None:
-    with context.store.write() as connection:
-        for name in lost_hosts:
-            if not meta.forget_host(connection, name):
-                raise UsageError(f"there is no host {name} to give up", hint="the error of `send-due` names them.")
-        audit.write(
-            connection, login=who(context.environ), hostname=context.hostname, action="give up hosts",
-            campaign_id=None, reason=reason, detail={"hosts": list(lost_hosts)}, now=context.store.now(connection),
-        )  # fmt: skip
 
 
 def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:

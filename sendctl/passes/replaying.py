@@ -6,7 +6,7 @@ every claim. Nothing is sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy.engine import Connection
@@ -35,11 +35,11 @@ class Replayed:
     in_doubt: int = 0
     remembered: int = 0  # of messages that the store does not have, or cannot settle now
     known: int = 0  # the store knew already
-    contradictions: int = 0  # the store says otherwise: sent again, or claimed anew
+    contradicted: list[int] = field(default_factory=list)  # messages that the store has sent again since: twice
 
     def as_detail(self) -> dict[str, object]:
-        names = ("runs", "sent", "in_doubt", "remembered", "known", "contradictions")
-        return {name: getattr(self, name) for name in names}
+        names = ("runs", "sent", "in_doubt", "remembered", "known")
+        return {name: getattr(self, name) for name in names} | {"contradictions": len(self.contradicted)}
 
 
 def needed(context: Context) -> str:
@@ -178,7 +178,7 @@ def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed
         replay.remember(connection, proven)
         done.remembered += 1
     else:
-        done.contradictions += 1
+        done.contradicted.append(message_id)
 
 
 def _accepted(proven: Proven) -> Outcome:

@@ -34,12 +34,15 @@ class SendReport:
     work: Report = field(default_factory=Report)
     due: dict[str, int] = field(default_factory=dict)  # with dry_run: what would be sent, by campaign
     dry_run: bool = False
-    died: int = 0  # workers that ended without a report
+    died: int = 0  # workers that did not end as they should
+    failure: SendctlError | None = None  # what ended the pass before its time, after the work that is reported
     seconds: float = 0.0
 
     @property
     def exit_code(self) -> ExitCode:
         """The most urgent thing to say."""
+        if self.failure is not None:
+            return self.failure.exit_code
         if self.died or self.work.ended in ("time", "drained"):
             return ExitCode.STOPPED_EARLY
         if self.work.failed or self.work.outcomes.get("unknown") or self.imported.in_doubt or self.imported.failed:
@@ -53,7 +56,10 @@ def run(
     context: Context, *, campaign: str | None = None, limit: int | None = None, max_seconds: float | None = None,
     dry_run: bool = False,
 ) -> SendReport:  # fmt: skip
-    """Send what is due. Raises SendingDisabled, StoreElsewhere, StoreRewound, Unreachable, StoppedEarly, UsageError."""
+    """Send what is due. Raises SendingDisabled, StoreElsewhere, StoreRewound, Unreachable, StoppedEarly, UsageError.
+
+    Once the pass has done something, its report has the error instead.
+    """
     begun_s = context.clock.boot_s()
     if dry_run:
         return _what_is_due(context, campaign)
@@ -65,7 +71,14 @@ def run(
             finishing.settle(connection, context.store.now(connection))
         return report
     bound = max_seconds if max_seconds is not None else context.settings.send.max_seconds
-    _send(context, report, campaign, limit, bound)
+    if bound is not None:  # it counts from the beginning: a pass that had to wait for the store claims less
+        bound = max(0.0, bound - (context.clock.boot_s() - begun_s))
+    try:
+        _send(context, report, campaign, limit, bound)
+    except SendctlError as error:
+        if not (report.work.outcomes or report.imported.runs):
+            raise
+        report.failure, report.work.ended = error, "failed"
     report.seconds = context.clock.boot_s() - begun_s
     return report
 
@@ -107,7 +120,7 @@ def _send(
         orders = Orders(note.run_id, 0, store_id, campaign, limit, max_seconds)
         workers = context.settings.send.workers
         if workers == 1 or (limit is not None and limit < workers):
-            report.work = work(context, orders)
+            work(context, orders, report.work)
         else:
             _fan_out(context, report, orders, workers)
         faults.passing("run.before_finish")
@@ -166,18 +179,16 @@ def _share(limit: int | None, workers: int, index: int) -> int | None:
 
 def _child(context: Context, orders: Orders, parent_gone: int, write_end: int) -> None:
     """Work in the forked process and leave it without running the parent's cleanup."""
-    code: int = ExitCode.UNEXPECTED
+    error, done = "", Report()
     try:
-        answer: dict[str, Any] = {"report": asdict(work(context, orders, parent_gone))}
-        code = ExitCode.DONE
-    except SendctlError as error:
-        answer = {"error": str(error), "hint": error.hint, "exit_code": int(error.exit_code)}
-        code = error.exit_code
-    except BaseException as error:  # the parent prints it; the journal has what happened until here
-        answer = {"error": f"{type(error).__name__}: {error}", "hint": "", "exit_code": int(ExitCode.UNEXPECTED)}
+        work(context, orders, done, parent_gone)
+    except SendctlError as problem:
+        error = str(problem)
+    except BaseException as problem:  # the parent prints it; the journal has what happened until here
+        error = f"{type(problem).__name__}: {problem}"
     with os.fdopen(write_end, "w") as pipe:
-        json.dump(answer, pipe)
-    os._exit(code)
+        json.dump({"report": asdict(done), "error": error}, pipe)
+    os._exit(ExitCode.UNEXPECTED if error else ExitCode.DONE)
 
 
 class _signals_passed_on:  # noqa: N801  a context manager, read as a phrase
@@ -207,9 +218,9 @@ def _collect(report: SendReport, pid: int, read_end: int) -> None:
     with os.fdopen(read_end) as pipe:
         text = pipe.read()
     os.waitpid(pid, 0)
-    answer = json.loads(text) if text else {}
+    answer: dict[str, Any] = json.loads(text) if text else {"error": "killed"}
     if "report" in answer:
         report.work.add(Report(**answer["report"]))
-        return
-    report.died += 1
-    report.work.stops.append(f"worker process {pid}: {answer.get('error', 'killed')}")
+    if answer["error"]:
+        report.died += 1
+        report.work.stops.append(f"worker process {pid}: {answer['error']}")

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from sendctl.errors import SendingDisabled, StoreElsewhere, StoreRewound
+from sendctl.errors import BadConfig, SendingDisabled, StoreElsewhere, StoreRewound
+from sendctl.journal import home as homes
 from sendctl.passes.context import Context
 from sendctl.passes.importing import Imported, import_dead_runs
-from sendctl.passes.place import elsewhere, failed_over
-from sendctl.store import meta
+from sendctl.passes.place import elsewhere, put_back
+from sendctl.store import meta, runs
 
 
 def check_enabled(context: Context) -> None:
     """Raises SendingDisabled where the configuration does not say that this host may send."""
     if not context.settings.send.enabled:
         raise SendingDisabled("sending is not enabled on this host")
+
+
+def _check_twin(context: Context) -> None:
+    """Two machines with one host id take each other's journals for their own. No boot comes back after a later one."""
+    if context.store.sqlite:
+        return
+    with context.store.read() as connection:
+        boots = runs.boots_of(connection, context.home.host_id)
+    now = homes.boot_id()
+    if boots and boots[0] != now and now in boots:
+        raise BadConfig(
+            f"another machine runs passes with the host id of {context.home.path}: one is a copy of the other",
+            hint=f"stop the passes on both, remove {context.home.path}/host-id on both (each gets its own; the journals"
+            " stay), and start them again.",
+        )
 
 
 def take_over(context: Context) -> Imported:
@@ -24,6 +40,7 @@ def take_over(context: Context) -> Imported:
     import into a copy would end a run that the original then never hears of.
     """
     _check_place(context)
+    _check_twin(context)
     _count_pass(context)
     imported = import_dead_runs(context)
     if imported.rewound:
@@ -49,17 +66,32 @@ def rewound_reason(context: Context) -> str:
         row, identity = meta.read(connection), meta.database_identity(connection)
     if row.passes < seen:
         return f"this host has seen pass {seen}, the store knows only {row.passes}"
-    return failed_over(row, identity) or import_dead_runs(context, only_look=True).rewound
+    return put_back(row, identity) or import_dead_runs(context, only_look=True).rewound
+
+
+def check_remembered(context: Context) -> None:
+    """In the middle of a run that has waited: whoever put a backup back in the meantime, this host's journals know.
+
+    Between two windows without a wait the outcomes of the first tell. Raises StoreRewound.
+    """
+    reason = rewound_reason(context)
+    if reason:
+        declare_rewound(context, reason)
+        raise StoreRewound(f"the store was rewound: {reason}")
 
 
 def declare_rewound(context: Context, reason: str) -> None:
-    """Begin an epoch: no host sends before each has replayed its journals. One that waits for us is enough."""
+    """Begin an epoch: no host sends before each has replayed its journals. One that waits for us is enough.
+
+    The store may have forgotten hosts that came after the backup was made; those that this host knew are waited for.
+    """
     with context.store.write() as connection:
-        row = meta.read(connection)
+        row, now = meta.read(connection), context.store.now(connection)
         if meta.host_epoch(connection, context.home.host_id) in (None, row.epoch):
             meta.suspect_rewind(connection, reason)
-            meta.mark_host_behind(connection, host_id=context.home.host_id, hostname=context.hostname,
-                                  now=context.store.now(connection))  # fmt: skip
+            known = context.home.known_hosts(row.store_id) | {context.home.host_id: context.hostname}
+            for host_id in known.keys() - meta.host_names(connection).keys() | {context.home.host_id}:
+                meta.mark_host_behind(connection, host_id=host_id, hostname=known[host_id], now=now)
 
 
 def _check_place(context: Context) -> None:
@@ -73,7 +105,7 @@ def _check_place(context: Context) -> None:
             raise StoreElsewhere(reason)
         declare_rewound(context, ahead)
         raise StoreRewound(f"the store was rewound: {ahead}")
-    lost = failed_over(row, identity)
+    lost = put_back(row, identity)
     if lost:
         declare_rewound(context, lost)
         raise StoreRewound(f"the store was rewound: {lost}")
@@ -109,4 +141,5 @@ def _join(context: Context, connection: Connection, row: meta.Meta) -> list[str]
     if meta.host_epoch(connection, host_id) in (None, row.epoch):
         now = context.store.now(connection)
         meta.note_host(connection, host_id=host_id, hostname=context.hostname, epoch=row.epoch, now=now)
+        context.home.note_hosts(row.store_id, meta.host_names(connection))
     return meta.hosts_behind(connection, row.epoch)

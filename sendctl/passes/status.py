@@ -57,8 +57,10 @@ class StoreState:
     foreign: str
     rewound: str
     hosts_behind: tuple[str, ...]
+    witnessed: bool  # whether anything outside of the journal folder remembers how far the store had come
     last_pass_at: datetime | None
     last_pass_host: str | None
+    retry_failed_after_s: float  # when reconcile tries again what failed for a passing cause
     breakers: tuple[Breaker, ...]  # those not closed
     runs: tuple[RunState, ...]  # the last few, and all that have not ended
     audit: tuple[AuditEntry, ...]
@@ -153,14 +155,17 @@ def _state(
 def _store_state(context: Context, connection: Connection, campaign_id: int | None) -> StoreState:
     row = meta.read(connection)
     behind = tuple(meta.hosts_behind(connection, row.epoch))
+    home = _home(context)
     return StoreState(
         sending_enabled=context.settings.send.enabled,
         providers=tuple(context.settings.providers),
         foreign=elsewhere(context, row, meta.database_identity(connection)),
         rewound=(row.epoch_reason or "journals are not replayed") if behind else "",
         hosts_behind=behind,
+        witnessed=home is None or home.is_witnessed(row.store_id),
         last_pass_at=row.last_pass_at,
         last_pass_host=row.last_pass_host,
+        retry_failed_after_s=context.settings.reconcile.retry_failed_after_s,
         breakers=tuple(one for one in limits.breakers(connection).values() if one.state != "closed"),
         runs=_runs(context, connection),
         audit=tuple(_entry(line) for line in audit.latest(connection, campaign_id)),

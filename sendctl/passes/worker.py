@@ -25,6 +25,7 @@ from sendctl.passes.claiming import Clerk, Done, Window
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.rendered import Press
+from sendctl.passes.startup import check_remembered
 from sendctl.passes.submitting import Submitter
 from sendctl.providers.base import Provider, Scope
 from sendctl.providers.registry import build_provider
@@ -54,8 +55,9 @@ class Report:
     outcomes: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     failed: int = 0  # messages that are failed now, whatever their last outcome
-    ended: str = "nothing due"  # nothing due | limit | time | drained | waiting | blocked
+    ended: str = "nothing due"  # nothing due | limit | time | drained | waiting | blocked | failed
     blocked: str = ""
+    told: bool = False  # an earlier pass has said why it is blocked
     stops: list[str] = field(default_factory=list)
 
     def add(self, other: Report) -> None:
@@ -65,20 +67,19 @@ class Report:
         self.failed += other.failed
         self.stops += [stop for stop in other.stops if stop not in self.stops]
         order = ["nothing due", "limit", "waiting", "blocked", "time", "drained"]
-        if order.index(other.ended) > order.index(self.ended):
-            self.ended, self.blocked = other.ended, other.blocked
+        if (order.index(other.ended), not other.told) > (order.index(self.ended), not self.told):
+            self.ended, self.blocked, self.told = other.ended, other.blocked, other.told
 
 
 class Worker:
     """Runs the loop. Everything that touches time, store, disk or network is given to it."""
 
-    def __init__(self, context: Context, orders: Orders) -> None:
-        self.context, self.orders = context, orders
+    def __init__(self, context: Context, orders: Orders, report: Report) -> None:
+        self.context, self.orders, self.report = context, orders, report
         self.clock: Clock = context.clock
         self.providers = _providers(context)
         self.desk = Desk(context)
         self.clerk = Clerk(self.desk, orders.run_id, orders.worker, frozenset(self.providers), orders.campaign)
-        self.report = Report()
         self.draining = asyncio.Event()
         self._drained_s = 0.0
         self._down: dict[str, str] = {}  # providers that failed and have accepted nothing since, and why
@@ -89,8 +90,11 @@ class Worker:
         self.journal = JournalWriter(context.home.journal_path(orders.run_id, orders.worker), header)
         self.submitter = Submitter(self.clock, self.journal, self.providers, Press(), context.settings.send.deadline_s)
 
-    async def run(self) -> Report:
-        """Work until there is nothing to do. An error of the store leaves the outcomes in the journal, synced."""
+    async def run(self) -> None:
+        """Work until there is nothing to do; the report says what was done, also before an error.
+
+        An error of the store leaves the outcomes in the journal, synced.
+        """
         started_s, window_size, done = self.clock.boot_s(), FIRST_WINDOW, list[Done]()
         try:
             while True:
@@ -101,6 +105,8 @@ class Worker:
                 if not window.messages:
                     if limit == 0 or not await self._wait(window, started_s):
                         break
+                    if window.wait_s:
+                        check_remembered(self.context)
                     continue
                 begun_s = self.clock.boot_s()
                 done = await self.submitter.submit(window, self._definitions(window))
@@ -109,11 +115,13 @@ class Worker:
             self._conclude()
             if self.journal.broken:
                 raise StoppedEarly(self.journal.broken, hint="free disk space or mend the disk, then run again.")
-            return self.report
         except BaseException:
             self.journal.sync()
             raise
         finally:
+            self.report.lost, self.report.failed, self.report.stops = (
+                self.clerk.lost, self.clerk.failed, self.clerk.stops
+            )  # fmt: skip
             for provider in self.providers.values():
                 await provider.close()
             self.journal.close()
@@ -158,15 +166,13 @@ class Worker:
             return False
         if window.wait_s is None or window.wait_s > LONGEST_WAIT_S:
             self.report.ended = "waiting" if ": rate" in window.blocked or "cooling" in window.blocked else "blocked"
-            self.report.blocked = window.blocked
+            self.report.blocked, self.report.told = window.blocked, window.told
             return False
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.draining.wait(), window.wait_s)
         return True
 
     def _conclude(self) -> None:
-        clerk = self.clerk
-        self.report.lost, self.report.failed, self.report.stops = clerk.lost, clerk.failed, clerk.stops
         if self._down and "accepted" not in self.report.outcomes and self.report.ended in ("nothing due", "limit"):
             self.report.ended = "blocked"
             self.report.blocked = "; ".join(f"{name}: {reason}" for name, reason in self._down.items())
@@ -195,13 +201,16 @@ def _providers(context: Context) -> dict[str, Provider]:
     return {name: build_provider(table, context.environ) for name, table in context.settings.providers.items()}
 
 
-def work(context: Context, orders: Orders, parent_gone: int | None = None) -> Report:
-    """Run one worker in this process. `parent_gone` is a pipe that reads end-of-file when the parent has died."""
-    return _run(_guarded(context, orders, parent_gone))
+def work(context: Context, orders: Orders, report: Report, parent_gone: int | None = None) -> None:
+    """Run one worker in this process, and fill its report, whatever it raises.
+
+    `parent_gone` is a pipe that reads end-of-file when the parent has died.
+    """
+    _run(_guarded(context, orders, report, parent_gone))
 
 
-async def _guarded(context: Context, orders: Orders, parent_gone: int | None) -> Report:
-    worker = Worker(context, orders)
+async def _guarded(context: Context, orders: Orders, report: Report, parent_gone: int | None) -> None:
+    worker = Worker(context, orders, report)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.drain)
@@ -212,12 +221,12 @@ async def _guarded(context: Context, orders: Orders, parent_gone: int | None) ->
             worker.drain()
 
         loop.add_reader(parent_gone, drain)
-    return await worker.run()
+    await worker.run()
 
 
-def _run(main: Coroutine[Any, Any, Report]) -> Report:
+def _run(main: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(main)
+        runner.run(main)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -69,7 +69,8 @@ def text_field(name: str, value: str) -> str:
         if len(name) + 2 + len(value) <= FOLD_AT:
             return f"{name}: {value}"
         lines = _folded(value, len(name) + 2)
-        if all(len(line) < FOLD_AT for line in lines):
+        # A single word may be longer than the room it was given: behind the name, or behind the fold's space.
+        if len(name) + 2 + len(lines[0]) <= FOLD_AT and all(len(line) < FOLD_AT for line in lines[1:]):
             return f"{name}: " + "\r\n ".join(lines)
     return f"{name}: {_encoded_words(value, len(name) + 2)}"
 

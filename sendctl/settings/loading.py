@@ -165,7 +165,7 @@ def _read_send(send: Table) -> SendSettings:
 
 
 def _read_journal(journal: Table, store: StoreSettings, environ: Mapping[str, str], folder: Path) -> JournalSettings:
-    given = journal.text("path")
+    given, witness = journal.text("path"), journal.text("witness")
     path: Path | None
     if given:
         path = store_url.resolve(given, folder)
@@ -174,7 +174,10 @@ def _read_journal(journal: Table, store: StoreSettings, environ: Mapping[str, st
     journal.finish()
     if path is None:
         journal.missing("path", "the environment has no HOME to put the journal under")
-    return JournalSettings(path or folder, store_url.witness_folder(environ))
+    path = path or folder
+    if witness:
+        return JournalSettings(path, (store_url.resolve(witness, folder),))
+    return JournalSettings(path, store_url.witness_folders(store.url, path, environ, user_id=os.geteuid()))
 
 
 def _read_reconcile(reconcile: Table, folder: Path, providers: Collection[str]) -> ReconcileSettings:

@@ -48,7 +48,7 @@ class JournalSettings:
     """The folder of the outcome journals: local to the host, durable, writable by whoever sends."""
 
     path: Path
-    witness: Path | None = None  # a folder elsewhere, so that a folder put back whole is noticed
+    witnesses: tuple[Path, ...] = ()  # folders elsewhere, so that a folder put back whole is noticed
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,11 @@ from pathlib import Path
 from sendctl.settings.secret import REFERENCES
 from sendctl.settings.store_url import resolve
 from sendctl.tomlfile import Table
+from sendctl.tomlfile.tables import printable
 
+# Letters of any script: the resolver knows their ASCII form. An address of IPv6 stands without brackets.
+_HOST = re.compile(r"\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\w+)?")
+_HOST_MAX_CHARACTERS = 253  # RFC 1035 section 2.3.4
 _HOSTNAME = re.compile(r"[A-Za-z0-9.:_\[\]-]+")  # goes into the EHLO line: no space, no control character
 
 
@@ -124,6 +128,8 @@ def smtp_conflicts(
     *, host: str, username: str, local_hostname: str, tls: str, has_password: bool
 ) -> Iterator[tuple[str, str]]:
     """(key, problem) for each thing that a relay's settings must not say together."""
+    if host and (len(host) > _HOST_MAX_CHARACTERS or not _HOST.fullmatch(host)):
+        yield "host", f'"host" is "{printable(host)}", no host name and no address: want "smtp.shop.example"'
     if username and tls == "none" and host and not is_loopback(host):
         yield "tls", f'"tls" is "none" with a username: the password would go to {host} in clear text'
     if username and not has_password:

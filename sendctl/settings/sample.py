@@ -42,6 +42,7 @@ path = "outbox"
 
 [journal]
 # path = "sendctl-journal"                   # default: beside the SQLite file, else in the user's state folder
+# witness = "/var/lib/sendctl-witness"         # remembers how far the store had come; never in a backup of the store
 
 [reconcile]
 # overdue_grace_s = 300                      # how late a due message may be before it counts as overdue

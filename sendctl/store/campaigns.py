@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -161,7 +161,7 @@ def definition_of(connection: Connection, campaign_id: int, revision: int) -> De
 
 
 def set_status(
-    connection: Connection, campaign_id: int, sources: set[CampaignStatus], target: CampaignStatus, now: datetime
+    connection: Connection, campaign_id: int, sources: Set[CampaignStatus], target: CampaignStatus, now: datetime
 ) -> bool:
     """Move a campaign if it is in one of `sources`; False means it was not."""
     result = connection.execute(
@@ -182,14 +182,22 @@ def set_controls(connection: Connection, campaign_id: int, controls: Controls, n
 
 
 def describe_difference(old: Definition, new: Definition) -> list[str]:
-    """The keys in which two definitions differ, e.g. ["steps[0].html", "reply_to"]; controls are not compared."""
+    """The keys of the campaign file in which two definitions differ, e.g. ["from", "steps[0].html"].
+
+    Controls are not compared.
+    """
     before, after = _flat(old), _flat(new)
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
 
 
+# Keys whose name in the campaign file is another than that of the field.
+_FILE_KEYS = {"sender": "from", "expires_after_s": "expires_after", "after_s": "after", "stop_on": "stop.on"}
+
+
 def _flat(definition: Definition) -> dict[str, str]:
     data = {key: value for key, value in asdict(definition).items() if key not in ("steps", "controls")}
-    flat = {key: json.dumps(value, default=str) for key, value in data.items()}
+    flat = {_FILE_KEYS.get(key, key): json.dumps(value, default=str) for key, value in data.items()}
     for index, step in enumerate(definition.steps):
-        flat |= {f"steps[{index}].{key}": json.dumps(value) for key, value in asdict(step).items()}
+        values = {_FILE_KEYS.get(key, key): json.dumps(value) for key, value in asdict(step).items()}
+        flat |= {f"steps[{index}].{key}": value for key, value in values.items()}
     return flat

@@ -5,46 +5,23 @@ A write transaction on SQLite begins IMMEDIATE: SQLAlchemy's default lets two re
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from sendctl.clock import Clock, SystemClock
-from sendctl.errors import BadConfig, SendctlError, StoppedEarly, Unreachable
+from sendctl.errors import BadConfig, Unreachable
+from sendctl.store.problems import BUSY_TIMEOUT_S, CONNECT_TIMEOUT_S, explained
+from sendctl.store.sqlite_file import check_ours, check_sqlite_file
 
-BUSY_TIMEOUT_S = 60.0
 STATEMENT_TIMEOUT_S = 300
-# File systems on which SQLite's locks or shared memory do not hold. Source: https://sqlite.org/wal.html.
-NETWORK_FILE_SYSTEMS = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "afs",
-        "ceph",
-        "glusterfs",
-        "9p",
-        "fuse.sshfs",
-        "fuse.s3fs",
-        "fuse.rclone",
-        "fuse.glusterfs",
-    ]
-)
 
 
 class Store:
@@ -91,30 +68,15 @@ def _translated() -> Iterator[None]:
         raise translate(error) from error
 
 
-# What drivers say, in the words to look for, and what a person is told: (words, error, problem, hint).
-_KNOWN_PROBLEMS: tuple[tuple[tuple[str, ...], type[SendctlError], str, str], ...] = (
-    (("database is locked", "lock timeout"), StoppedEarly, "another command kept the store busy for a minute",
-     "run the command again."),
-    (("deadlock detected", "could not serialize", "statement timeout"), StoppedEarly, "the store was too busy",
-     "run the command again."),
-    (("disk is full", "No space left", "could not extend file"), Unreachable, "the store cannot grow",
-     "free disk space; nothing was half-written. Then run the command again."),
-    (("disk I/O error",), Unreachable, "the store's disk does not take what is written",
-     "free disk space, or look for a failing disk: dmesg. Nothing was half-written."),
-    (("readonly database", "read-only transaction", "read-only"), Unreachable, "the store is read-only",
-     "check the owner and mode of the file and its folder, or the server's role."),
-    (("malformed", "not a database"), Unreachable, "the store's file is damaged",
-     "restore a backup: docs/runbooks/restored-backup.md."),
-)  # fmt: skip
-
-
 def translate(error: DBAPIError) -> Exception:
     """The sendctl error for a driver error, or the error itself where it is a defect of ours."""
-    text = " ".join(str(error.orig).split())
-    for words, kind, problem, hint in _KNOWN_PROBLEMS:
-        if any(word in text for word in words):
-            return kind(f"{problem}: {text}", hint=hint)
+    if isinstance(error, IntegrityError):
+        return error  # a race that the caller knows of; its words name people
+    known = explained(str(error.orig))
+    if known is not None:
+        return known
     if isinstance(error, OperationalError) or error.connection_invalidated:
+        text = " ".join(str(error.orig).split())
         return Unreachable(f"the store cannot be used: {text}", hint="check that it is up and [store] url is right.")
     return error
 
@@ -132,7 +94,7 @@ def open_store(url: str, clock: Clock | None = None, *, create: bool = False) ->
 
 def _sqlite_engine(database: str, *, create: bool) -> Engine:
     path = Path(database)
-    _check_sqlite_file(path, create=create)
+    check_sqlite_file(path, create=create)
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=database),
         hide_parameters=True,  # people's data does not belong into a traceback
@@ -144,7 +106,7 @@ def _sqlite_engine(database: str, *, create: bool) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: object, *, path: str) -> None:
     """Durable means durable: WAL with synchronous=FULL, read back (WAL + NORMAL makes no fsync per commit)."""
-    _check_ours(connection, path)
+    check_ours(connection, path)
     cursor = connection.cursor()
     mode = cursor.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     cursor.execute("PRAGMA synchronous = FULL")
@@ -155,101 +117,48 @@ def _prepare_sqlite(connection: Any, _record: object, *, path: str) -> None:
         raise BadConfig(f"SQLite refused a durable mode (journal_mode={mode}, synchronous={synchronous})")
 
 
-def _check_sqlite_file(path: Path, *, create: bool) -> None:
-    if path.is_symlink():
-        raise BadConfig(f"the store {path} is a symbolic link", hint="name the file itself in [store] url.")
-    if not path.parent.is_dir():
-        raise Unreachable(f"the store's folder {path.parent} does not exist", hint="create it, or mend [store] url.")
-    kind = _file_system(path.parent)
-    if kind in NETWORK_FILE_SYSTEMS:
-        raise BadConfig(
-            f"the store {path} lies on a network file system ({kind}), where SQLite's locks do not hold",
-            hint="put it on a local disk, or use Postgres.",
-        )
-    if path.exists():
-        _check_mode(path)
-        _check_writable(path)
-        return
-    if not create:
-        raise BadConfig(f"there is no store at {path}", hint="run `sendctl migrate` to create it.")
-    try:
-        # 0600 whatever the umask; the -wal and -shm files take the mode of this one.
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
-    except OSError as error:
-        raise Unreachable(f"the store {path} cannot be created: {error.strerror}") from error
-
-
-def _check_ours(connection: sqlite3.Connection, path: str) -> None:
-    """Another program's database is refused before anything of it is changed."""
-    found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
-    if found and "schema_version" not in found.get("store", ""):
-        names = ", ".join(sorted(found)[:3]) + (", ..." if len(found) > 3 else "")
-        raise BadConfig(
-            f"{path} is a database of something else: it has the tables {names}",
-            hint="give sendctl a file of its own in [store] url; it was left as it is.",
-        )
-
-
-def _check_mode(path: Path) -> None:
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):
-        raise BadConfig(f"the store {path} is not a regular file")
-    if not os.access(path, os.R_OK):
-        raise Unreachable(f"the store {path} cannot be read by this user", hint="run as the user that owns it.")
-    if mode & 0o077 and path.stat().st_uid == os.geteuid():
-        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as found:
-            _check_ours(found, str(path))
-        path.chmod(0o600)
-
-
-def _check_writable(path: Path) -> None:
-    """Readers write as well: their locks are in shared memory beside the file. Source: https://sqlite.org/wal.html."""
-    shared_memory = path.with_name(f"{path.name}-shm")
-    for place in [path] if shared_memory.exists() else [path, path.parent]:
-        if os.access(place, os.W_OK):
-            continue
-        if os.statvfs(place).f_flag & os.ST_RDONLY:
-            raise Unreachable(
-                f"the store {path} is on a file system that is mounted read-only",
-                hint="mount it writable; after an error of the disk the kernel makes it read-only: dmesg.",
-            )
-        raise Unreachable(f"{place} cannot be written by this user", hint="run as the user that owns the store.")
-
-
-def _file_system(folder: Path) -> str:
-    """The type of the file system that holds `folder`, from the kernel's mount table; "" where there is none."""
-    try:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    target, best, kind = str(folder.resolve()), -1, ""
-    for line in lines:
-        fields, _, tail = line.partition(" - ")
-        point = fields.split()[4].encode().decode("unicode_escape")
-        inside = target == point or target.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= best:
-            best, kind = len(point), tail.split()[0]
-    return kind
-
-
 def _postgres_engine(url: str) -> Engine:
     try:
         engine = sa.create_engine(
             url,
             hide_parameters=True,
             pool_pre_ping=True,
-            # Behind a transaction-pooling pgbouncer a prepared statement may land on another server session.
-            connect_args={"connect_timeout": 15, "prepare_threshold": None, "application_name": "sendctl"},
+            connect_args={
+                # Behind a transaction-pooling pgbouncer a prepared statement may land on another server session.
+                "prepare_threshold": None,
+                # People's names: whatever this process's environment or the role says.
+                "client_encoding": "utf8",
+                **_unless_given(url, connect_timeout=CONNECT_TIMEOUT_S, application_name="sendctl"),
+            },
         )
     except ModuleNotFoundError as error:
         raise BadConfig("the Postgres driver is not installed", hint="install `sendctl[postgres]`.") from error
+    # First of all: SQLAlchemy's own first questions cannot read the answers of an SQL_ASCII database.
+    sa.event.listen(engine, "connect", _check_encoding, insert=True)
     sa.event.listen(engine, "begin", _prepare_postgres)
     return engine
+
+
+def _unless_given(url: str, **defaults: object) -> dict[str, object]:
+    """Connection options that the URL does not set itself."""
+    given = make_url(url).query
+    return {name: value for name, value in defaults.items() if name not in given}
+
+
+def _check_encoding(connection: Any, _record: object) -> None:
+    """Anything but UTF8 cannot hold everybody's name. The server says it with the connection: no question is asked."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        raise BadConfig(
+            f"the database {connection.info.dbname} has the encoding {encoding}, which cannot hold everybody's name",
+            hint="make one that can: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0, and name it in"
+            " [store] url.",
+        )
 
 
 def _prepare_postgres(connection: Connection) -> None:
     """Per transaction, so that it also holds behind pgbouncer: durable commits, bounded waits."""
     connection.exec_driver_sql(
-        f"SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '{BUSY_TIMEOUT_S:.0f}s'; "
+        f"SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = {round(BUSY_TIMEOUT_S * 1000)}; "
         f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_S}s'; SET LOCAL TimeZone = 'UTC'"
     )

@@ -10,9 +10,12 @@ import importlib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sendctl.errors import SendctlError
+from sendctl.store.problems import BUSY_TIMEOUT_S, CONNECT_TIMEOUT_S, explained
 from sendctl.store.versions import DATABASE_IDENTITY, newest_version
 
 _READY = """
@@ -36,6 +39,17 @@ _PASSES = "SELECT passes FROM store"
 _NOW = {True: "strftime('%Y-%m-%d %H:%M:%f000', 'now')", False: "clock_timestamp()"}  # by whether it is SQLite
 
 
+class StillWaiting(Exception):
+    """The store kept this pass waiting as long as a pass may wait: to ask again would only wait as long again.
+
+    `problem` says it to a person.
+    """
+
+    def __init__(self, problem: SendctlError) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
 @dataclass(frozen=True, slots=True)
 class Here:
     """What this host knows of itself: where it is, the newest run it saw confirmed, and the passes it has seen."""
@@ -49,11 +63,25 @@ class Here:
 def nothing_to_do(url: str, here: Here, seen_passes: Callable[[str], int]) -> tuple[str, int] | None:
     """(store id, number of this pass) when a pass would find nothing: it is noted in the store then, else None.
 
-    `url` is in SQLAlchemy's form, `seen_passes` tells what this host has seen of a store. Raises what the driver
-    raises.
+    `url` is in SQLAlchemy's form, `seen_passes` tells what this host has seen of a store. Raises StillWaiting, and
+    what the driver raises.
     """
-    sqlite = url.startswith("sqlite:///")
-    with closing(_connect(url, sqlite)) as connection:
+    if url.startswith("sqlite:///"):
+        return _asked(_sqlite(url.removeprefix("sqlite:///")), True, here, seen_passes)
+    psycopg = importlib.import_module("psycopg")
+    waited = (psycopg.errors.ConnectionTimeout, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
+    try:
+        return _asked(_postgres(psycopg, url), False, here, seen_passes)
+    except waited as error:
+        problem = explained(str(error))
+        if problem is None:
+            raise
+        raise StillWaiting(problem) from error
+
+
+def _asked(opened: Any, sqlite: bool, here: Here, seen_passes: Callable[[str], int]) -> tuple[str, int] | None:
+    """The answer of an open connection, which is closed then."""
+    with closing(opened) as connection:
         run = _runner(connection, sqlite)
         ready = run(_READY, newest_version(), here.host_id, here.place)
         if ready is None or (not sqlite and run(_SAME_DATABASE) is None):
@@ -71,15 +99,23 @@ def nothing_to_do(url: str, here: Here, seen_passes: Callable[[str], int]) -> tu
         return ready[0], passes
 
 
-def _connect(url: str, sqlite: bool) -> Any:
-    if sqlite:
-        # mode=rw: a store that is not there is not created.
-        path = quote(url.removeprefix("sqlite:///"))
-        connection = importlib.import_module("sqlite3").connect(f"file:{path}?mode=rw", uri=True, timeout=5.0)
-        connection.execute("PRAGMA synchronous = FULL")
-        return connection
+def _sqlite(path: str) -> Any:
+    from sendctl.store.sqlite_file import check_writable  # noqa: PLC0415  not for Postgres to pay
+
+    check_writable(Path(path))
+    # mode=rw: a store that is not there is not created.
+    connection = importlib.import_module("sqlite3").connect(f"file:{quote(path)}?mode=rw", uri=True, timeout=5.0)
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _postgres(psycopg: Any, url: str) -> Any:
     plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
-    return importlib.import_module("psycopg").connect(plain, connect_timeout=15, prepare_threshold=None)
+    bound = {} if "connect_timeout=" in url else {"connect_timeout": CONNECT_TIMEOUT_S}
+    connection = psycopg.connect(plain, prepare_threshold=None, **bound)
+    most_ms = round(BUSY_TIMEOUT_S * 1000)
+    connection.execute(f"SET LOCAL lock_timeout = {most_ms}; SET LOCAL statement_timeout = {2 * most_ms}")
+    return connection
 
 
 def _runner(connection: Any, sqlite: bool) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
@@ -53,6 +53,12 @@ def _write(connection: Connection, breaker: Breaker, now: datetime) -> None:
         "consecutive_failures": breaker.consecutive_failures, "times_opened": breaker.times_opened,
         "reason": breaker.reason, "updated_at": now,
     })  # fmt: skip
+
+
+def try_now(connection: Connection, breaker: Breaker, now: datetime) -> None:
+    """Let the next window be the probe of a breaker that is not closed: a failure opens it for as long as ever."""
+    changed = replace(breaker, state="open", retry_at=now)
+    _write(connection, changed, now)
 
 
 def probe(connection: Connection, breaker: Breaker, now: datetime, within_s: float) -> None:

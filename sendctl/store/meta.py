@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,10 +54,10 @@ def change(connection: Connection, **values: Any) -> None:
 
 
 def database_identity(connection: Connection) -> str | None:
-    """Postgres: "system identifier/timeline/database". None on SQLite, or where the role may not ask.
+    """Postgres: "system identifier/timeline/database/table". None on SQLite, or where the role may not ask.
 
     A promoted standby or a point-in-time restore begins a new timeline; a dump restored elsewhere has another
-    system identifier or database.
+    system identifier or database, and one restored in place other tables.
 
     Source: PostgreSQL documentation, "Control Data Functions" and "Timelines".
     """
@@ -91,15 +92,25 @@ def mark_host_behind(connection: Connection, *, host_id: str, hostname: str, now
     note_host(connection, host_id=host_id, hostname=hostname, epoch="not replayed", now=now)
 
 
+def host_names(connection: Connection) -> dict[str, str]:
+    """The hosts that run passes here, by id: their names."""
+    return {row.host_id: row.hostname for row in connection.execute(sa.select(hosts.c.host_id, hosts.c.hostname))}
+
+
 def hosts_behind(connection: Connection, epoch: str) -> list[str]:
-    """Names of hosts that have not replayed their journals in this epoch."""
-    return list(
-        connection.execute(
-            sa.select(hosts.c.hostname).where(hosts.c.epoch != epoch).order_by(hosts.c.hostname)
-        ).scalars()
-    )
+    """Names of hosts that have not replayed their journals in this epoch; with their ids where a name is not enough."""
+    names = host_names(connection)
+    behind = connection.execute(sa.select(hosts.c.host_id).where(hosts.c.epoch != epoch)).scalars()
+    count = Counter(names.values())
+    return sorted(names[each] + (f" ({each})" if count[names[each]] > 1 else "") for each in behind)
 
 
-def forget_host(connection: Connection, hostname: str) -> bool:
-    """Give up a host whose journals are lost; False when it is not known. It enters again when it runs again."""
-    return connection.execute(sa.delete(hosts).where(hosts.c.hostname == hostname)).rowcount > 0
+def forget_host(connection: Connection, name: str) -> list[str]:
+    """Give up a host, by name or id, whose journals are lost; returns the ids found. It enters again when it runs.
+
+    Of several with that name none is given up: only an id says which.
+    """
+    wanted = sorted(key for key, hostname in host_names(connection).items() if name in (key, hostname))
+    if len(wanted) == 1:
+        connection.execute(sa.delete(hosts).where(hosts.c.host_id.in_(wanted)))
+    return wanted

@@ -12,21 +12,30 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from sendctl.errors import SchemaMismatch
+from sendctl.errors import BadConfig, SchemaMismatch
 from sendctl.identity import new_id, new_secret
 from sendctl.store.dialect import driver_errors
 from sendctl.store.engine import Store
 from sendctl.store.tables import id_blocks, store
 from sendctl.store.versions import HERE, MIGRATIONS, newest_version, numbered
 
+UNDEFINED_COLUMN = "42703"  # PostgreSQL documentation, appendix A: "undefined_column"
 ID_KINDS = ("campaigns", "contacts", "enrollments", "messages", "events", "audit")
 
 
 def version_of(connection: Connection) -> int | None:
-    """The store's schema version; None when it has no schema."""
+    """The store's schema version; None when it has no schema. Raises BadConfig where another program has its place."""
     if not sa.inspect(connection).has_table("store"):
         return None
-    return connection.execute(sa.select(store.c.schema_version)).scalar_one_or_none()
+    try:
+        return connection.execute(sa.select(store.c.schema_version)).scalar_one_or_none()
+    except sa.exc.ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != UNDEFINED_COLUMN:
+            raise
+        raise BadConfig(
+            "the database has a table `store` of another program",
+            hint="give sendctl a database of its own in [store] url; this one was left as it is.",
+        ) from error
 
 
 def migrate(opened: Store, *, place: str, folder: Path = MIGRATIONS) -> tuple[int | None, int]:

@@ -86,6 +86,12 @@ def latest(connection: Connection, limit: int = 5) -> list[RunRow]:
     return [_row(row) for row in connection.execute(sa.select(runs).order_by(runs.c.started_at.desc()).limit(limit))]
 
 
+def boots_of(connection: Connection, host_id: str) -> list[str]:
+    """The boot ids of a host's runs, newest run first, as far as the last hundred runs of all hosts tell."""
+    newest = sa.select(runs.c.host_id, runs.c.boot_id).order_by(runs.c.started_at.desc()).limit(100)
+    return [row.boot_id for row in connection.execute(newest) if row.host_id == host_id]
+
+
 def unfinished(connection: Connection) -> list[RunRow]:
     """Runs that have not said that they ended: alive, or dead."""
     statement = sa.select(runs).where(runs.c.finished_at.is_(None)).order_by(runs.c.started_at)

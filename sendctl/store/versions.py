@@ -9,10 +9,12 @@ MIGRATIONS = HERE / "migrations"
 BASELINE_VERSION = 1  # what schema.sql was before the first migration
 
 # The timeline of the write-ahead log, not of the last checkpoint: after a promotion the control file goes on naming
-# the old one until a checkpoint has ended, and commits may be missing in the meantime.
+# the old one until a checkpoint has ended, and commits may be missing in the meantime. A dump that is put back makes
+# the tables anew, which shows in the number of a table.
 DATABASE_IDENTITY = """(SELECT system_identifier FROM pg_control_system())
     || '/' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
-    || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"""
+    || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
+    || '/' || 'store'::regclass::oid"""
 
 
 def numbered(folder: Path = MIGRATIONS) -> dict[int, Path]:

@@ -35,6 +35,7 @@ class _Problem:
     text: str
     at_key: bool = False
     elsewhere: str = ""  # a place outside the document: a template file, an environment variable
+    follows: tuple[KeyPath, ...] = ()  # keys that are only missing, or misread, if one of these is misspelt
 
 
 @dataclass(slots=True)
@@ -50,9 +51,12 @@ class Findings:
         """The document's top-level table."""
         return Table(self, self.document.data, ())
 
-    def add(self, path: KeyPath, text: str, *, elsewhere: str = "") -> None:
-        """Note that the value at `path` is wrong; `elsewhere` when its place is not in the document."""
-        self.problems.append(_Problem(path, text, elsewhere=elsewhere))
+    def add(self, path: KeyPath, text: str, *, elsewhere: str = "", follows: tuple[KeyPath, ...] = ()) -> None:
+        """Note that the value at `path` is wrong; `elsewhere` when its place is not in the document.
+
+        It goes unsaid where one of the keys that it `follows` from is misspelt: that is said, and explains it.
+        """
+        self.problems.append(_Problem(path, text, elsewhere=elsewhere, follows=follows))
 
     def place(self, path: KeyPath) -> str:
         """The key's place as "file:line:column"; "environment" when there is no file."""
@@ -60,6 +64,8 @@ class Findings:
 
     def check(self) -> None:
         """Raise TomlError with all problems in the order of the file, if there is one."""
+        meant = {(*path[:-1], self._meant(path)) for path in self.unknown}
+        self.problems = [problem for problem in self.problems if not _explained(problem, meant)]
         for path in self.unknown:
             self.problems.append(_Problem(path, self._unknown_key(path), at_key=True))
         if not self.problems:
@@ -74,6 +80,10 @@ class Findings:
             return "environment"
         return f"{self.document.path}:{place.line}:{place.column}"
 
+    def _meant(self, path: KeyPath) -> str:
+        """The known key that an unknown one is most like, or empty."""
+        return nearest_word(str(path[-1]), self.known.get(section_of(path[:-1]), set()))
+
     def _unknown_key(self, path: KeyPath) -> str:
         key, section = str(path[-1]), section_of(path[:-1])
         known = self.known.get(section, set())
@@ -83,6 +93,11 @@ class Findings:
             homes = [name for name, keys in self.known.items() if key in keys and name]
             advice = f"it belongs in {homes[0]}" if homes else f"known keys: {', '.join(sorted(known))}"
         return f'unknown key "{printable(key)}"{where}; {advice}'
+
+
+def _explained(problem: _Problem, meant: Collection[KeyPath]) -> bool:
+    """Whether a misspelt key explains the problem: it is `meant` to be what is missing, or what that is in."""
+    return any(path[:length] in meant for path in problem.follows for length in range(1, len(path) + 1))
 
 
 def _place(places: Places, problem: _Problem) -> Place:
@@ -100,10 +115,15 @@ def section_of(path: KeyPath) -> str:
 
 def nearest(word: str, known: Collection[str]) -> str:
     """`did you mean "..."?` for the known word most like `word`, or empty."""
+    match = nearest_word(word, known)
+    return f'did you mean "{match}"?' if match else ""
+
+
+def nearest_word(word: str, known: Collection[str]) -> str:
+    """The known word most like `word`, or empty."""
     from difflib import get_close_matches  # noqa: PLC0415 - only mistakes need it, and every pass would pay
 
-    match = get_close_matches(word.lower(), sorted(known), n=1)
-    return f'did you mean "{match[0]}"?' if match else ""
+    return next(iter(get_close_matches(word.lower(), sorted(known), n=1)), "")
 
 
 def printable(text: str, longest: int = 80) -> str:
@@ -143,15 +163,18 @@ class Table:
         self.known.add(key)
         return key in self.data or key in self.variables
 
-    def wrong(self, key: str, text: str) -> None:
-        """Note a problem with the key's value, at its place or its variable."""
+    def wrong(self, key: str, text: str, *, follows: tuple[KeyPath, ...] = ()) -> None:
+        """Note a problem with the key's value, at its place or its variable. `follows` as in Findings.add."""
         variable = self.variables.get(key)
-        self.findings.add((*self.path, key), text, elsewhere=f"${variable.name}" if variable else "")
+        elsewhere = f"${variable.name}" if variable else ""
+        self.findings.add((*self.path, key), text, elsewhere=elsewhere, follows=follows)
 
-    def missing(self, key: str, advice: str = "") -> None:
-        """Note that a key which must be there is not."""
+    def missing(self, key: str, advice: str = "", *, follows: tuple[KeyPath, ...] = ()) -> None:
+        """Note that a key which must be there is not; in a table that only variables make, at one of those."""
         where = f" in {section_of(self.path)}" if self.path else ""
-        self.findings.add(self.path, f'missing key "{key}"{where}' + (f": {advice}" if advice else ""))
+        text = f'missing key "{key}"{where}' + (f": {advice}" if advice else "")
+        made_by = "" if self.data else next((f"${variable.name}" for variable in self.variables.values()), "")
+        self.findings.add(self.path, text, elsewhere=made_by, follows=((*self.path, key), *follows))
 
     def text(self, key: str, default: str = "") -> str:
         """Text; a missing key gives the default."""
@@ -171,7 +194,7 @@ class Table:
 
     def number(self, key: str, default: float, *, least: float, most: float) -> float:
         """A number within bounds, both included; not a number and infinity are outside."""
-        wanted = f"a number from {least:g} to {most:g}"
+        wanted = f"a number from {least:.12g} to {most:.12g}"
         value = self._value(key, int | float, wanted, float)
         return float(self._bounded(key, value, default, wanted, (least, most)))
 

@@ -138,6 +138,62 @@ def test_a_probe_that_is_due_lets_the_next_pass_send(world: World) -> None:
     assert advice(world)[1] == ("ok", "20 messages are due; the next pass sends")
 
 
+@pytest.mark.parametrize("change", ["nothing is left", "all is for later", "paused", "another provider's"])
+def test_a_provider_that_nothing_is_due_for_is_no_alarm_once_its_time_is_over(world: World, change: str) -> None:
+    if change == "another provider's":
+        world.configure(more='[providers.spare]\ntype = "maildir"\npath = "Spare"\n')
+        with_providers(world, "spare")
+    else:
+        world.ready()
+    if change == "nothing is left":
+        assert world.run("send-due").code == 0
+    elif change == "all is for later":
+        world.execute("UPDATE messages SET next_attempt_at = '2999-01-01 00:00:00.000000'")
+    elif change == "paused":
+        assert world.run("pause", "spring").code == 0
+    world.execute(SHUT)
+    assert advice(world)[0][0] == "critical"  # its time is not over: the cause stands, and can be mended
+    world.execute("UPDATE provider_state SET retry_at = '2026-01-01 00:00:00.000000'")
+    said = [(level, matter) for level, matter in advice(world) if "provider" in matter]
+    assert said == [("ok", "provider outbox failed last (refused) and is tried with the next message; nothing is due"
+                     " for it now")]  # fmt: skip
+    assert world.run("status", "--check").code == 0
+    assert "outbox  tried with the next message  refused" in world.run("status").out
+
+
+def test_a_provider_that_something_is_due_for_is_an_alarm_until_it_was_tried(world: World) -> None:
+    world.ready()
+    world.execute(SHUT.replace("2999", "2026"))
+    assert advice(world)[0][0] == "critical"
+    assert world.run("send-due").code == 0
+    assert advice(world) == []
+
+
+@pytest.mark.parametrize(("setting", "said"), [("", "1d"), ("retry_failed_after_s = 60", "1m")])
+def test_the_wait_before_an_automatic_retry_is_that_of_the_configuration(world: World, setting: str, said: str) -> None:
+    world.configure(more=f"[reconcile]\n{setting}\n")
+    world.ready(people=2)
+    world.execute(
+        "UPDATE messages SET status = 'failed', transient = 1, last_error = 'later',"
+        " failed_at = CURRENT_TIMESTAMP || '.000000' WHERE id = 1"
+    )
+    matter = next(matter for _, matter in advice(world) if "failed" in matter)
+    assert matter == (f"1 message failed for a passing cause; reconcile tries again after {said}, as long as there are"
+                      " attempts left, or now")  # fmt: skip
+    shown = {"1d": "1 d", "1m": "1 min"}[said]
+    assert f"not sent, tried again by itself after {shown}: later" in world.run("show", "1").out
+
+
+def test_what_expired_is_told_and_alarms_nobody(world: World) -> None:
+    world.ready(people=3)
+    world.execute("UPDATE messages SET expires_at = '2026-01-01 00:00:00.000000' WHERE id < 3")
+    assert world.run("send-due").code == 0
+    said = "2 messages expired and will never be sent: it was later than the campaign's expires_after"
+    assert advice(world) == [("ok", said)]
+    assert world.run("status", "--check").code == 0
+    assert "sendctl messages --campaign spring --status expired" in world.run("status").out
+
+
 def test_a_second_provider_lets_a_campaign_flow(world: World) -> None:
     world.configure(more='[providers.spare]\ntype = "maildir"\npath = "Spare"\n')
     with_providers(world, "outbox", "spare")

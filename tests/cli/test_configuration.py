@@ -49,7 +49,7 @@ def test_all_that_is_wrong_is_said_at_once_by_every_command(world: World) -> Non
     for verb in ("send-due", "reconcile", "status", "messages"):
         ran = world.run(verb)
         assert ran.code == ExitCode.BAD_CONFIG
-        assert ran.err.startswith("sendctl: error: 4 problems in the configuration\n")
+        assert ran.err.startswith("sendctl: error: 3 problems in the configuration\n")
     check = world.run("status", "--check")
     assert (check.code, check.out.count("\n")) == (3, 1)
     assert "; /" in check.out

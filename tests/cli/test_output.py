@@ -50,9 +50,12 @@ def test_the_code_of_the_pass_counts_more_than_its_lost_summary(world: World) ->
 
 
 @pytest.mark.parametrize(("stream", "problem"), [(">&-", CLOSED), (">/dev/full", FULL)])
-@pytest.mark.parametrize("verb", ["status", "status --json", "messages", "messages --csv", "show 1", "--help"])
+@pytest.mark.parametrize(
+    "verb", ["status", "status --json", "messages", "messages --csv", "show 1", "suppress --list", "--help"]
+)
 def test_an_answer_that_is_lost_is_a_failure_in_one_line(world: World, verb: str, stream: str, problem: str) -> None:
     world.ready()
+    world.run("suppress", "person1@recipient.example")
     assert shell(world, f"$S {verb} {stream}") == Ran(ExitCode.UNEXPECTED, "", problem)
 
 

@@ -13,7 +13,7 @@ from tests.cli.world import World
 
 VERBS = [
     "init", "migrate", "enqueue", "preview", "send-due", "reconcile", "status", "messages", "show", "pause", "resume",
-    "cancel", "tune", "recover",
+    "cancel", "tune", "suppress", "recover",
 ]  # fmt: skip
 
 
@@ -151,6 +151,6 @@ def test_documented_json_names_are_those_printed() -> None:
     documented = (root / "docs/json.md").read_text()
     sources = "".join(path.read_text() for path in (root / "sendctl/cli").glob("*.py"))
     for name in ("status", "overview", "message", "show", "send-due", "enqueue", "reconcile", "recover", "control",
-                 "migrate", "preview"):  # fmt: skip
+                 "suppress", "suppression", "migrate", "preview", "init", "provider"):  # fmt: skip
         assert f'"sendctl.{name}/1"' in sources
         assert f"`sendctl.{name}/1`" in documented

@@ -79,9 +79,10 @@ def test_status_says_in_doubt_since_when_and_what_to_do(world: World) -> None:
 
 def test_looking_creates_no_journal_folder(world: World) -> None:
     world.ready()
-    before = sorted(path.name for path in world.folder.iterdir() if not path.name.startswith("."))
+    passing = (".", "sendctl.db-")  # parts of the open store are there or not, as its last user ended
+    before = sorted(path.name for path in world.folder.iterdir() if not path.name.startswith(passing))
     assert world.run("status", "--campaign", "spring").code == 0
-    after = sorted(path.name for path in world.folder.iterdir() if not path.name.startswith("."))
+    after = sorted(path.name for path in world.folder.iterdir() if not path.name.startswith(passing))
     assert after == before
 
 

@@ -92,7 +92,8 @@ class World:
 
     def __post_init__(self) -> None:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-        self.environment = kept | {"HOME": str(self.folder), "PYTHONIOENCODING": "utf-8"} | self.environment
+        own = {"HOME": str(self.folder), "PYTHONIOENCODING": "utf-8", "SENDCTL_JOURNAL_WITNESS": "witness"}
+        self.environment = kept | own | self.environment
 
     def run(self, *arguments: object, stdin: str | None = None, **environment: str) -> Ran:
         """Run `sendctl` with these arguments; its standard input is no terminal."""

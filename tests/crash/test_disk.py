@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from tests.crash.conftest import NewWorld
 from tests.crash.launcher import Finished
 from tests.crash.world import CONTACTS, World
+
+# A first window is small; the next has a message for each connection, and its reserve does not fit into the limit.
+MANY, ONE_WINDOW_BYTES = 300, 400_000
 
 
 @contextmanager
@@ -51,6 +55,67 @@ def test_read_only_store_is_named_and_nothing_is_claimed(new_world: NewWorld, tm
                 assert_refused(ended, world)
     world.finish()
     world.assert_finished()
+
+
+@pytest.mark.parametrize(
+    ("mode", "verb"), [(0o444, ("status",)), (0o444, ("status", "--check")), (0o400, ("send-due", "-q"))]
+)
+def test_store_that_was_read_only_is_whole_again_when_it_is_mended(
+    new_world: NewWorld, tmp_path: Path, mode: int, verb: tuple[str, ...]
+) -> None:
+    world = sqlite_world(new_world, tmp_path)
+    store = tmp_path / "data/store.db"
+    before = sorted(path.name for path in store.parent.iterdir())
+    store.chmod(mode)
+    ended = world.run(*verb)
+    assert ended.code == (3 if "--check" in verb else 69), ended
+    assert f"{store} cannot be written by this user" in ended.out + ended.err
+    assert "--check" in verb or f"chmod 600 {store}" in ended.err
+    assert sorted(path.name for path in store.parent.iterdir()) == before
+    store.chmod(0o600)
+    world.finish()
+    world.assert_finished()
+
+
+@pytest.mark.parametrize("part", ["-wal", "-shm"])
+def test_part_of_the_store_that_cannot_be_written_is_the_one_that_is_named(
+    new_world: NewWorld, tmp_path: Path, part: str
+) -> None:
+    world = sqlite_world(new_world, tmp_path)
+    assert world.run("send-due", failpoint="claim.committed:kill").code == -9  # leaves all parts of it
+    place = tmp_path / f"data/store.db{part}"
+    with read_only(place):
+        for verb in (("send-due", "-q"), ("status",), ("reconcile",)):
+            ended = world.run(*verb)
+            assert ended.code == 69, ended
+            assert f"{place} cannot be written by this user" in ended.err
+            assert f"chmod 600 {place}" in ended.err
+        assert world.run("status", "--check").code == 3
+    world.finish()
+    world.assert_finished()
+
+
+def test_work_done_before_the_disk_was_full_is_said_with_the_error(new_world: NewWorld, pg_database: str) -> None:
+    world = new_world(pg_database, connections=MANY)
+    ended = world.run("send-due", "-q", file_bytes=ONE_WINDOW_BYTES)
+    assert ended.code == 69, ended
+    sent = world.accepted().total()
+    assert 0 < sent < CONTACTS
+    assert f"sent {sent}  in " in ended.out
+    assert "has no room" in ended.err
+    assert "nothing was claimed" not in ended.err
+    world.assert_sound()
+    world.finish()
+    world.assert_finished()
+
+
+def test_json_of_a_pass_that_met_a_full_disk_has_its_work_and_its_error(new_world: NewWorld, pg_database: str) -> None:
+    world = new_world(pg_database, connections=MANY)
+    ended = world.run("send-due", "--json", file_bytes=ONE_WINDOW_BYTES)
+    report = json.loads(ended.out)
+    assert (ended.code, report["exit_code"], report["ended"]) == (69, 69, "failed")
+    assert "has no room" in report["error"]
+    assert report["outcomes"]["accepted"] == world.accepted().total() > 0
 
 
 def test_journal_folder_that_cannot_be_written_stops_the_pass_before_it_claims(world: World) -> None:

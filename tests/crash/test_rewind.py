@@ -13,21 +13,25 @@ import pytest
 from psycopg import sql
 
 from tests.crash.conftest import NewWorld
-from tests.crash.world import BATCH_SIZE, World
+from tests.crash.world import BATCH_SIZE, CAMPAIGN, CONTACTS, World, wait_for
 from tests.postgres import create_database, drop_database
 
 
-def take_copy(store_url: str, folder: Path) -> Callable[[], None]:
-    """Copy a store as a backup does; the answer puts the copy back in its place."""
-    return _copy_file(store_url, folder) if store_url.startswith("sqlite") else _copy_tables(store_url)
+def take_copy(store_url: str, folder: Path, *, live: bool = False) -> Callable[[], None]:
+    """Copy a store as a backup does; the answer puts the copy back, `live` where processes have it open."""
+    return _copy_file(store_url, folder, live) if store_url.startswith("sqlite") else _copy_tables(store_url)
 
 
-def _copy_file(store_url: str, folder: Path) -> Callable[[], None]:
+def _copy_file(store_url: str, folder: Path, live: bool) -> Callable[[], None]:
     store, copy = Path(store_url.removeprefix("sqlite:///")), folder / "backup.db"
     with closing(sqlite3.connect(store)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
 
     def put_back() -> None:
+        if live:
+            with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(store)) as target:
+                source.backup(target)
+            return
         for leftover in (f"{store}-wal", f"{store}-shm"):
             Path(leftover).unlink(missing_ok=True)
         store.write_bytes(copy.read_bytes())
@@ -64,14 +68,14 @@ def assert_refused(world: World, code: int) -> None:
     assert world.accepted() == before
 
 
-def assert_put_right(world: World) -> None:
+def assert_put_right(world: World, planned: int = CONTACTS) -> None:
     recovered = world.recover("hold", "--reason", "a backup was restored")
     assert recovered.code in (0, 3), recovered
     world.assert_sound()
     assert world.accepted().keys() <= {name for name, state in world.states().items() if state in ("sent", "in_doubt")}
     world.finish()
-    world.assert_finished()
-    world.assert_settled_by_choice()
+    world.assert_finished(planned)
+    world.assert_settled_by_choice(planned)
 
 
 @pytest.mark.parametrize("sent_before_the_copy", [0, 2 * BATCH_SIZE])
@@ -97,6 +101,23 @@ def test_run_killed_before_a_restore_is_replayed_too(world: World, store_url: st
     put_back()
     assert_refused(world, 6)
     assert_put_right(world)
+
+
+def test_a_backup_put_back_under_a_run_that_waits_stops_it(new_world: NewWorld, store_url: str, tmp_path: Path) -> None:
+    world = new_world(store_url, contacts=6 * BATCH_SIZE, controls='cooldown = "1s"')
+    command = world.start("send-due", failpoint="settle.committed:stop:3")
+    wait_for(lambda: world.counts()["sent"] >= BATCH_SIZE)
+    put_back = take_copy(store_url, tmp_path, live=True)  # has the run in it
+    assert command.stopped()  # it is about to wait until the campaign has cooled down
+    put_back()
+    assert world.counts()["sent"] < world.accepted().total() == 3 * BATCH_SIZE
+    command.send(signal.SIGCONT)
+    stopped = command.ended()
+    assert stopped.code == 6, stopped
+    assert world.accepted().total() == 3 * BATCH_SIZE
+    assert_refused(world, 6)
+    assert world.run("tune", CAMPAIGN, "--cooldown", "0s").code == 0
+    assert_put_right(world, 6 * BATCH_SIZE)
 
 
 @pytest.fixture

@@ -224,7 +224,10 @@ def write_settings(folder: Path, *ports: int, extra: str = "", connections: int 
 
 def environment(store_url: str, home: Path) -> dict[str, str]:
     """What a command of the tests may see: none of the variables of whoever runs them."""
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "SENDCTL_STORE_URL": store_url}
+    return {
+        "PATH": os.environ["PATH"], "HOME": str(home), "SENDCTL_STORE_URL": store_url,
+        "SENDCTL_JOURNAL_WITNESS": str(home / "witness"),
+    }  # fmt: skip
 
 
 def wait_for(condition: Callable[[], object], within_s: float = 20.0) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sendctl.faults import FAILPOINTS
+from sendctl.passes.control import MOVES
 from sendctl.providers.base import Phase, Scope
 from sendctl.states import (
     TRANSITIONS,
@@ -57,6 +58,22 @@ def test_charts_and_tables_use_every_word_and_no_other(heading: str, words: type
     drawn = {end for source, target, _ in arrows(heading) for end in (source, target)} - {"[*]"}
     assert drawn <= set(words)
     assert drawn >= set(words) - {CampaignStatus.ARCHIVED}  # no command moves there yet
+
+
+def test_chart_of_campaigns_has_exactly_the_moves_of_the_operators_verbs() -> None:
+    drawn = {(source, target, verb) for source, target, label in arrows("Campaigns") for verb in MOVES
+             if label.partition(",")[0] == verb}  # fmt: skip
+    allowed = {(str(source), str(move.target), verb) for verb, move in MOVES.items() for source in move.sources}
+    assert drawn == allowed
+
+
+def test_schema_has_the_moves_of_a_replay() -> None:
+    schema = (DOCS.parent / "schema.sql").read_text()
+    found = re.search(r"^--   ([\w |]+) -> (sent \| in_doubt)$", schema, re.MULTILINE)
+    assert found is not None
+    drawn = {(source, target) for source in found[1].split(" | ") for target in found[2].split(" | ")}
+    replays = [rule for name, rule in TRANSITIONS.items() if name.startswith("replay_")]
+    assert drawn == {(str(source), str(rule.target)) for rule in replays for source in rule.sources}
 
 
 def test_each_state_says_what_a_crash_leaves_and_who_repairs_it() -> None:

@@ -53,6 +53,7 @@ def test_a_pipe_is_read_like_a_file(tmp_path):
 
 @pytest.mark.parametrize(("name", "content", "columns"), [
     ("a.csv", '{"email": 1}\n', None),
+    ("a.csv", '[{"email": "a@x.example"}]\n', None),
     ("a.tsv", "email\tname, first\n", ("email", "name_first")),
     ("a.TSV", "email\tb;c\n", ("email", "b_c")),
     ("a.csv", "email\n", ("email",)),
@@ -65,7 +66,7 @@ def test_the_extension_decides_the_format_else_the_first_byte(tmp_path, name, co
     path = tmp_path / name
     path.write_text(content)
     if name == "a.csv" and columns is None:
-        with pytest.raises(BadInput, match="no column is named"):
+        with pytest.raises(BadInput, match="looks like JSON"):
             open_contacts(path)
         return
     with open_contacts(path) as contacts:

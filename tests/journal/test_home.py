@@ -17,6 +17,7 @@ import pytest
 
 from sendctl.errors import BadConfig, Unreachable
 from sendctl.journal.home import Home, RunNote, boot_id, dead_run, held_lock, machine_id, note_of, open_home
+from tests.syncs import watched_syncs
 
 NOTE = RunNote("store", "run1", "send-due", boot_id(), 1, "2026-03-02T09:00:00+00:00")
 
@@ -87,6 +88,19 @@ def test_a_run_lives_as_long_as_any_of_its_processes(home: Home) -> None:
         assert select.select([watch], [], [], 30)[0]
         os.close(watch)
         assert dead(home)
+
+
+def test_a_runs_note_is_whole_on_the_disk_before_it_has_its_name_and_its_name_before_the_run_begins(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = watched_syncs(home.path, monkeypatch)
+    lock = home.lock_path("run1")
+    with held_lock(home, NOTE):
+        note, *_, folder = synced
+        assert note.content == lock.read_bytes() != b""
+        assert lock not in note.standing
+        assert folder.path == home.path
+        assert lock in folder.standing
 
 
 def test_only_one_at_a_time_holds_a_dead_run(home: Home) -> None:
@@ -206,3 +220,24 @@ def test_a_note_that_cannot_be_read_is_no_note(home: Home) -> None:
 def test_a_boot_and_a_machine_have_a_name() -> None:
     assert boot_id() == boot_id() != ""
     assert machine_id() == machine_id() != ""
+
+
+def test_the_first_witness_that_can_be_written_remembers(tmp_path: Path) -> None:
+    blocked, second = tmp_path / "file" / "witness", tmp_path / "second"
+    (tmp_path / "file").write_text("")  # no folder can be made below it
+    home = open_home(tmp_path / "journal", (blocked, second))
+    home.note_passes("store", 7)
+    assert home.is_witnessed("store")
+    (tmp_path / "journal" / "store.passes").write_text("3")
+    assert home.seen_passes("store") == 7
+    assert home.misses_passes("store")
+    assert not open_home(tmp_path / "journal", (blocked,)).is_witnessed("store")
+
+
+def test_a_witness_folder_that_is_no_folder_of_ours_is_not_believed(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    (real / "store.other.passes").write_text("9")
+    link.symlink_to(real)
+    assert open_home(tmp_path / "journal", (real,)).seen_passes("store") == 9
+    assert open_home(tmp_path / "journal", (link,)).seen_passes("store") == 0

@@ -20,10 +20,11 @@ from sendctl.clock import Deadline, Lease
 from sendctl.errors import Unreachable
 from sendctl.journal.records import Header, read
 from sendctl.journal.writer import CHUNK_BYTES, AttemptMark, JournalWriter
-from sendctl.passes.worker import Orders, work
+from sendctl.passes.worker import Orders, Report, work
 from sendctl.providers.base import ClaimExpired, Outcome, Phase
 from sendctl.states import AttemptOutcome
 from tests.store.ground import ACCEPTED, Ground, OwnedClock
+from tests.syncs import watched_syncs
 
 HEADER = Header("store", "run", 0, "host", "boot", "2026")
 
@@ -96,6 +97,24 @@ def test_records_survive_kill_nine(path: Path) -> None:
     assert len(traces) == 50
     assert all(trace.dotted for trace in traces.values())
     assert path.stat().st_size > CHUNK_BYTES
+
+
+def test_what_was_written_is_on_the_disk_when_a_sync_returns(
+    path: Path, clock: OwnedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = watched_syncs(path.parent, monkeypatch)
+    attempt, journal = mark(path, clock)
+    header, name = synced  # without its header, or its name, a journal proves nothing after a power loss
+    assert (header.path, header.content) == (path, path.read_bytes())
+    assert name.path == path.parent
+    assert path in name.standing
+    attempt.begin()
+    attempt.dot()
+    journal.outcome(1, 1, ACCEPTED)
+    journal.sync()
+    assert synced[-1].path == path
+    assert synced[-1].content.count(b"\n") == 4
+    assert synced[-1].content == path.read_bytes()
 
 
 def test_the_phase_says_how_far_bytes_may_have_got(path: Path, clock: OwnedClock) -> None:
@@ -218,7 +237,7 @@ def test_a_pass_without_room_for_its_journal_claims_nothing(sqlite_ground: Groun
     before = sqlite_ground.dump()
     orders = Orders("run", 0, sqlite_ground.one("SELECT store_id FROM store"))
     with no_file_larger_than(64 * 1024), pytest.raises(Unreachable, match="has no room"):
-        work(sqlite_ground.context, orders)
+        work(sqlite_ground.context, orders, Report())
     assert sqlite_ground.dump() == before
 
 

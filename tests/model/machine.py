@@ -175,12 +175,17 @@ class Machine:
     def _program(self, command: str, context: Context, execution: Execution) -> None:
         verb, _, rest = command.partition(" ")
         programs: dict[str, Callable[[], object]] = {
-            "send-due": lambda: send_due.run(context),
+            "send-due": lambda: self._send_due(context),
             "reconcile": lambda: reconcile.run(context),
             "recover": lambda: self._recover(context, rest),
             "enqueue": lambda: self._enqueue(context, rest),
         }
         programs[verb]()
+
+    def _send_due(self, context: Context) -> None:
+        report = send_due.run(context)
+        if report.failure is not None:
+            raise report.failure
 
     def _recover(self, context: Context, choice: str) -> None:
         made = recover.plan(context, CAMPAIGN, in_doubt=choice)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sendctl.errors import UsageError
+from sendctl.passes import control
 from sendctl.providers.base import Outcome, Scope
 from sendctl.store import limits
 from tests.store.ground import (
@@ -257,3 +260,36 @@ def test_bad_mailboxes_pause_nothing(ground: Ground) -> None:
     ground.pass_with(REFUSED, 30)
     assert audit(ground) == []
     assert ground.states() == {"failed": 30}
+
+
+def test_provider_that_is_resumed_gets_one_message_at_once_and_the_rest_if_it_takes_that(ground: Ground) -> None:
+    ground.enqueue(20)
+    ground.pass_with(NO_CREDENTIALS, 2)
+    assert claimed(ground) == []
+    tried = control.try_provider(ground.context, "primary", "new password")
+    assert (tried.changed, tried.because) == (True, "bad credentials")
+    assert len(ground.pass_with(ACCEPTED, 100).messages) == 1
+    assert breaker(ground) == "closed"
+    assert len(claimed(ground)) > 1
+    action, reason, detail = ground.rows("SELECT action, reason, detail FROM audit ORDER BY id DESC LIMIT 1")[0]
+    assert (action, reason, json.loads(detail)["provider"]) == ("resume", "new password", "primary")
+
+
+def test_resumed_provider_that_fails_again_is_left_alone_for_longer(ground: Ground) -> None:
+    ground.enqueue(20)
+    ground.pass_with(NO_CREDENTIALS, 2)
+    control.try_provider(ground.context, "primary")
+    ground.pass_with(NO_CREDENTIALS, 100)
+    assert breaker(ground) == "open"
+    ground.clock.forward(seconds=limits.HALT_BASE_S + 1)
+    assert claimed(ground) == []
+    ground.clock.forward(seconds=limits.HALT_BASE_S)
+    assert len(claimed(ground)) == 1
+
+
+def test_provider_that_is_not_left_alone_stays_as_it_is(ground: Ground) -> None:
+    ground.enqueue(2)
+    assert not control.try_provider(ground.context, "primary").changed
+    assert ground.rows("SELECT 1 FROM audit WHERE action = 'resume'") == []
+    with pytest.raises(UsageError, match="there is no provider nobody"):
+        control.try_provider(ground.context, "nobody")

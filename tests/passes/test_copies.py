@@ -174,8 +174,8 @@ def test_a_dead_run_is_not_imported_into_a_copy_that_may_not_send(
 def test_another_timeline_of_the_same_postgres_means_a_replay_first(ground: Ground, judge: Judge) -> None:
     ground.enqueue(3)
     ground.send_due()
-    system, timeline, database = ground.one("SELECT database_id FROM store").split("/")
-    before = f"{system}/{int(timeline) + 1}/{database}"
+    system, timeline, rest = ground.one("SELECT database_id FROM store").split("/", 2)
+    before = f"{system}/{int(timeline) + 1}/{rest}"
     ground.change("UPDATE store SET database_id = :before", before=before)
     for _ in range(2):
         with pytest.raises(StoreRewound, match="timeline"):

@@ -7,7 +7,7 @@ import pytest
 from sendctl.passes import control
 from sendctl.providers.base import Outcome, Outgoing
 from tests.passes.judge import Judge
-from tests.store.ground import DEFERRED, SENDER_REFUSED, STEP, UNKNOWN, Ground
+from tests.store.ground import DEFERRED, SENDER_REFUSED, STEP, UNKNOWN, UNTOUCHED, Ground
 
 
 def asked_of(judge: Judge, outcome: Outcome) -> list[Outgoing]:
@@ -62,6 +62,19 @@ def test_a_message_that_nobody_can_have_takes_the_corrected_text(
     assert b"Hello Ana\r\n" in asked[0].content
     assert b"Good day Ana\r\n" in asked[1].content
     assert asked[0].key == asked[1].key
+
+
+def test_a_message_that_was_put_back_untouched_after_a_doubt_keeps_its_bytes(ground: Ground, judge: Judge) -> None:
+    asked = asked_of(judge, UNKNOWN)
+    ground.enqueue(contacts="email,first_name\nana@x.example,Ana\n")
+    ground.send_due()
+    ground.recover(in_doubt="resend")
+    ground.pass_with(UNTOUCHED)
+    change(ground, "Good day")
+    ground.clock.forward(days=1)
+    ground.send_due()
+    assert [message.attempt for message in asked] == [1, 3]
+    assert asked[0].content == asked[1].content
 
 
 def test_a_message_that_was_not_tried_takes_the_newest_text(ground: Ground, judge: Judge) -> None:

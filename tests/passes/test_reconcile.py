@@ -121,12 +121,12 @@ def test_a_campaign_that_is_over_is_not_retried(ground: Ground, verb: str) -> No
     ("policy", "state", "attempt"),
     [("hold", "in_doubt", "unknown"), ("resend", "queued", "abandoned"), ("skip", "failed", "abandoned")],
 )
-def test_doubt_follows_the_campaigns_policy_after_a_grace(
+def test_doubt_follows_the_campaigns_policy_after_a_quarter_of_an_hour(
     ground: Ground, policy: str, state: str, attempt: str
 ) -> None:
     ground.enqueue(1, campaign=f'in_doubt = "{policy}"')
     ground.pass_with(UNKNOWN)
-    ground.clock.forward(seconds=reconcile.POLICY_GRACE_S - 10)
+    ground.clock.forward(minutes=14, seconds=50)
     assert run(ground).exit_code is ExitCode.NEEDS_PERSON
     assert ground.states() == {"in_doubt": 1}
     ground.clock.forward(seconds=20)

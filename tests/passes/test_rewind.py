@@ -8,10 +8,11 @@ from shutil import copytree, rmtree
 
 import pytest
 
-from sendctl.errors import ExitCode, StoreRewound
+from sendctl.errors import ExitCode, StoreRewound, UsageError
 from sendctl.passes import reconcile, recover
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Outgoing
+from sendctl.store import meta
 from tests.passes.judge import Judge, accept
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, STEP, UNKNOWN, Backup, Ground
 
@@ -38,7 +39,7 @@ def test_a_rewound_store_sends_nothing_until_its_journals_are_replayed(ground: G
     assert recover.plan(ground.context, "sale").rewound
     done = ground.recover()
     assert done.replayed is not None
-    assert (done.replayed.sent, done.replayed.contradictions) == (5, 0)
+    assert (done.replayed.sent, done.replayed.contradicted) == (5, [])
     assert ground.states() == {"sent": 5}
     ground.send_due()
     assert judge.people() == PEOPLE
@@ -66,7 +67,13 @@ def test_a_store_put_back_together_with_its_journals_is_noticed_by_the_witness(
     refuses(ground)
     assert len(judge.people()) == 4
     # Someone takes the risk: it goes on with what is known.
-    ground.recover(lost_hosts=[ground.context.hostname])
+    with ground.store.read() as connection:
+        hosts = sorted(meta.host_names(connection))
+    assert len(hosts) == (1 if lost == "put back" else 2)  # a new folder makes a new host
+    if lost == "gone":
+        with pytest.raises(UsageError, match=r"2 hosts are called .*\(this one\)"):
+            ground.recover(lost_hosts=[ground.context.hostname])
+    ground.recover(lost_hosts=hosts)
     ground.send_due()
     assert len(judge.people()) == 7
 
@@ -364,8 +371,9 @@ def test_a_run_that_goes_on_while_the_store_is_rewound_stops(ground: Ground, jud
 
     other = replace(ground, _context=None)
     judge.answer = answer
-    with pytest.raises(StoreRewound):
-        ground.send_due()
+    report = ground.send_due()
+    assert isinstance(report.failure, StoreRewound)
+    assert report.exit_code is ExitCode.REWOUND
     assert len(judge.delivered) == 3
     judge.answer = accept
     refuses(ground)

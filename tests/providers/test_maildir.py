@@ -21,6 +21,7 @@ from sendctl.clock import Deadline, SystemClock
 from sendctl.providers.base import ClaimExpired, Outcome, Outgoing, Phase, Scope
 from sendctl.providers.maildir import MaildirProvider
 from sendctl.states import AttemptOutcome
+from tests.syncs import watched_syncs
 
 KEY = "0f3a" * 8
 MESSAGE = Outgoing(
@@ -142,6 +143,30 @@ def test_each_mark_comes_before_what_it_announces(folder: Path, provider: Maildi
     asyncio.run(provider.submit(MESSAGE, Deadline(clock.boot_s() + 60, clock), mark))
     asyncio.run(provider.submit(MESSAGE, Deadline(clock.boot_s() + 60, clock), mark))
     assert mark.files == [("begin", 0, 0), ("dot", 1, 0), ("begin", 0, 1), ("dot", 0, 1)]
+
+
+def test_a_message_is_on_the_disk_before_it_is_delivered_and_its_place_before_it_is_accepted(
+    folder: Path, provider: MaildirProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = watched_syncs(folder.parent, monkeypatch)
+    outcome = submit(provider, folder)
+    file = folder / "new" / outcome.provider_message_id
+    *folders, content, place = synced
+    assert {sync.path for sync in folders} == {folder, folder.parent}
+    assert content.content == file.read_bytes()
+    assert file not in content.standing
+    assert place.path == folder / "new"
+    assert file in place.standing
+
+
+def test_a_replayed_acceptance_is_on_the_disk_too(
+    folder: Path, provider: MaildirProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever delivered it first may have died before its place was durable."""
+    submit(provider, folder)
+    synced = watched_syncs(folder.parent, monkeypatch)
+    submit(provider, folder)
+    assert [sync.path for sync in synced] == [folder / "new"]
 
 
 def test_an_expired_claim_at_the_dot_delivers_nothing(folder: Path, provider: MaildirProvider) -> None:

@@ -44,6 +44,11 @@ def test_awkward_subjects_read_back(value):
     assert read(headers.text_field("Subject", value)) == value
 
 
+@pytest.mark.parametrize("value", ["x" * 69, "x" * 70, "x" * 72 + " end", "x" * 77 + " end", "a " + "x" * 77])
+def test_a_subject_with_a_long_word_stays_within_the_line(value):
+    assert read(headers.text_field("Subject", value)) == value
+
+
 def test_a_short_ascii_subject_is_left_alone():
     assert headers.text_field("Subject", "50% off: today") == "Subject: 50% off: today"
 

@@ -117,7 +117,7 @@ class Ground:
         if self._context is None:
             settings = Settings(
                 None, StoreSettings(self.url), self.send, self.providers,
-                JournalSettings(self.folder / self.journal, self.folder / f"{self.journal}-witness"), self.reconcile,
+                JournalSettings(self.folder / self.journal, (self.folder / f"{self.journal}-witness",)), self.reconcile,
             )  # fmt: skip
             self._context = Context(settings, {}, self.clock)
         return self._context

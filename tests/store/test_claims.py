@@ -12,7 +12,9 @@ import sqlalchemy as sa
 
 from sendctl.passes.claiming import Window
 from sendctl.store import claims
+from sendctl.store.claims import Claim
 from sendctl.store.engine import Store
+from sendctl.store.ledger import move
 from tests.store.ground import ACCEPTED, START, Ground
 
 
@@ -91,6 +93,25 @@ def test_a_claim_writes_claim_attempt_and_what_is_frozen_before_anything_leaves(
     assert message["revision"] == 1
     assert message["composed_at"] is not None
     assert (attempt["outcome"], attempt["number"], attempt["worker"], attempt["provider"]) == ("open", 1, 3, "primary")
+
+
+def test_a_window_is_claimed_whole_or_not_at_all(ground: Ground) -> None:
+    """Were a message claimed only in part, its attempt would be handed over although it had left the queue."""
+    ground.enqueue(2)
+    run_id = ground.clerk().run_id
+    before = ground.dump()
+    now = ground.clock.now
+
+    def claim_what_was_cancelled() -> None:
+        with ground.store.write() as connection:
+            picked = claims.pick_due(connection, 1, now, 2)
+            move(connection, "cancel", [{"id": picked[0].id, "updated_at": now}], claimed=False)
+            pairs = [(due, "primary") for due in picked]
+            claims.claim(connection, pairs, Claim("claim", run_id, 0, now + timedelta(minutes=5)), revision=1, now=now)
+
+    with pytest.raises(AssertionError, match="claimed 1 of 2"):
+        claim_what_was_cancelled()
+    assert ground.dump() == before
 
 
 def test_every_window_has_a_claim_id_of_its_own(ground: Ground) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sendctl.states import AttemptOutcome
 from sendctl.store.dialect import insert_rows
 from sendctl.store.tables import attempts, metadata
-from tests.store.ground import ACCEPTED, UNKNOWN, Ground
+from tests.store.ground import ACCEPTED, DOWN, UNKNOWN, Ground
 
 LIVE = (AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN)
 
@@ -59,8 +59,9 @@ def test_a_second_live_attempt_is_refused(ground: Ground, outcome: Any) -> None:
     if outcome is not None:
         clerk.turn(ground.done(window, outcome), 0)
     for second in LIVE:
-        with pytest.raises(sa.exc.IntegrityError):
-            copied(ground, "attempts", number=2, outcome=second)
+        finished_at = None if second is AttemptOutcome.OPEN else ground.clock.now
+        with pytest.raises(sa.exc.IntegrityError, match="message_id"):  # the index, not a CHECK
+            copied(ground, "attempts", number=2, outcome=second, finished_at=finished_at)
 
 
 def test_attempts_that_ended_without_acceptance_allow_another(ground: Ground) -> None:
@@ -69,8 +70,9 @@ def test_attempts_that_ended_without_acceptance_allow_another(ground: Ground) ->
     ground.clerk().turn([], 1)
     ended = sorted(set(AttemptOutcome) - set(LIVE))
     for number, outcome in enumerate(ended, start=2):
-        ground.change("UPDATE attempts SET outcome = :outcome WHERE outcome = 'open'", outcome=outcome)
-        copied(ground, "attempts", number=number, outcome="open")
+        ended_now = "UPDATE attempts SET outcome = :outcome, finished_at = started_at WHERE outcome = 'open'"
+        ground.change(ended_now, outcome=outcome)
+        copied(ground, "attempts", number=number, outcome="open", finished_at=None)
     assert ground.one("SELECT count(*) FROM attempts") == len(ended) + 1
 
 
@@ -106,6 +108,61 @@ def test_a_state_without_its_time_is_refused(ground: Ground) -> None:
     ground.enqueue(1)
     for state in ("sent", "in_doubt", "failed"):
         refused(ground, "UPDATE messages SET status = :state", state=state)
+
+
+def test_a_message_that_came_back_was_sent_at_a_time(ground: Ground) -> None:
+    ground.enqueue(1)
+    refused(ground, "UPDATE messages SET status = 'bounced'")
+    ground.pass_with(ACCEPTED)
+    refused(ground, "UPDATE messages SET status = 'bounced', sent_at = NULL")
+    assert ground.change("UPDATE messages SET status = 'bounced'") == 1
+
+
+def test_an_attempt_has_an_end_exactly_when_it_has_an_outcome(ground: Ground) -> None:
+    ground.enqueue(1)
+    ground.clerk().turn([], 1)
+    refused(ground, "UPDATE attempts SET finished_at = started_at")
+    for outcome in sorted(set(AttemptOutcome) - {AttemptOutcome.OPEN}):
+        refused(ground, "UPDATE attempts SET outcome = :outcome", outcome=outcome)
+
+
+def test_a_message_has_its_revision_and_its_date_together(ground: Ground) -> None:
+    ground.enqueue(1)
+    refused(ground, "UPDATE messages SET revision = 1")
+    refused(ground, "UPDATE messages SET composed_at = due_at")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "least"),
+    [
+        ("store", "passes", 0),
+        ("id_blocks", "next_id", 1),
+        ("campaigns", "revision", 1),
+        ("revisions", "revision", 1),
+        ("steps", "step_index", 0),
+        ("steps", "after_s", 0),
+        ("steps", "repeat_count", 1),
+        ("enrollments", "current_step_index", 0),
+        ("messages", "step_index", 0),
+        ("messages", "occurrence", 0),
+        ("messages", "attempts", 0),
+        ("messages", "charged_attempts", 0),
+        ("attempts", "number", 1),
+        ("attempts", "worker", 0),
+        ("provider_state", "consecutive_failures", 0),
+        ("provider_state", "times_opened", 0),
+    ],
+)
+def test_a_number_below_its_least_is_refused(ground: Ground, table: str, column: str, least: int) -> None:
+    ground.enqueue(1)
+    ground.pass_with(DOWN)
+    with pytest.raises(sa.exc.IntegrityError, match=r"(?i)check"):
+        ground.change(f"UPDATE {table} SET {column} = {least - 1}")
+
+
+def test_no_more_attempts_are_charged_than_were_made(ground: Ground) -> None:
+    ground.enqueue(1)
+    refused(ground, "UPDATE messages SET charged_attempts = 1")
 
 
 def test_rows_that_others_point_at_cannot_go(ground: Ground) -> None:

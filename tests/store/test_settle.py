@@ -152,6 +152,18 @@ def test_a_zombie_never_touches_the_attempt_that_replaced_its_own(ground: Ground
     assert ledger(ground) == doubtful
 
 
+def test_an_attempt_that_has_its_outcome_keeps_it(ground: Ground) -> None:
+    ground.provable = False  # the open attempt is left behind
+    ground.enqueue(1)
+    ground.pass_with(DEFERRED)
+    ground.clock.forward(hours=1)
+    window = ground.clerk().turn([], 1)
+    first = replace(window, messages=tuple(replace(item, number=1) for item in window.messages))
+    before = ground.dump()["attempts"]
+    assert settled_under(ground, first, [item.claim_id for item in window.messages], REFUSED) == set()
+    assert ground.dump()["attempts"] == before
+
+
 def test_a_zombie_does_not_undo_what_an_operator_has_given_up(ground: Ground) -> None:
     ground.enqueue(1)
     zombie = ground.clerk()

@@ -39,7 +39,7 @@ def test_each_kind_of_trouble_is_listed_with_its_reason_and_next_step(ground: Gr
     assert found == {
         "p00002": ("failed", "failed for good", "mend the cause, then recover --failed"),
         "p00003": ("failed", "failed for a passing cause",
-                   "retried by itself after a day while attempts are left, or recover --failed"),
+                   "retried by itself in time, while attempts are left; or recover --failed"),
         "p00004": ("in_doubt", "the provider may or may not have accepted it",
                    "sendctl reconcile looks for proof; else recover --in-doubt"),
         "p00005": ("sending", "its claim has expired",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sendctl.addresses import Email, parse_email, parse_phone
+from sendctl.addresses import Email, address_key, parse_email, parse_phone
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,33 @@ def test_a_phone_number_becomes_strict_e164(text):
 def test_a_wrong_phone_number_is_refused_with_the_reason(text, reason):
     with pytest.raises(ValueError) as caught:
         parse_phone(text)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("Ana@Shop.EXAMPLE", "ana@shop.example"),
+        ("+49 30 123456-78", "+493012345678"),
+        ("(+49) 30 123456", "+4930123456"),
+    ],
+)
+def test_an_address_of_either_kind_has_one_key(text, key):
+    assert address_key(text) == address_key(key) == key
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "neither an e-mail address"),
+        ("ana", "neither an e-mail address, which has an @, nor a phone number"),
+        ("030 12345678", "must start with + and the country code"),
+        ("@shop.example", "nothing before @"),
+    ],
+)
+def test_what_is_no_address_of_any_kind_is_refused_with_the_reason(text, reason):
+    with pytest.raises(ValueError) as caught:
+        address_key(text)
     assert reason in str(caught.value)
 
 

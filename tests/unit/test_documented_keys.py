@@ -77,7 +77,7 @@ def test_the_sample_shows_the_defaults() -> None:
     defaults = read_settings(Findings(Document(None, least, tomllib.loads(least))), {}, Path("/srv"))
     assert everything.send == defaults.send
     assert everything.store == defaults.store
-    assert everything.journal == defaults.journal
+    assert everything.journal.path == defaults.journal.path
     assert everything.reconcile.max_total_attempts == defaults.reconcile.max_total_attempts
     assert everything.reconcile.overdue_grace_s == defaults.reconcile.overdue_grace_s
     assert everything.reconcile.retry_failed_after_s == defaults.reconcile.retry_failed_after_s

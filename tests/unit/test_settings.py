@@ -408,3 +408,16 @@ def test_the_sample_configuration_loads_and_sends_nothing(tmp_path: Path) -> Non
     assert settings.send == SendSettings(enabled=False, providers=("local",))
     assert settings.providers["local"].type == "maildir"
     assert load(tmp_path, sample_config('odd "name".db')).store.url == f'sqlite:///{tmp_path}/odd "name".db'
+
+
+def test_what_vouches_for_a_store_does_not_lie_with_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    fallback = Path(f"/var/tmp/sendctl-{os.geteuid()}")
+    beside = load(tmp_path, SENDCTL_STORE_URL=f"sqlite:///{tmp_path}/store/s.db", HOME=str(home))
+    assert beside.journal.witnesses == (home / ".local/state/sendctl/witness", fallback)
+    inside = load(tmp_path, SENDCTL_STORE_URL=f"sqlite:///{home}/s.db", HOME=str(home))
+    assert inside.journal.witnesses == (fallback,)
+    journals = {"SENDCTL_STORE_URL": "postgresql://h/d", "SENDCTL_JOURNAL_PATH": str(home)}
+    assert load(tmp_path, **journals, HOME=str(home)).journal.witnesses == (fallback,)
+    told = load(tmp_path, **journals, SENDCTL_JOURNAL_WITNESS="/w", HOME=str(home))
+    assert told.journal.witnesses == (Path("/w"),)

@@ -1,0 +1,67 @@
+"""Silence in a complete log is proof only of what this host's own MTA would have, by a run that is over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sendctl.passes import reconcile
+from sendctl.settings import ReconcileSettings
+from tests.evidence.writing import DOTTED_AT, NOW, framed, write
+from tests.passes.judge import Judge
+from tests.store.ground import UNKNOWN, Ground
+
+
+def look_into_the_log(ground: Ground) -> None:
+    """From now on the provider's MTA is this host's own Postfix; the time is when `complete_log` matters."""
+    ground.close()
+    ground.reconcile = ReconcileSettings(
+        mta="postfix", mta_logs=(str(ground.folder / "mail.log"),), mta_providers=("primary",)
+    )
+    ground.clock.now = DOTTED_AT
+
+
+def complete_log(ground: Ground) -> None:
+    """An hour later the log is complete and settled, and none of our messages is in it."""
+    write(ground.folder / "mail.log", framed([]))
+    ground.clock.now = NOW
+
+
+def test_silence_about_a_run_that_may_be_alive_proves_nothing(ground: Ground, judge: Judge) -> None:
+    """Its claim expired, but nobody knows that it is dead: it may hand the message over after the search."""
+    look_into_the_log(ground)
+    ground.enqueue(2)
+    ground.clerk().turn([], 1)
+    ground.pass_with(UNKNOWN)
+    ground.clock.forward(seconds=ground.send.claim_s + ground.send.deadline_s + 1)
+    assert reconcile.run(ground.context).claims_expired == 1
+    complete_log(ground)
+    report = reconcile.run(ground.context)
+    assert (report.proven_absent, report.in_doubt) == (1, 1)
+    assert [reason for reason in report.cannot_tell if "may still be alive" in reason]
+    assert ground.rows("SELECT evidence FROM attempts WHERE outcome = 'unknown'") == [("claim_expired",)]
+
+
+def test_silence_about_what_another_host_handed_over_proves_nothing_here(ground: Ground, judge: Judge) -> None:
+    """With one MTA a host, the other host's log has it."""
+    look_into_the_log(ground)
+    ground.enqueue(1)
+    ground.pass_with(UNKNOWN)
+    complete_log(ground)
+    other = ground.other_host()
+    report = reconcile.run(other.context)
+    assert (report.proven_absent, report.in_doubt) == (0, 1)
+    assert [reason for reason in report.cannot_tell if "another host handed it over" in reason]
+    assert reconcile.run(ground.context).proven_absent == 1
+    assert ground.states() == {"queued": 1}
+    other.close()
+
+
+def test_silence_about_a_provider_that_hands_over_elsewhere_proves_nothing(ground: Ground, judge: Judge) -> None:
+    look_into_the_log(ground)
+    ground.reconcile = replace(ground.reconcile, mta_providers=("fallback",))
+    ground.enqueue(1)
+    ground.pass_with(UNKNOWN)
+    complete_log(ground)
+    report = reconcile.run(ground.context)
+    assert (report.proven_absent, report.in_doubt) == (0, 1)
+    assert [reason for reason in report.cannot_tell if "provider primary is not in mta_providers" in reason]
