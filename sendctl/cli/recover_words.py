@@ -73,6 +73,12 @@ def _evidence(plan: Plan) -> list[str]:
     requeued = sum(dead.requeued for dead in plan.dead_runs)
     if plan.rewound:
         lines.append("the journals of this host say what the store forgot")
+        if plan.forgotten:
+            lines[-1] = (
+                "the journals of this host are lost or were put back too: any of the"
+                f" {some(plan.forgotten, 'queued message')} may have left since, and recover stops unless the host is"
+                " given up with --lost-host"
+            )
         if plan.hosts:
             lines.append(
                 f"nobody is sent to before these hosts have recovered too: {', '.join(map(clean, plan.hosts))}. A host"
@@ -172,7 +178,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "schema": "sendctl.recover/1", "campaign": plan.campaign, "status": plan.status, "made_at": iso(plan.made_at),
         "in_doubt_choice": plan.choice, "failed_too": plan.with_failed, "counts": _counts(plan.counts),
-        "rewound": plan.rewound or None,
+        "rewound": plan.rewound or None, "forgotten": plan.forgotten,
         "dead_runs": [
             {
                 "id": dead.run.id, "host": dead.run.hostname, "started_at": iso(dead.run.started_at),

@@ -51,6 +51,7 @@ class Plan:
     with_failed: bool
     counts: dict[State, int]
     rewound: str = ""  # why the journals must be replayed first, or empty
+    forgotten: int = 0  # queued messages that may have left since: the journals here do not reach that far
     hosts: list[str] = field(default_factory=list)  # after a rewind of Postgres: those that are known to have run here
     dead_runs: list[DeadRun] = field(default_factory=list)
     alive: list[RunRow] = field(default_factory=list)  # runs of this host that go on: left alone
@@ -81,7 +82,7 @@ class Plan:
     @property
     def worst_case_duplicates(self) -> int:
         """People who may get the message a second time if this plan is applied."""
-        return self.at_risk if self.choice == "resend" else 0
+        return self.forgotten + (self.at_risk if self.choice == "resend" else 0)
 
     @property
     def worst_case_missed(self) -> int:
@@ -138,6 +139,8 @@ def plan(context: Context, name: str, *, in_doubt: str | None = None, failed: bo
         made.failed_ids = doubts.failed_ids(connection, campaign.id)
         made.given_up_ids = doubts.failed_ids(connection, campaign.id, given_up=True)
     made.rewound = replaying.needed(context) or rewound_reason(context)
+    if made.rewound and replaying.journals_miss(context):
+        made.forgotten = made.counts[State.QUEUED]
     made.hosts = hosts.known(context) if made.rewound and not context.store.sqlite else []
     made.proof = evidence.look_up(context, found)
     made.doubtful += [doubt.held for doubt in found if not made.proof.settles(doubt.held)]

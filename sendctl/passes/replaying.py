@@ -81,6 +81,12 @@ def replay_all(context: Context, *, with_what_is_left: bool = False) -> Replayed
     return done
 
 
+def journals_miss(context: Context) -> bool:
+    """Whether this host's journals are lost or were put back too: who was reached meanwhile is not known here."""
+    with context.store.read() as connection:
+        return context.home.misses_passes(meta.read(connection).store_id)
+
+
 def _check_journals(context: Context, row: meta.Meta) -> None:
     """Journals that were put back with the store, or began anew, do not know who was reached in between."""
     if context.home.misses_passes(row.store_id):

@@ -61,6 +61,7 @@ def test_a_store_put_back_together_with_its_journals_is_noticed_by_the_witness(
         copytree(ground.folder / "old journals", journals)
     ground.close()
     refuses(ground)
+    assert recover.plan(ground.context, "sale").worst_case_duplicates == 3
     with pytest.raises(StoreRewound, match="are lost or were put back too") as caught:
         ground.recover()
     assert f"--lost-host {ground.context.hostname}" in caught.value.hint
