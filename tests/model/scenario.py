@@ -44,7 +44,7 @@ class Scenario:
         budgets = [
             f"{count} {word}{'s' if count > 1 else ''}"
             for count, word in (
-                (self.kills, "kill"), (self.faults, "bad reply"), (self.unheard, "unheard commit"),
+                (self.kills, "kill"), (self.faults, "bad answer"), (self.unheard, "unheard commit"),
                 (self.jumps, f"pause of {self.jump_s:g} s"), (self.backups, "backup put back"),
                 (self.failovers, "failover"),
             ) if count
