@@ -31,9 +31,9 @@ def give_up(context: Context, lost_hosts: Sequence[str], reason: str) -> None:
                 )
             if not found and name not in {*known, *known.values()}:
                 raise UsageError(f"there is no host {name} to give up", hint="the error of `send-due` names them.")
-        kept = {key: name for key, name in known.items() if not {key, name} & set(lost_hosts)}
-        context.home.note_hosts(store_id, kept)
         audit.write(
             connection, login=who(context.environ), hostname=context.hostname, action="give up hosts",
             campaign_id=None, reason=reason, detail={"hosts": list(lost_hosts)}, now=context.store.now(connection),
         )  # fmt: skip
+    kept = {key: name for key, name in known.items() if not {key, name} & set(lost_hosts)}
+    context.home.note_hosts(store_id, kept)

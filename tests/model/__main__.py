@@ -12,8 +12,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 
+from tests.model import variants
 from tests.model.explorer import Found, explore
 from tests.model.scenario import ALL, Scenario
 from tests.model.variants import VARIANTS, Variant
@@ -27,14 +27,14 @@ def main() -> int:
     """Explore what was asked for; returns the exit status."""
     asked = _arguments()
     scenarios = [one for one in ALL if asked.only in one.name]
-    variants = {name: one for name, one in VARIANTS.items() if asked.only in name}
+    broken = {name: one for name, one in VARIANTS.items() if asked.only in name}
     with ProcessPoolExecutor(asked.jobs, max_tasks_per_child=1) as pool:
         # The long ones first; they stand last.
         running = {one.name: pool.submit(explore, one, most_states=asked.most_states) for one in reversed(scenarios)}
-        caught = {name: pool.submit(partial(_explored, name)) for name in variants}
+        caught = {name: pool.submit(variants.explored, name) for name in broken}
         found = ((one, running[one.name].result()) for one in scenarios)
         good = _show(SCENARIO_HEADS, ((each, _row(one, each)) for one, each in found), _is_clean)
-        seen = ((name, one, caught[name].result()) for name, one in variants.items())
+        seen = ((name, one, caught[name].result()) for name, one in broken.items())
         good &= _show(VARIANT_HEADS, ((each, _caught(name, one, each)) for name, one, each in seen), _is_caught)
     return 0 if good else 1
 
@@ -45,13 +45,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--most-states", type=int, metavar="N", help="give up a scenario after so many")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="explorations at once")
     return parser.parse_args()
-
-
-def _explored(variant: str) -> Found:
-    found = explore(VARIANTS[variant].scenario, VARIANTS[variant].broken)
-    if VARIANTS[variant].seen_as not in found.violation:
-        found.violation = ""
-    return found
 
 
 def _is_clean(found: Found) -> bool:
