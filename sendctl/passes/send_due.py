@@ -123,6 +123,7 @@ def _send(
             work(context, orders, report.work)
         else:
             _fan_out(context, report, orders, workers)
+            report.work.ended = "failed" if report.failure is not None else report.work.ended
         faults.passing("run.before_finish")
         if not report.died:
             _finish(context, report)
@@ -179,16 +180,16 @@ def _share(limit: int | None, workers: int, index: int) -> int | None:
 
 def _child(context: Context, orders: Orders, parent_gone: int, write_end: int) -> None:
     """Work in the forked process and leave it without running the parent's cleanup."""
-    error, done = "", Report()
+    done, answer = Report(), dict[str, Any]()
     try:
         work(context, orders, done, parent_gone)
     except SendctlError as problem:
-        error = str(problem)
+        answer = {"error": str(problem), "hint": problem.hint, "exit_code": int(problem.exit_code)}
     except BaseException as problem:  # the parent prints it; the journal has what happened until here
-        error = f"{type(problem).__name__}: {problem}"
+        answer = {"error": f"{type(problem).__name__}: {problem}"}
     with os.fdopen(write_end, "w") as pipe:
-        json.dump({"report": asdict(done), "error": error}, pipe)
-    os._exit(ExitCode.UNEXPECTED if error else ExitCode.DONE)
+        json.dump({"report": asdict(done)} | answer, pipe)
+    os._exit(answer.get("exit_code", ExitCode.UNEXPECTED) if answer else ExitCode.DONE)
 
 
 class _signals_passed_on:  # noqa: N801  a context manager, read as a phrase
@@ -221,6 +222,16 @@ def _collect(report: SendReport, pid: int, read_end: int) -> None:
     answer: dict[str, Any] = json.loads(text) if text else {"error": "killed"}
     if "report" in answer:
         report.work.add(Report(**answer["report"]))
-    if answer["error"]:
+    if "error" in answer:
         report.died += 1
+    if "exit_code" in answer:
+        report.failure = report.failure or _failure_of(answer)
+    elif "error" in answer:
         report.work.stops.append(f"worker process {pid}: {answer['error']}")
+
+
+def _failure_of(answer: dict[str, Any]) -> SendctlError:
+    """A worker's error as it was there: its words, its hint, its exit code."""
+    failure = SendctlError(answer["error"], hint=answer["hint"])
+    failure.exit_code = ExitCode(answer["exit_code"])
+    return failure

@@ -120,6 +120,25 @@ def test_a_backup_put_back_under_a_run_that_waits_stops_it(new_world: NewWorld, 
     assert_put_right(world, 6 * BATCH_SIZE)
 
 
+def test_a_backup_put_back_under_several_workers_stops_the_pass_with_the_same_code(
+    new_world: NewWorld, store_url: str, tmp_path: Path
+) -> None:
+    world = new_world(store_url, contacts=8 * BATCH_SIZE, controls='cooldown = "1s"')
+    command = world.start("send-due", environ={"SENDCTL_SEND_WORKERS": "2"})
+    wait_for(lambda: world.counts()["sent"] >= BATCH_SIZE)
+    put_back = take_copy(store_url, tmp_path, live=True)
+    wait_for(lambda: world.counts()["sent"] >= 3 * BATCH_SIZE)
+    put_back()
+    sent = world.accepted().total()
+    stopped = command.ended()
+    assert (stopped.code, "the store was rewound" in stopped.err, "hint:" in stopped.err) == (6, True, True), stopped
+    assert world.accepted().total() <= sent + BATCH_SIZE  # the window that was open, of messages that nobody had
+    assert not world.duplicates()
+    assert_refused(world, 6)
+    assert world.run("tune", CAMPAIGN, "--cooldown", "0s").code == 0
+    assert_put_right(world, 8 * BATCH_SIZE)
+
+
 @pytest.fixture
 def original(postgres_url: str) -> Iterator[str]:
     """A database that others may be copied from; dropped at the end."""
