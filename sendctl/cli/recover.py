@@ -88,7 +88,7 @@ def _ask(plan: Plan, reason: str, *, as_json: bool) -> str:
             "nobody is here to agree to the plan, and nothing was changed",
             hint="look at it with --dry-run, then run it with --yes.",
         )
-    risky = plan.worst_case_duplicates or plan.worst_case_missed
+    risky = plan.worst_case_duplicates or (plan.worst_case_missed if plan.choice == "skip" else 0)
     while not reason:
         reason = typer.prompt("Why (for the audit)", default="", show_default=False, err=True).strip()
         if not risky:

@@ -31,12 +31,9 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 
 def _worst_case(plan: Plan) -> str:
-    """What is held in doubt may have been accepted or not, and stays so: it may never arrive."""
-    held = len(plan.doubtful) if plan.choice == "hold" else 0
-    twice, never = (
-        some(number, "person", "people") for number in (plan.worst_case_duplicates, plan.worst_case_missed + held)
-    )
-    return f"Worst case: {twice} may get it twice, {never} may never get it{': held in doubt' if held else ''}."
+    twice, never = (some(number, "person", "people") for number in (plan.worst_case_duplicates, plan.worst_case_missed))
+    held = ": held in doubt" if plan.worst_case_missed and plan.choice == "hold" else ""
+    return f"Worst case: {twice} may get it twice, {never} may never get it{held}."
 
 
 def _indented(lines: list[str]) -> Iterator[str]:

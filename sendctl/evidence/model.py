@@ -52,9 +52,13 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class CannotTell:
-    """The log neither shows an acceptance nor proves that there was none; `reason` in plain words."""
+    """The log neither shows an acceptance nor proves that there was none; `reason` in plain words.
+
+    Reasons of one `kind` differ in the times that they name only: a report counts them as one.
+    """
 
     reason: str
+    kind: str = ""
 
 
 Finding = Accepted | Absent | CannotTell

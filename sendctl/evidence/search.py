@@ -125,7 +125,7 @@ def _judge(wanted: Wanted, trail: Trail, coverage: Coverage, settle: timedelta, 
             "nor that it was cut off or refused: it may be on hold"
         )
     if missing := coverage.what_is_missing(wanted.begun_at or wanted.dotted_at, wanted.dotted_at + settle, now):
-        return CannotTell(missing)
+        return missing
     if trail.handovers:
         ended = trail.handovers[-1]
         return Absent(f"queue id {ended.queue_id} began to take it, but {ended.ended}")

@@ -172,7 +172,7 @@ def _read_trigger(trigger: Table, channel: str) -> Trigger:
 
 def _read_steps(root: Table, document: Document, channel: str) -> tuple[Step, ...]:
     tables = root.tables("steps")
-    if not tables:
+    if not tables and not root.data.get("steps"):  # what is not sections has been told already
         root.missing("steps", "a campaign has at least one [[steps]] section")
     steps: list[Step] = []
     for index, table in enumerate(tables):

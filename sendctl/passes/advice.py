@@ -96,7 +96,7 @@ def _left_alone(situation: Situation, breaker: Breaker) -> Advice:
         )  # fmt: skip
     return Advice(
         Level.CRITICAL, "", f"provider {breaker.provider} is left alone for a while: {breaker.reason}. Mend the"
-        " cause; it is tried again by itself",
+        f" cause; it is tried again by itself, or at once after `sendctl resume --provider {breaker.provider}`",
     )  # fmt: skip
 
 

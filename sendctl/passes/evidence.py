@@ -26,18 +26,24 @@ from sendctl.store.doubts import Doubt, Held
 
 @dataclass
 class Evidence:
-    """What is proven of each doubt. `reasons` counts why nothing could be concluded."""
+    """What is proven of each doubt, and why nothing could be concluded of the others."""
 
     accepted: dict[Held, Outcome] = field(default_factory=dict)
     absent: dict[Held, Outcome] = field(default_factory=dict)
-    reasons: dict[str, int] = field(default_factory=dict)
+    unsettled: dict[str, tuple[str, int]] = field(default_factory=dict)  # by kind: the last reason, how many
     asked: set[Held] = field(default_factory=set)  # settled by asking the provider, not by a log
 
     def settles(self, held: Held) -> bool:
         return held in self.accepted or held in self.absent
 
-    def cannot_tell(self, reason: str) -> None:
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many doubts each reason leaves open."""
+        return dict(self.unsettled.values())
+
+    def cannot_tell(self, reason: str, kind: str = "") -> None:
+        kind = kind or reason
+        self.unsettled[kind] = (reason, self.unsettled.get(kind, ("", 0))[1] + 1)
 
 
 def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
@@ -45,7 +51,8 @@ def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     evidence = Evidence()
     left = _ask_providers(context, doubts, evidence)
     if left and not context.settings.reconcile.mta:
-        evidence.reasons["no MTA log is configured: [reconcile] mta, mta_logs and mta_providers"] = len(left)
+        for _ in left:
+            evidence.cannot_tell("no MTA log is configured: [reconcile] mta, mta_logs and mta_providers")
     elif left:
         _search_logs(context, left, evidence)
     return evidence
@@ -123,8 +130,8 @@ def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool, 
             )
         case Absent():
             evidence.cannot_tell("the log does not have it, but its run may still be alive on another host")
-        case CannotTell(reason):
-            evidence.cannot_tell(reason)
+        case CannotTell(reason, kind):
+            evidence.cannot_tell(reason, kind)
 
 
 def settle(desk: Desk, connection: Connection, evidence: Evidence) -> tuple[int, int]:

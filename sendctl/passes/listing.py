@@ -16,7 +16,7 @@ from sendctl.errors import UsageError
 from sendctl.passes.context import Context
 from sendctl.rendering.names import message_id
 from sendctl.states import State
-from sendctl.store import campaigns, listing
+from sendctl.store import campaigns, listing, suppressions
 from sendctl.store.listing import ContactRow, MessageRow, Selection
 
 LONGEST_ID = 18  # digits: every such number fits into 64 bits
@@ -126,9 +126,22 @@ def show(context: Context, wanted: str) -> Shown:
             return Shown(now, retry_s, None, (_story(connection, ids.listed(row)),))
         person = listing.contact(connection, address_key(wanted))
         if person is None:
-            raise UsageError(f"nobody has the address {wanted}", hint="`sendctl messages` lists who is planned.")
+            raise _stranger(connection, wanted)
         rows = listing.select(connection, Selection(contact_id=person.id))
         return Shown(now, retry_s, person, tuple(_story(connection, ids.listed(row)) for row in list(rows)))
+
+
+def _stranger(connection: Connection, wanted: str) -> UsageError:
+    """Nobody's address may still be one that must not be written to."""
+    listed = suppressions.of(connection, address_key(wanted))
+    if listed is None:
+        return UsageError(f"nobody has the address {wanted}", hint="`sendctl messages` lists who is planned.")
+    since = listed.created_at.strftime("%Y-%m-%d %H:%M:%SZ")
+    return UsageError(
+        f"nobody has the address {wanted}, and nobody with it will be sent to: it is suppressed since {since}, for"
+        f' "{listed.reason}"',
+        hint=f"`sendctl suppress --remove {wanted}` takes it off the list.",
+    )
 
 
 def _message_number(connection: Connection, wanted: str) -> int | None:

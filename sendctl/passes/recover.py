@@ -86,8 +86,8 @@ class Plan:
 
     @property
     def worst_case_missed(self) -> int:
-        """People who may never get it if this plan is applied."""
-        return len(self.doubtful) if self.choice == "skip" else 0
+        """People who may never get it if this plan is applied: what is held in doubt may not have been accepted."""
+        return 0 if self.choice == "resend" else len(self.doubtful)
 
     @property
     def does_something(self) -> bool:

@@ -22,6 +22,8 @@ from sendctl.store.problems import BUSY_TIMEOUT_S, CONNECT_TIMEOUT_S, explained
 from sendctl.store.sqlite_file import check_ours, check_sqlite_file
 
 STATEMENT_TIMEOUT_S = 300
+# A server that vanished without a word: noticed after a minute, not after the two hours of the kernel's default.
+_KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 
 
 class Store:
@@ -128,7 +130,7 @@ def _postgres_engine(url: str) -> Engine:
                 "prepare_threshold": None,
                 # People's names: whatever this process's environment or the role says.
                 "client_encoding": "utf8",
-                **_unless_given(url, connect_timeout=CONNECT_TIMEOUT_S, application_name="sendctl"),
+                **_unless_given(url, connect_timeout=CONNECT_TIMEOUT_S, application_name="sendctl", **_KEEPALIVE),
             },
         )
     except ModuleNotFoundError as error:

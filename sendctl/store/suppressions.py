@@ -71,6 +71,14 @@ def every(connection: Connection) -> Iterator[Suppression]:
     return (Suppression(*row) for row in rows)
 
 
+def of(connection: Connection, address_key: str) -> Suppression | None:
+    """What the list says of one address."""
+    row = connection.execute(
+        sa.select(_S.address_key, _S.reason, _S.created_at).where(_S.address_key == address_key)
+    ).one_or_none()
+    return Suppression(*row) if row else None
+
+
 def live_campaigns(connection: Connection) -> list[int]:
     """Campaigns that have anything queued or in flight, by id: two index seeks for each."""
     open_states = sa.exists().where(_M.campaign_id == campaigns.c.id, _M.status.in_([State.QUEUED, State.SENDING]))

@@ -32,6 +32,17 @@ def test_what_is_in_flight_is_said(world: World) -> None:
     assert ran.out.endswith("1 message is in flight and will finish within 60 s\n")
 
 
+def test_an_address_on_the_list_that_nobody_has_is_said_to_be_there(world: World) -> None:
+    world.ready()
+    world.run("suppress", "stranger@recipient.example", "--reason", "asked by phone")
+    ran = world.run("show", "stranger@recipient.example")
+    assert ran.code == 2
+    assert "nobody has the address stranger@recipient.example" in ran.err
+    assert "suppressed since 20" in ran.err
+    assert 'for "asked by phone"' in ran.err
+    assert "`sendctl suppress --remove stranger@recipient.example`" in ran.err
+
+
 def test_the_same_again_says_that_nothing_was_new(world: World) -> None:
     world.ready()
     world.run("suppress", FIRST)

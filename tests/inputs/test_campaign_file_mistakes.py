@@ -124,7 +124,7 @@ CAMPAIGN_MISTAKES = [
 ]
 
 STEP_MISTAKES = [
-    ("[[steps]]", "[steps]", '6:1: "steps" is a section; want sections: [[steps]]|1:1: missing key "steps"'),
+    ("[[steps]]", "[steps]", '6:1: "steps" is a section; want sections: [[steps]]'),
     ("[[steps]]", "[[step]]", '6:1: unknown key "step"; did you mean "steps"?'),
     ('name = "offer"\n', "", '6:1: missing key "name" in [[steps]]'),
     ('subject = "Hello {{ contact.first_name }}"\n', "", '6:1: missing key "subject" in [[steps]]'),

@@ -65,3 +65,15 @@ def test_silence_about_a_provider_that_hands_over_elsewhere_proves_nothing(groun
     report = reconcile.run(ground.context)
     assert (report.proven_absent, report.in_doubt) == (0, 1)
     assert [reason for reason in report.cannot_tell if "provider primary is not in mta_providers" in reason]
+
+
+def test_reasons_that_differ_in_their_times_only_are_one(ground: Ground, judge: Judge) -> None:
+    """Else a thousand messages in doubt are a thousand lines of a plan."""
+    look_into_the_log(ground)
+    ground.enqueue(3)
+    for _ in range(3):
+        clerk = ground.clerk()
+        clerk.turn(ground.done(clerk.turn([], 1), UNKNOWN), 0)
+        ground.clock.forward(seconds=1)
+    ((reason, number),) = reconcile.run(ground.context).cannot_tell.items()
+    assert (reason[:41], number) == ("it is too early: absence counts from 2026", 3)

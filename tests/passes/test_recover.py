@@ -37,17 +37,19 @@ def test_a_plan_says_what_is_where_and_changes_nothing(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "states", "outcome"),
+    ("choice", "states", "outcome", "worst"),
     [
-        ("hold", {"in_doubt": 3}, "unknown"),
-        ("resend", {"queued": 3}, "abandoned"),
-        ("skip", {"failed": 3}, "abandoned"),
+        ("hold", {"in_doubt": 3}, "unknown", (0, 3)),
+        ("resend", {"queued": 3}, "abandoned", (3, 0)),
+        ("skip", {"failed": 3}, "abandoned", (0, 3)),
     ],
 )
 def test_the_operators_choice_decides_on_doubt(
-    ground: Ground, choice: str, states: dict[str, int], outcome: str
+    ground: Ground, choice: str, states: dict[str, int], outcome: str, worst: tuple[int, int]
 ) -> None:
     doubtful(ground)
+    made = recover.plan(ground.context, "sale", in_doubt=choice)
+    assert (made.worst_case_duplicates, made.worst_case_missed) == worst
     done = ground.recover(in_doubt=choice)
     assert ground.states() == states
     assert {row[0] for row in ground.rows("SELECT outcome FROM attempts")} == {outcome}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +17,8 @@ from sendctl.errors import BadConfig, SendctlError, StoppedEarly, Unreachable
 from sendctl.store import engine, migrate, sqlite_file
 from sendctl.store.engine import open_store
 from tests.store.ground import Ground
+
+_TCP_OPTIONS = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
 
 
 def test_every_write_on_sqlite_is_synced_and_foreign_keys_hold(sqlite_ground: Ground) -> None:
@@ -32,6 +36,17 @@ def test_every_write_on_postgres_waits_for_the_disk_and_for_no_lock_for_ever(gro
     with ground.store.write() as connection:
         found = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names]
     assert found == ["on", "30s", "5min", "UTC"]
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_server_that_vanished_is_noticed_within_a_minute(ground: Ground) -> None:
+    """A machine that lost its power says nothing: without this a pass would wait for hours."""
+    with ground.store.read() as connection:
+        driver: Any = connection.connection.driver_connection
+        with socket.socket(fileno=os.dup(driver.fileno())) as wire:
+            found = [wire.getsockopt(socket.IPPROTO_TCP, option) for option in _TCP_OPTIONS]
+            assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert found == [30, 10, 3, 60_000]
 
 
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
