@@ -2,8 +2,8 @@
 
     python -m tests.kill [--store sqlite|postgres] [--drill WORDS] [--jobs N] [--at-least KILLS]
 
-Exits 1 when anybody got two messages, or none without being listed, when more was in doubt than was open, or when
-fewer kills hit than demanded.
+A line is printed when its command is through; the whole takes an hour or two. Exits 1 when anybody got two messages,
+or none without being listed, when more was in doubt than was open, or when fewer kills hit than demanded.
 """
 
 from __future__ import annotations
@@ -11,75 +11,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
-import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
-from tests.crash.accounts import Account, account, settle, settle_doubt
-from tests.crash.launcher import Launcher
-from tests.crash.world import CONNECTIONS, World, environment, write_settings, write_world
-from tests.kill.drills import DRILLS, Drill, Range, Tally
+from tests.kill.drills import DRILLS
 from tests.kill.tracing import missing
+from tests.kill.worlds import Result, drilled
 from tests.postgres import PostgresServer, create_database
-from tests.smtp_double import start_smtp_double
-
-PASSAGES = 6  # of each failpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Of one command on one database. `doubts` has the number in doubt by each dead run, `bound` how many may be."""
-
-    store: str
-    drill: str
-    tally: Tally
-    account: Account
-    doubts: list[int]
-    bound: int
-    settled: bool
-    seconds: float
-
-    @property
-    def good(self) -> bool:
-        return self.settled and not self.account.broken and max(self.doubts, default=0) <= self.bound
-
-
-def drilled(drill: Drill, store_url: str) -> Result:
-    """One command under fire in a new world, and its account."""
-    begun_s = time.monotonic()
-    workers = int(drill.environ.get("SENDCTL_SEND_WORKERS", "1"))
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sendctl-kill-")))
-        judge = stack.enter_context(start_smtp_double(folder))
-        launcher = Launcher()
-        stack.callback(launcher.close)
-        write_settings(folder, judge.port)
-        write_world(folder, contacts=0)
-        url = store_url or f"sqlite:///{folder}/store.db"
-        world = World(folder, environment(url, folder), judge, launcher)
-        assert world.run("migrate").code == 0
-        ground = Range(world)
-        ground.enqueue(1)
-        ground.at_failpoints(drill, PASSAGES)
-        ground.enumerate(drill)
-        ground.enqueue(1)  # what killed enqueues have not brought in
-        run = partial(_must, world)
-        settle(world, run)
-        found, doubts = account(world), [death.in_doubt for death in world.deaths()]
-        last = settle_doubt(world, run, connections=CONNECTIONS).last
-    settled = not last.broken and last.counts["sent"] == ground.tally.planned
-    return Result("postgres" if store_url else "sqlite", drill.name, ground.tally, found, doubts,
-                  CONNECTIONS * workers, settled, time.monotonic() - begun_s)  # fmt: skip
-
-
-def _must(world: World, *arguments: str, codes: tuple[int, ...]) -> None:
-    ended = world.run(*arguments)
-    assert ended.code in codes, ended
 
 
 def main() -> int:
@@ -98,8 +38,7 @@ def main() -> int:
             pool.submit(drilled, drill, create_database(server.url()) if server and store == "postgres" else "")
             for drill in DRILLS if asked.drill in drill.name for store in stores
         ]  # fmt: skip
-        results = [each.result() for each in running]
-    return 0 if _show(results, asked.at_least) else 1
+        return 0 if _show((each.result() for each in as_completed(running)), asked.at_least) else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -111,15 +50,18 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _show(results: list[Result], at_least: int) -> bool:
+def _show(ended: Iterable[Result], at_least: int) -> bool:
+    """Print the account as it grows; whether all of it is good, and enough."""
     print(
         "| store | command | killed | dead runs | duplicates | lost | in doubt | most by one kill | bound | minutes |"
     )
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for one in results:
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
+    results: list[Result] = []
+    for one in ended:
+        results.append(one)
         print(f"| {one.store} | `{one.drill}` | {one.tally.total:,} | {len(one.doubts):,} | {one.account.duplicates} "
               f"| {one.account.lost} | {sum(one.doubts):,} | {max(one.doubts, default=0)} | {one.bound} "
-              f"| {one.seconds / 60:.0f} |")  # fmt: skip
+              f"| {one.seconds / 60:.0f} |", flush=True)  # fmt: skip
     total = sum(one.tally.total for one in results)
     histogram = Counter(doubt for one in results for doubt in one.doubts)
     calls = sum((one.tally.calls for one in results), Counter())
