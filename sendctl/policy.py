@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sendctl.definition import Controls
 from sendctl.providers.base import Outcome, Phase, Scope
@@ -15,8 +15,7 @@ from sendctl.schedule import retry_delay_s
 from sendctl.states import AttemptOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """How to move a message. `transition` is a key of TRANSITIONS; `delay_s` counts from now."""
 
     transition: str

@@ -11,13 +11,12 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from sendctl import faults
 from sendctl.clock import Deadline, Lease
 from sendctl.errors import Unreachable
 from sendctl.journal.disk import not_writable, sync_folder
-from sendctl.journal.records import Header, encode, header_record, outcome_record
+from sendctl.journal.records import Header, begin_line, dot_line, encode, header_record, outcome_line
 from sendctl.providers.base import ClaimExpired, Outcome, Phase
 
 BYTES_PER_MESSAGE = 3072  # three records; a reply is capped at 500 characters, at most 6 bytes each as \uXXXX
@@ -33,23 +32,22 @@ class JournalWriter:
         self._offset = self._reserved = 0
         try:
             self._descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            self._append(header_record(header))
+            self._append(encode(header_record(header)))
             self.sync()
             sync_folder(path.parent)
         except OSError as error:
             raise not_writable(f"the journal {path}", error) from error
 
-    def _append(self, record: list[Any]) -> None:
-        line = encode(record)
+    def _append(self, line: bytes) -> None:
         written = os.pwrite(self._descriptor, line, self._offset)
         if written != len(line):
             raise OSError(errno.ENOSPC, "short write")
         self._offset += written
 
-    def _announce(self, record: list[Any]) -> None:
+    def _announce(self, line: bytes) -> None:
         """Append a record that must stand before bytes leave; when it cannot, they must not."""
         try:
-            self._append(record)
+            self._append(line)
         except OSError as error:
             self.broken = f"the journal {self.path} cannot be written: {error.strerror}"
             raise ClaimExpired from error
@@ -71,16 +69,16 @@ class JournalWriter:
 
     def begin(self, message_id: int, number: int, claim_id: str, key: str, provider: str) -> None:
         """The first byte of this attempt is about to leave."""
-        self._announce(["b", message_id, number, claim_id, key, provider, time.time()])
+        self._announce(begin_line(message_id, number, claim_id, key, provider, time.time()))
 
     def dot(self, message_id: int, number: int) -> None:
         """The last byte that makes acceptance possible is about to leave."""
-        self._announce(["d", message_id, number])
+        self._announce(dot_line(message_id, number))
 
     def outcome(self, message_id: int, number: int, outcome: Outcome) -> None:
         """What came of the attempt. When this cannot be written the store still gets it, and the run stops."""
         try:
-            self._append(outcome_record(message_id, number, outcome, time.time()))
+            self._append(outcome_line(message_id, number, outcome, time.time()))
         except OSError as error:
             self.broken = f"the journal {self.path} cannot be written: {error.strerror}"
 
@@ -91,7 +89,7 @@ class JournalWriter:
     def close(self) -> None:
         """Say that nothing follows, and give back the space that was not used."""
         with suppress(OSError):  # without it the journal proves no absence, and there is nothing left to prove
-            self._append(["e"])
+            self._append(encode(["e"]))
         os.ftruncate(self._descriptor, self._offset)
         os.close(self._descriptor)
 

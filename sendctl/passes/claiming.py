@@ -7,8 +7,9 @@ expiry, the send window, what a journal proved before a rewind, breakers, cooldo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
 
@@ -33,8 +34,7 @@ BEAT_EVERY_S = 5.0  # a row that all workers of a run would otherwise wait for i
 BUSY_WAIT_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """One message of a window, bound to a provider."""
 
     due: Due
@@ -60,8 +60,7 @@ class Window:
     told: bool = False  # ... and whether the pass that found it so has said it
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The outcome of one claimed message, and how long ago by the boot clock it became known."""
 
     claimed: Claimed
@@ -76,7 +75,7 @@ def _blamed(done: Sequence[Done]) -> list[Done]:
         mine = [item for item in done if item.claimed.provider == provider]
         if concerns_the_provider([item.outcome for item in mine]):
             mine = [
-                replace(item, outcome=replace(item.outcome, scope=Scope.PROVIDER))
+                item._replace(outcome=item.outcome._replace(scope=Scope.PROVIDER))
                 if item.outcome.kind is AttemptOutcome.DEFERRED else item
                 for item in mine
             ]  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from sendctl.clock import Deadline
 from sendctl.states import AttemptOutcome
@@ -33,8 +33,7 @@ class Phase(StrEnum):
     REPLIED = "replied"  # the reply to the whole message is known
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One rendered message, ready to hand over; frozen, byte for byte the same on a replay.
 
     `sender` and `recipient` are envelope addresses without brackets; `recipient` may hold a UTF-8 local part,
@@ -53,8 +52,7 @@ class Outgoing:
     smtputf8: bool = False  # an address or header is not ASCII: needs SMTPUTF8 (RFC 6531)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of one submission. `kind` is never OPEN or ABANDONED.
 
     `code` is the SMTP or HTTP status, `enhanced` the RFC 3463 code such as "5.1.1", `text` the reply or local

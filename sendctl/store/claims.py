@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,8 +16,7 @@ from sendctl.store.dialect import skip_locked
 from sendctl.store.tables import attempts, campaigns, contacts, enrollments, messages, suppressions
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """A message that may be claimed, with all that rendering and advancing need."""
 
     id: int
@@ -64,7 +63,7 @@ def pick_due(connection: Connection, campaign_id: int, now: datetime, limit: int
         .limit(limit)
     )
     rows: Iterable[Any] = connection.execute(skip_locked(connection, statement, messages))
-    return [Due(*row) for row in rows]
+    return list(map(Due._make, rows))
 
 
 def by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Due]:
@@ -73,7 +72,7 @@ def by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Due]:
     for some in _chunks(list(ids), 500):
         statement = sa.select(*_DUE_COLUMNS).select_from(_DUE_FROM).where(_M.id.in_(some))
         rows: Iterable[Any] = connection.execute(statement)
-        found |= {row[0]: Due(*row) for row in rows}
+        found |= {row[0]: Due._make(row) for row in rows}
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -22,8 +22,7 @@ from sendctl.store.ledger import move
 from sendctl.store.tables import attempts, messages
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """One outcome to record, with the move already decided (policy.decide). `at` is when it became known."""
 
     due: Due

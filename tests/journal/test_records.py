@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sendctl.journal.records import Header, Trace, encode, header_record, outcome_record, read, read_end
+from sendctl.journal.records import (
+    Header,
+    Trace,
+    begin_line,
+    dot_line,
+    encode,
+    header_record,
+    outcome_line,
+    read,
+    read_end,
+)
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.states import AttemptOutcome
 
@@ -16,16 +26,16 @@ HEADER = Header("store", "run", 0, "host", "boot", "2026-03-02T09:00:00+00:00")
 SAID = Outcome(AttemptOutcome.DEFERRED, Phase.REPLIED, Scope.PROVIDER, 451, "4.7.1", "später, \n\"bald\"", "throttled",
                "ref-1", 30.5)  # fmt: skip
 RECORDS = [
-    header_record(HEADER),
-    ["b", 1, 1, "claim", "key-1", "primary", 1000.5],
-    ["d", 1, 1],
-    outcome_record(1, 1, SAID, 1001.25),
-    ["b", 2, 1, "claim", "key-2", "primary", 1002.0],
+    encode(header_record(HEADER)),
+    begin_line(1, 1, "claim", "key-1", "primary", 1000.5),
+    dot_line(1, 1),
+    outcome_line(1, 1, SAID, 1001.25),
+    begin_line(2, 1, "claim", "key-2", "primary", 1002.0),
 ]
 
 
-def written(path: Path, records: list[list[object]], tail: bytes = b"") -> Path:
-    path.write_bytes(b"".join(encode(record) for record in records) + tail)
+def written(path: Path, lines: list[bytes], tail: bytes = b"") -> Path:
+    path.write_bytes(b"".join(lines) + tail)
     return path
 
 
@@ -52,7 +62,7 @@ def test_what_is_written_is_read_back(path: Path) -> None:
 def test_a_record_cut_at_any_byte_is_whole_or_absent(path: Path, last: int) -> None:
     before, after = said(written(path, RECORDS[:last])), said(written(path, RECORDS[: last + 1]))
     assert before != after
-    head, line = b"".join(encode(record) for record in RECORDS[:last]), encode(RECORDS[last])
+    head, line = b"".join(RECORDS[:last]), RECORDS[last]
     for size in range(len(line) + 1):
         for tail in (b"", b"\0" * 64):  # cut short, or in space that was taken beforehand
             path.write_bytes(head + line[:size] + tail)
@@ -62,13 +72,12 @@ def test_a_record_cut_at_any_byte_is_whole_or_absent(path: Path, last: int) -> N
 
 @pytest.mark.parametrize("record", range(len(RECORDS)))
 def test_a_flipped_bit_ends_the_file_there(path: Path, record: int) -> None:
-    lines = [encode(each) for each in RECORDS]
     before = said(written(path, RECORDS[:record]))
-    for place in range(len(lines[record])):
+    for place in range(len(RECORDS[record])):
         for bit in range(8):
-            damaged = bytearray(lines[record])
+            damaged = bytearray(RECORDS[record])
             damaged[place] ^= 1 << bit
-            path.write_bytes(b"".join([*lines[:record], bytes(damaged), *lines[record + 1 :], b"\0" * 64]))
+            path.write_bytes(b"".join([*RECORDS[:record], bytes(damaged), *RECORDS[record + 1 :], b"\0" * 64]))
             assert said(path) == before, (place, bit)
             assert not read(path).whole, (place, bit)
 
@@ -80,7 +89,7 @@ def test_space_taken_and_not_used_is_the_end(path: Path) -> None:
 
 
 def test_a_journal_that_was_closed_is_whole(path: Path) -> None:
-    assert read(written(path, [*RECORDS, ["e"]])).whole
+    assert read(written(path, [*RECORDS, encode(["e"])])).whole
     assert said(path) == said(written(path, RECORDS))
 
 
@@ -95,11 +104,11 @@ def test_an_outcome_without_a_begin_is_no_trace(path: Path) -> None:
 
 
 def test_a_header_of_another_version_is_no_header(path: Path) -> None:
-    assert read(written(path, [["run", 2, *RECORDS[0][2:]]])).header is None
+    assert read(written(path, [encode(["run", 2, *header_record(HEADER)[2:]])])).header is None
 
 
 def test_the_end_of_a_growing_journal_has_its_newest_attempts(path: Path) -> None:
-    many = [["b", number, 1, "claim", f"key-{number}", "primary", 1.0] for number in range(5000)]
+    many = [begin_line(number, 1, "claim", f"key-{number}", "primary", 1.0) for number in range(5000)]
     everything = read(written(path, [RECORDS[0], *many], b"\0" * 300_000)).traces
     newest = read_end(path, size_bytes=4096)
     assert newest == {place: everything[place] for place in newest}
@@ -118,13 +127,28 @@ outcomes = st.builds(
     st.text(max_size=500),
     st.text(max_size=20),
     st.text(max_size=50),
-    st.none() | st.floats(0, 1e6),
+    st.none() | st.floats(0),
 )
+
+
+@given(st.integers(1), st.integers(1), st.text(), outcomes, st.floats(0, 1e12))
+def test_records_put_together_by_hand_are_what_an_encoder_makes(
+    message_id: int, number: int, text: str, outcome: Outcome, at: float
+) -> None:
+    """Each is JSON, whatever texts it holds: one line that no reader understands would end the journal."""
+    kind, phase, scope, *rest = outcome
+    assert begin_line(message_id, number, text, text, text, at) == encode(
+        ["b", message_id, number, text, text, text, at]
+    )
+    assert dot_line(message_id, number) == encode(["d", message_id, number])
+    assert outcome_line(message_id, number, outcome, at) == encode(
+        ["o", message_id, number, kind, phase, scope, *rest, at]
+    )
 
 
 @given(outcomes)
 def test_whatever_a_provider_says_is_one_line_and_reads_back(outcome: Outcome) -> None:
-    line = encode(outcome_record(7, 2, outcome, 12.5))
+    line = outcome_line(7, 2, outcome, 12.5)
     assert line.count(b"\n") == 1
     assert line.isascii()
     assert len(line) < 3072 + 3072  # two messages' worth of reserved space even when every character is escaped
@@ -137,11 +161,11 @@ def test_a_longest_reply_fits_into_the_space_that_is_taken_for_a_message() -> No
                       "y" * 255, 86400.25)  # fmt: skip
     message_id, number = 10**15, 10**4
     size = sum(
-        len(encode(record))
-        for record in (
-            ["b", message_id, number, "c" * 16, "k" * 32, "p" * 64, 1e10 + 0.123456],
-            ["d", message_id, number],
-            outcome_record(message_id, number, longest, 1e10 + 0.123456),
+        len(line)
+        for line in (
+            begin_line(message_id, number, "c" * 16, "k" * 32, "p" * 64, 1e10 + 0.123456),
+            dot_line(message_id, number),
+            outcome_line(message_id, number, longest, 1e10 + 0.123456),
         )
     )
     assert size <= BYTES_PER_MESSAGE + 1000  # CHUNK_BYTES on top of it covers the few replies that are this long

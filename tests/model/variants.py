@@ -112,7 +112,7 @@ def silence_fails_over(patch: pytest.MonkeyPatch) -> None:
 
     def decided(desk: Desk, due: Any, attempt: Any, outcome: Outcome, **rest: Any) -> Any:
         if outcome.kind is AttemptOutcome.UNKNOWN:
-            outcome = replace(outcome, kind=AttemptOutcome.DEFERRED, scope=Scope.PROVIDER)
+            outcome = outcome._replace(kind=AttemptOutcome.DEFERRED, scope=Scope.PROVIDER)
         return real(desk, due, attempt, outcome, **rest)
 
     patch.setattr(Desk, "decided", decided)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,8 +23,8 @@ from tests.store.ground import (
     Ground,
 )
 
-SILENT = replace(UNKNOWN, scope=Scope.PROVIDER)
-REFUSED_ALL = replace(REFUSED, enhanced="5.7.1", text="blocked")
+SILENT = UNKNOWN._replace(scope=Scope.PROVIDER)
+REFUSED_ALL = REFUSED._replace(enhanced="5.7.1", text="blocked")
 
 
 def breaker(ground: Ground, provider: str = "primary") -> str:
@@ -162,7 +161,7 @@ def test_a_providers_retry_after_is_a_lower_bound_for_its_rest(ground: Ground) -
     ground.enqueue(20)
     clerk = ground.clerk()
     window = clerk.turn([], 1)
-    assert clerk.turn(ground.done(window, replace(NO_CREDENTIALS, retry_after_s=5000.0)), 1).wait_s == 5000
+    assert clerk.turn(ground.done(window, NO_CREDENTIALS._replace(retry_after_s=5000.0)), 1).wait_s == 5000
 
 
 # -- failing over ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,14 +94,14 @@ def test_files_and_folders_are_private_whatever_the_umask(folder: Path, provider
 def test_a_replayed_key_is_delivered_once(folder: Path, provider: MaildirProvider) -> None:
     first = submit(provider, folder)
     assert submit(provider, folder) == first
-    assert submit(MaildirProvider("demo", folder), folder, replace(MESSAGE, attempt=2, message_id=9)) == first
+    assert submit(MaildirProvider("demo", folder), folder, MESSAGE._replace(attempt=2, message_id=9)) == first
     assert len(list(folder.glob("*/*"))) == 1
 
 
 @pytest.mark.parametrize("marks", [":2,", ":2,FRS", ",S=123,W=130:2,Sa", "!2,S"])
 def test_a_replayed_key_is_found_after_it_was_read(folder: Path, provider: MaildirProvider, marks: str) -> None:
     first = submit(provider, folder)
-    submit(provider, folder, replace(MESSAGE, key="other"))  # cur has been listed, empty
+    submit(provider, folder, MESSAGE._replace(key="other"))  # cur has been listed, empty
     (folder / "new" / first.provider_message_id).rename(folder / "cur" / (first.provider_message_id + marks))
     assert provider.find(KEY) == first.provider_message_id
     assert submit(provider, folder) == first
@@ -276,7 +275,7 @@ def test_a_maildir_removed_between_two_messages_is_made_again(folder: Path, prov
 
 @pytest.mark.parametrize("key", ["../../etc/cron.d/x", ".hidden", "a:2,S", "", "x" * 400, "a\0b", "ü"])
 def test_no_key_leads_out_of_the_maildir(folder: Path, provider: MaildirProvider, key: str) -> None:
-    outcome = submit(provider, folder, replace(MESSAGE, key=key))
+    outcome = submit(provider, folder, MESSAGE._replace(key=key))
     assert outcome.kind is AttemptOutcome.ACCEPTED
     (file,) = list(folder.glob("new/*"))
     assert file.name == outcome.provider_message_id == provider.find(key)
@@ -285,6 +284,6 @@ def test_no_key_leads_out_of_the_maildir(folder: Path, provider: MaildirProvider
 
 @pytest.mark.parametrize("recipient", ["a@b.example\nBcc: c@d.example", "a@b.example\r", "a\0@b.example"])
 def test_an_address_with_control_characters_is_refused(folder: Path, provider: MaildirProvider, recipient: str) -> None:
-    outcome = submit(provider, folder, replace(MESSAGE, recipient=recipient))
+    outcome = submit(provider, folder, MESSAGE._replace(recipient=recipient))
     assert (outcome.kind, outcome.phase) == (AttemptOutcome.REFUSED, Phase.UNTOUCHED)
     assert not folder.exists()

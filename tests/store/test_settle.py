@@ -43,7 +43,7 @@ def decide(ground: Ground, verb: str) -> None:
 def settled_under(ground: Ground, window: Window, claim_ids: list[str], outcome: Outcome) -> set[int]:
     """Record one outcome for a window's messages, each under a claim id of the test's; the ids that were lost."""
     desk = Desk(ground.context)
-    claimed = [replace(item, claim_id=claim) for item, claim in zip(window.messages, claim_ids, strict=True)]
+    claimed = [item._replace(claim_id=claim) for item, claim in zip(window.messages, claim_ids, strict=True)]
     with desk.transaction() as connection:
         desk.load(connection, [item.due for item in claimed])
         decided = [desk.decided(item.due, item, outcome, evidence="reply", at=desk.now) for item in claimed]
@@ -158,7 +158,7 @@ def test_an_attempt_that_has_its_outcome_keeps_it(ground: Ground) -> None:
     ground.pass_with(DEFERRED)
     ground.clock.forward(hours=1)
     window = ground.clerk().turn([], 1)
-    first = replace(window, messages=tuple(replace(item, number=1) for item in window.messages))
+    first = replace(window, messages=tuple(item._replace(number=1) for item in window.messages))
     before = ground.dump()["attempts"]
     assert settled_under(ground, first, [item.claim_id for item in window.messages], REFUSED) == set()
     assert ground.dump()["attempts"] == before

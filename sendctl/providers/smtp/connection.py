@@ -59,8 +59,7 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         try:
-            for reply in self._parser.feed(data):
-                self._replies.append(reply)
+            self._parser.feed(data, self._replies)
             if len(self._replies) > _REPLIES_MAX:
                 raise ProtocolViolation(f"more than {_REPLIES_MAX} replies that nobody asked for")
         except ProtocolViolation as violation:

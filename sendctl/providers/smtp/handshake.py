@@ -9,7 +9,6 @@ import asyncio
 import base64
 import socket
 import ssl
-from dataclasses import replace
 
 from sendctl.providers.base import Outcome
 from sendctl.providers.smtp import classify
@@ -163,7 +162,7 @@ class _Handshake:
             raise SetupFailed(classify.setup_failed("auth", text, halt=True))
         if reply.code != 235:
             outcome = classify.setup_refused("auth", reply)
-            raise SetupFailed(replace(outcome, text=self._without_secrets(outcome.text)))
+            raise SetupFailed(outcome._replace(text=self._without_secrets(outcome.text)))
 
     async def _auth_plain(self, connection: Connection) -> Reply:
         # RFC 4616 section 2, as the initial response of RFC 4954 section 4.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import replace
 
 from sendctl.clock import Deadline
 from sendctl.providers.base import Capabilities, Outcome, Outgoing, Phase, PhaseMark
@@ -155,7 +154,7 @@ def _in_phase(outcome: Outcome, phase: Phase) -> Outcome:
     if phase is Phase.UNTOUCHED:
         return outcome
     kind = AttemptOutcome.DEFERRED if outcome.kind is AttemptOutcome.UNTOUCHED else outcome.kind
-    return replace(outcome, kind=kind, phase=phase)
+    return outcome._replace(kind=kind, phase=phase)
 
 
 def smtp_from_table(name: str, options: Mapping[str, object], password: str | None) -> SmtpProvider:

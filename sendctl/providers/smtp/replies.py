@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from typing import NamedTuple
 
 # RFC 5321 section 4.5.3.1.5 allows 512 octets a line; real servers exceed it with links, none by this much.
 LINE_MAX_BYTES = 2048
@@ -37,8 +37,7 @@ def printable(raw: bytes | str) -> str:
     return text if len(text) <= TEXT_MAX_CHARACTERS else text[: TEXT_MAX_CHARACTERS - 3] + "..."
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One whole reply: its code and each line's text after the code, raw."""
 
     code: int
@@ -56,14 +55,14 @@ class Reply:
     def text(self) -> str:
         """The reply as one printable line with its code; an enhanced code repeated on each line stands once."""
         first, *rest = self.lines
-        return printable(b" ".join([str(self.code).encode(), first, *(_ENHANCED.sub(b"", line, 1) for line in rest)]))
+        return printable(b" ".join([b"%d" % self.code, first, *[_ENHANCED.sub(b"", line, 1) for line in rest]]))
 
     @property
     def queue_id(self) -> str:
         """The server's own name for the accepted message, else its text without codes."""
-        text = printable(b" ".join(_ENHANCED.sub(b"", line, 1) for line in self.lines)).strip()
+        text = printable(b" ".join([_ENHANCED.sub(b"", line, 1) for line in self.lines])).strip()
         match = _QUEUE_ID.search(text)
-        return next(group for group in match.groups() if group) if match else text
+        return match[match.lastindex or 0] if match else text
 
 
 class ReplyParser:
@@ -80,18 +79,20 @@ class ReplyParser:
         """Whether part of a reply has arrived."""
         return bool(self._rest or self._lines)
 
-    def feed(self, data: bytes) -> Iterator[Reply]:
-        """Yield the replies that `data` completes. Raises ProtocolViolation at the first byte that is not one."""
+    def feed(self, data: bytes, replies: deque[Reply]) -> None:
+        """Append the replies that `data` completes. Raises ProtocolViolation at the first byte that is not one."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             reply = self._take(line.removesuffix(b"\r"))
             if reply is not None:
-                yield reply
+                replies.append(reply)
         if len(self._rest) > LINE_MAX_BYTES:
             raise ProtocolViolation(f"a reply line is longer than {LINE_MAX_BYTES} bytes")
 
     def _take(self, line: bytes) -> Reply | None:
         match = _LINE.fullmatch(line)
+        if match is not None and not self._lines and match[2] != b"-" and len(line) <= LINE_MAX_BYTES:
+            return Reply(int(match[1]), (line[4:],))  # the one line that most replies have
         self._size_bytes += len(line)
         if len(line) > LINE_MAX_BYTES or self._size_bytes > REPLY_MAX_BYTES:
             raise ProtocolViolation(f"a reply is longer than {LINE_MAX_BYTES} bytes a line or {REPLY_MAX_BYTES} in all")

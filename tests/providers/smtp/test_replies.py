@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from itertools import pairwise
 
 import pytest
@@ -28,8 +29,10 @@ REPLIES = [
 
 
 def _fed(*chunks: bytes) -> list[Reply]:
-    parser = ReplyParser()
-    return [reply for chunk in chunks for reply in parser.feed(chunk)]
+    parser, replies = ReplyParser(), deque[Reply]()
+    for chunk in chunks:
+        parser.feed(chunk, replies)
+    return list(replies)
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20).map(sorted))
@@ -40,9 +43,9 @@ def test_cuts_between_packets_change_nothing(cuts: list[int]) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_give_replies_or_a_violation_and_nothing_else(data: bytes) -> None:
-    replies: list[Reply] = []
+    replies = deque[Reply]()
     with contextlib.suppress(ProtocolViolation):
-        replies.extend(ReplyParser().feed(data))
+        ReplyParser().feed(data, replies)
     for reply in replies:
         assert 200 <= reply.code <= 599
         assert reply.text.isprintable()
@@ -69,10 +72,10 @@ def test_what_is_not_a_reply_is_a_violation(bad: bytes) -> None:
 
 
 def test_replies_before_a_violation_are_delivered() -> None:
-    stream = ReplyParser().feed(b"250 ok\r\nhello\r\n")
-    assert next(stream) == Reply(250, (b"ok",))
+    replies = deque[Reply]()
     with pytest.raises(ProtocolViolation):
-        next(stream)
+        ReplyParser().feed(b"250 ok\r\nhello\r\n", replies)
+    assert list(replies) == [Reply(250, (b"ok",))]
 
 
 def test_memory_is_bounded_for_a_line_and_for_a_reply() -> None:
