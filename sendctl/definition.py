@@ -5,6 +5,7 @@ Made by `inputs.campaign_file`, kept by the store, read by rendering and the pas
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, time
@@ -98,6 +99,14 @@ def _plain(value: object) -> str:
 def to_json(definition: Definition) -> str:
     """The definition as canonical JSON: equal definitions give equal text."""
     return json.dumps(asdict(definition), default=_plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def fingerprint(definition: Definition) -> str:
+    """16 characters that name the contents of messages: equal definitions, and no others, have equal ones.
+
+    The number of a revision does not name them: a store that was put back counts anew.
+    """
+    return hashlib.sha256(to_json(replace(definition, controls=Controls())).encode()).hexdigest()[:16]
 
 
 def controls_to_json(controls: Controls) -> str:

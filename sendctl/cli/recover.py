@@ -15,7 +15,7 @@ from sendctl.cli.wording import some
 from sendctl.errors import ExitCode, StoppedEarly, UsageError
 
 if TYPE_CHECKING:
-    from sendctl.passes.recover import Plan
+    from sendctl.passes.planning import Plan
 
 
 class Choice(StrEnum):
@@ -41,7 +41,7 @@ def recover(
     failed: Annotated[bool, typer.Option("--failed", help="Queue failed messages again too.")] = False,
     expect: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="Go on only if exactly N are in doubt.", show_default=False),
+        typer.Option(metavar="N", min=0, help="Go on only if N are in doubt, or may have left.", show_default=False),
     ] = None,
     lost_host: Annotated[
         list[str] | None,
@@ -58,18 +58,19 @@ def recover(
     was certainly not sent. What stays in doubt is held unless --in-doubt says otherwise. Sends nothing itself: the
     next send-due does. Safe beside running passes.
     """
+    from sendctl.passes import planning
     from sendctl.passes import recover as passes
 
     shell = shell_of(ctx)
     context = shell.context()
-    plan = passes.plan(context, campaign, in_doubt=in_doubt, failed=failed)
+    plan = planning.plan(context, campaign, in_doubt=in_doubt, failed=failed, lost_hosts=lost_host or ())
     if not as_json:
         for line in plan_lines(plan):
             shell.say(line)
     if dry_run:
         if as_json:
             print_json(plan_json(plan))
-        return ExitCode.NEEDS_PERSON if plan.does_something or plan.doubtful else ExitCode.DONE
+        return ExitCode.NEEDS_PERSON if plan.does_something or plan.doubtful or plan.behind else ExitCode.DONE
     if (plan.does_something or lost_host) and not yes:
         reason = _ask(plan, reason, as_json=as_json)
     done = passes.apply(context, plan, reason=reason, expected=expect, lost_hosts=lost_host or ())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sendctl.cli.wording import ago, clean, count, hanging, iso, some, when
 
 if TYPE_CHECKING:
-    from sendctl.passes.recover import Plan, Recovered
+    from sendctl.passes.planning import DeadRun, Plan
+    from sendctl.passes.recover import Recovered
 
 
 SHOWN_TWICE = 20
@@ -42,9 +43,12 @@ def _indented(lines: list[str]) -> Iterator[str]:
 
 def _found(plan: Plan) -> list[str]:
     lines = [f"the store was rewound: {clean(plan.rewound)}"] if plan.rewound else []
-    for dead in plan.dead_runs:
-        started = ago(dead.run.started_at, plan.made_at)
-        lines.append(f"run {dead.run.id} on {clean(dead.run.hostname)}, started {started}, died")
+    if plan.behind and not plan.rewound:
+        lines.append(
+            f"the store was rewound, and nothing is sent before these hosts have recovered too:"
+            f" {', '.join(map(clean, plan.behind))}"
+        )
+    lines += [_died(dead, plan) for dead in plan.dead_runs]
     if plan.expired_claims:
         lines.append(f"{some(plan.expired_claims, 'claim')} of other hosts' runs expired")
     known = len(plan.proof.accepted) + len(plan.proof.absent)
@@ -64,12 +68,22 @@ def _found(plan: Plan) -> list[str]:
     return lines
 
 
+def _died(dead: DeadRun, plan: Plan) -> str:
+    text = f"run {dead.run.id} on {clean(dead.run.hostname)}, started {ago(dead.run.started_at, plan.made_at)}, died"
+    if dead.others:
+        text += f"; it held {some(dead.others, 'message')} of other campaigns too, which its journal settles as well"
+    return text
+
+
 def _evidence(plan: Plan) -> list[str]:
     lines = []
     recorded = sum(dead.recorded for dead in plan.dead_runs)
     requeued = sum(dead.requeued for dead in plan.dead_runs)
     if plan.rewound:
-        lines.append("the journals of this host say what the store forgot")
+        lines.append(
+            f"the journals of this host say what the store forgot: {some(plan.replayed.sent, 'message')} accepted,"
+            f" {count(len(plan.replayed.in_doubt))} in doubt"
+        )
         if plan.forgotten:
             lines[-1] = (
                 "the journals of this host are lost or were put back too: any of the"
@@ -143,14 +157,16 @@ def recovered_lines(plan: Plan, done: Recovered) -> Iterator[str]:
     counts = " + ".join(f"{state} {count(number)}" for state, number in done.counts.items() if number)
     yield f"Now: planned {count(sum(done.counts.values()))} = {counts or '0'}"
     if done.waiting_for_hosts:
-        yield clean(done.waiting_for_hosts)
+        yield from hanging(clean(done.waiting_for_hosts), "")
     if done.in_doubt:
         yield f"{some(done.in_doubt, 'message')} in doubt: hold, or decide with --in-doubt resend or skip."
     elif plan.over:
         yield f"The campaign is {plan.status}: nothing more of it is sent."
     elif plan.status == "paused":
         yield f"The campaign is paused. Next: sendctl resume {plan.campaign}"
-    elif done.waiting_for_hosts or _waits(done):
+    elif done.waiting_for_hosts:
+        yield f"Next, on each of them: sendctl recover --campaign {plan.campaign}"
+    elif _waits(done):
         yield f"Next: sendctl send-due --campaign {plan.campaign}"
     else:
         yield "Nothing is left to send."
@@ -175,11 +191,13 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "schema": "sendctl.recover/1", "campaign": plan.campaign, "status": plan.status, "made_at": iso(plan.made_at),
         "in_doubt_choice": plan.choice, "failed_too": plan.with_failed, "counts": _counts(plan.counts),
-        "rewound": plan.rewound or None, "forgotten": plan.forgotten,
+        "rewound": plan.rewound or None, "forgotten": plan.forgotten, "hosts_behind": plan.behind,
+        "replayed": {"sent": plan.replayed.sent, "in_doubt": len(plan.replayed.in_doubt)} if plan.rewound else None,
         "dead_runs": [
             {
                 "id": dead.run.id, "host": dead.run.hostname, "started_at": iso(dead.run.started_at),
                 "recorded": dead.recorded, "requeued": dead.requeued, "in_doubt": len(dead.in_doubt),
+                "of_other_campaigns": dead.others,
             }
             for dead in plan.dead_runs
         ],

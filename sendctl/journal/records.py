@@ -37,7 +37,10 @@ class Header:
 
 @dataclass(slots=True)
 class Trace:
-    """What a journal knows of one attempt: how far it got, and its outcome where a reply came."""
+    """What a journal knows of one attempt: how far it got, and its outcome where a reply came.
+
+    `contents` (definition.fingerprint) and `composed_at` are what the message's bytes were made of.
+    """
 
     message_id: int
     number: int
@@ -45,6 +48,8 @@ class Trace:
     key: str
     provider: str
     begun_at: float  # Unix time on the host's clock
+    contents: str = ""
+    composed_at: float | None = None  # Unix time
     dotted: bool = False
     outcome: Outcome | None = None
     settled_at: float | None = None
@@ -68,9 +73,14 @@ def header_record(header: Header) -> list[Any]:
 # The three records of a message are put together by hand: an encoder made for each takes several times as long.
 
 
-def begin_line(message_id: int, number: int, claim_id: str, key: str, provider: str, at: float) -> bytes:
-    """The first byte of this attempt is about to leave; `at` is Unix time."""
-    return _line(f'["b",{message_id},{number},{_text(claim_id)},{_text(key)},{_text(provider)},{at!r}]')
+def begin_line(
+    message_id: int, number: int, claim_id: str, key: str, provider: str, at: float, contents: str, composed_at: float
+) -> bytes:
+    """The first byte of this attempt is about to leave; `at` and `composed_at` are Unix times."""
+    return _line(
+        f'["b",{message_id},{number},{_text(claim_id)},{_text(key)},{_text(provider)},{at!r},{_text(contents)},'
+        f"{composed_at!r}]"
+    )
 
 
 def dot_line(message_id: int, number: int) -> bytes:
@@ -130,8 +140,10 @@ def _collect(found: Iterable[list[Any]], rest: list[bytes]) -> Journal:
         match record:
             case ["run", 1, *columns] if journal.header is None:
                 journal.header = Header(*columns)
-            case ["b", message_id, number, claim_id, key, provider, at]:
-                traces[message_id, number] = Trace(message_id, number, claim_id, key, provider, at)
+            case ["b", message_id, number, claim_id, key, provider, at, contents, composed_at]:
+                traces[message_id, number] = Trace(
+                    message_id, number, claim_id, key, provider, at, contents, composed_at
+                )
             case ["d", message_id, number] if (message_id, number) in traces:
                 traces[message_id, number].dotted = True
             case ["o", message_id, number, *_] if (message_id, number) in traces:

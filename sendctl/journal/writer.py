@@ -67,9 +67,11 @@ class JournalWriter:
             ) from error
         self._reserved = self._offset + size
 
-    def begin(self, message_id: int, number: int, claim_id: str, key: str, provider: str) -> None:
+    def begin(
+        self, message_id: int, number: int, claim_id: str, key: str, provider: str, contents: str, composed_at: float
+    ) -> None:
         """The first byte of this attempt is about to leave."""
-        self._announce(begin_line(message_id, number, claim_id, key, provider, time.time()))
+        self._announce(begin_line(message_id, number, claim_id, key, provider, time.time(), contents, composed_at))
 
     def dot(self, message_id: int, number: int) -> None:
         """The last byte that makes acceptance possible is about to leave."""
@@ -102,11 +104,12 @@ class AttemptMark:
 
     def __init__(
         self, journal: JournalWriter, *, message_id: int, number: int, claim_id: str, key: str, provider: str,
-        deadline: Deadline, lease: Lease, deadline_s: float,
+        contents: str, composed_at: float, deadline: Deadline, lease: Lease, deadline_s: float,
     ) -> None:  # fmt: skip
         self._journal = journal
         self._message_id, self._number, self._claim_id = message_id, number, claim_id
         self._key, self._provider = key, provider
+        self._contents, self._composed_at = contents, composed_at
         self._deadline, self._lease, self._deadline_s = deadline, lease, deadline_s
         self.phase = Phase.UNTOUCHED
 
@@ -114,7 +117,10 @@ class AttemptMark:
         # The whole deadline must fit into the claim: a process that was stopped and continued begins nothing.
         if self._lease.remaining_s() < self._deadline_s or self._deadline.passed():
             raise ClaimExpired
-        self._journal.begin(self._message_id, self._number, self._claim_id, self._key, self._provider)
+        self._journal.begin(
+            self._message_id, self._number, self._claim_id, self._key, self._provider, self._contents,
+            self._composed_at,
+        )  # fmt: skip
         self.phase = Phase.BEGUN
         faults.passing("journal.begun")
 

@@ -23,7 +23,7 @@ from sendctl.passes.deciding import Desk
 from sendctl.policy import concerns_the_provider
 from sendctl.providers.base import Outcome, Scope
 from sendctl.schedule import next_open
-from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
+from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus, State
 from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, runs
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Claim, Due
@@ -324,7 +324,9 @@ class Clerk:
         return next_open(self.desk.now, definition.window, due.timezone or definition.timezone)
 
     def _settle_remembered(self, connection: Connection, due: Due, proven: replay.Proven) -> None:
-        put_back = replay.put_back(connection, due.id, due.attempts, proven, self.desk.now)
+        place = replay.Place(due.id, due.campaign_id, due.attempts, State.QUEUED)
+        revision = self.desk.revision_with(connection, due.campaign_id, proven.contents)
+        put_back = replay.put_back(connection, place, proven, revision=revision, now=self.desk.now)
         replay.forget(connection, due.key)
         if put_back and proven.accepted:
             self.desk.advance(connection, [Passed(due, proven.at)])

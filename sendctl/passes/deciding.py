@@ -14,7 +14,7 @@ from typing import Protocol
 
 from sqlalchemy.engine import Connection
 
-from sendctl.definition import Definition
+from sendctl.definition import Definition, fingerprint
 from sendctl.passes.context import Context
 from sendctl.policy import decide
 from sendctl.providers.base import Outcome
@@ -71,6 +71,13 @@ class Desk:
         if place not in self._definitions:
             self._definitions[place] = campaigns.definition_of(connection, *place)
         return self._definitions[place]
+
+    def revision_with(self, connection: Connection, campaign_id: int, contents: str) -> int | None:
+        """The newest revision with these contents (definition.fingerprint); None when this store does not have it."""
+        for revision in range(self.campaign(connection, campaign_id).revision, 0, -1):
+            if fingerprint(self.definition(connection, campaign_id, revision)) == contents:
+                return revision
+        return None
 
     def known_definition(self, campaign_id: int, revision: int) -> Definition:
         """A definition that an earlier transaction has read."""

@@ -274,11 +274,16 @@ def _extend(connection: Connection, definition: Definition, report: EnqueueRepor
         _check_structure(before, definition)
         campaign = campaigns.revise(connection, campaign, definition, now)
         outcomes.unfreeze_campaign(connection, campaign.id)
-        reached, kept = loading.unfrozen_count(connection, campaign.id)
+        found = loading.reached(connection, campaign.id)
         report.notes.append(
-            f"revision {campaign.revision} reaches {reached} planned messages;"
-            f" {kept} that somebody may have a copy of keep the contents they began with"
+            f"revision {campaign.revision} reaches {found.planned} planned messages;"
+            f" {found.kept} that somebody may have a copy of keep the contents they began with"
         )
+        if found.unknown:
+            report.notes.append(
+                f"what {found.unknown} messages in doubt said is not known since the store was put back: sent again,"
+                " they would have these contents"
+            )
     report.revision = campaign.revision
     if report.enrolled:
         # A completed campaign that gets new people runs again; a paused one stays paused.

@@ -104,7 +104,8 @@ def _search_logs(context: Context, doubts: Sequence[Doubt], evidence: Evidence) 
 
 
 def _wanted(desk: Desk, connection: Connection, doubt: Doubt) -> Wanted:
-    definition = desk.definition(connection, doubt.campaign_id, doubt.revision)
+    revision = doubt.revision or desk.campaign(connection, doubt.campaign_id).revision
+    definition = desk.definition(connection, doubt.campaign_id, revision)
     name = message_id(definition, doubt.provider_key).strip("<>")
     return Wanted(name, doubt.recipient, begun_at=doubt.handed_over_at, dotted_at=doubt.since)
 
@@ -119,6 +120,11 @@ def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool, 
             text = f"the MTA's log has it as {queue_id}, last {last_status}"
             evidence.accepted[doubt.held] = Outcome(
                 AttemptOutcome.ACCEPTED, Phase.REPLIED, text=text, provider_message_id=queue_id
+            )
+        case Absent() if doubt.revision is None:
+            evidence.cannot_tell(
+                "the log does not have it, but its Message-ID may have been another: the store was put back to before"
+                " the contents that were sent"
             )
         case Absent() if not own:
             evidence.cannot_tell(f"the log does not have it, but provider {doubt.provider} is not in mta_providers")

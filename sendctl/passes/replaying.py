@@ -6,6 +6,7 @@ every claim. Nothing is sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -20,10 +21,14 @@ from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import import_run, traces_of
 from sendctl.passes.place import elsewhere
 from sendctl.providers.base import Outcome, Phase
-from sendctl.states import AttemptOutcome, State
+from sendctl.states import TRANSITIONS, AttemptOutcome, State
 from sendctl.store import claims, meta, replay, runs
+from sendctl.store.doubts import Held
 from sendctl.store.enrollments import Passed
 from sendctl.store.replay import Proven
+
+Traces = Mapping[tuple[int, int], Trace]
+FORGETFUL = TRANSITIONS["replay_doubt"].sources  # states that say nothing of an attempt that journals know
 
 
 @dataclass
@@ -35,6 +40,8 @@ class Replayed:
     in_doubt: int = 0
     remembered: int = 0  # of messages that the store does not have, or cannot settle now
     known: int = 0  # the store knew already
+    recorded: int = 0  # of what dead runs had left in flight, as in every import
+    requeued: int = 0
     contradicted: list[int] = field(default_factory=list)  # messages that the store has sent again since: twice
 
     def as_detail(self) -> dict[str, object]:
@@ -48,6 +55,34 @@ def needed(context: Context) -> str:
         row = meta.read(connection)
         mine = meta.host_epoch(connection, context.home.host_id)
     return "" if mine in (None, row.epoch) else row.epoch_reason or "another host found that the store was rewound"
+
+
+@dataclass
+class Foreseen:
+    """What a replay will find of one campaign's messages."""
+
+    sent: int = 0
+    in_doubt: list[Held] = field(default_factory=list)
+
+
+def foresee(context: Context, campaign_id: int) -> Foreseen:
+    """What the journals here prove of a campaign's messages and the store does not know. Only looks."""
+    with context.store.read() as connection:
+        reached: dict[int, Proven] = {}
+        for note in _notes(context, meta.read(connection).store_id):
+            proven = _proven_by(note, traces_of(context.home, note)[0])
+            places = replay.known_messages(connection, [item.key for item in proven])
+            for item in proven:
+                place = places.get(item.key)
+                if place is None or place.campaign_id != campaign_id or place.state not in FORGETFUL:
+                    continue
+                before = reached.get(place.message_id)
+                if not replay.attempt_known(connection, place.message_id, item.claim_id) and not (
+                    before and before.accepted
+                ):
+                    reached[place.message_id] = item
+    doubtful = [(message_id, item.claim_id) for message_id, item in reached.items() if not item.accepted]
+    return Foreseen(len(reached) - len(doubtful), doubtful)
 
 
 def replay_all(context: Context, *, with_what_is_left: bool = False) -> Replayed:
@@ -65,9 +100,7 @@ def replay_all(context: Context, *, with_what_is_left: bool = False) -> Replayed
     if not with_what_is_left:
         _check_age(context, row)
         _check_journals(context, row)
-    notes = [homes.note_of(context.home, run_id) for run_id in context.home.pending() + context.home.confirmed()]
-    ours = [note for note in notes if note is not None and note.store_id == row.store_id]
-    for note in sorted(ours, key=lambda note: note.started_at):
+    for note in _notes(context, row.store_id):
         _replay(context, note, done)
     with context.store.write() as connection:
         now = context.store.now(connection)
@@ -79,6 +112,13 @@ def replay_all(context: Context, *, with_what_is_left: bool = False) -> Replayed
         number = meta.count_pass(connection, hostname=context.hostname, now=now, at_least=seen)
     context.home.note_passes(row.store_id, number)
     return done
+
+
+def _notes(context: Context, store_id: str) -> list[RunNote]:
+    """This host's runs on a store, oldest first, whether it confirmed them or not."""
+    notes = [homes.note_of(context.home, run_id) for run_id in context.home.pending() + context.home.confirmed()]
+    ours = [note for note in notes if note is not None and note.store_id == store_id]
+    return sorted(ours, key=lambda note: note.started_at)
 
 
 def journals_miss(context: Context) -> bool:
@@ -125,16 +165,16 @@ def _replay_run(context: Context, note: RunNote, done: Replayed) -> None:
     traces, intact = traces_of(context.home, note)
     desk = Desk(context)
     with desk.transaction() as connection:
-        proven = [_proven(note, trace) for trace in sorted(traces.values(), key=lambda trace: trace.begun_at)]
-        for item in proven:
-            if item is not None:
-                _put_back(desk, connection, item, done)
+        for item in _proven_by(note, traces):
+            _put_back(desk, connection, item, done)
         row = runs.find(connection, [note.run_id]).get(note.run_id)
         if row is None:
             runs.record(connection, _replayed_row(context, note))
             runs.finish(connection, note.run_id, "replayed", {"attempts": len(traces)}, desk.now)
         elif row.finished_at is None:
-            import_run(desk, connection, note, traces, intact=intact)
+            found = import_run(desk, connection, note, traces, intact=intact)
+            done.recorded += found.recorded
+            done.requeued += found.requeued
             runs.finish(connection, note.run_id, "replayed", {"attempts": len(traces)}, desk.now)
     done.runs += 1
 
@@ -147,6 +187,12 @@ def _replayed_row(context: Context, note: RunNote) -> runs.RunRow:
     )  # fmt: skip
 
 
+def _proven_by(note: RunNote, traces: Traces) -> list[Proven]:
+    """What a run's journals prove, in the order in which it came about."""
+    found = [_proven(note, trace) for trace in sorted(traces.values(), key=lambda trace: trace.begun_at)]
+    return [item for item in found if item is not None]
+
+
 def _proven(note: RunNote, trace: Trace) -> Proven | None:
     """What a trace proves about acceptance: yes, or perhaps. None when it was certainly not accepted."""
     accepted = trace.outcome is not None and trace.outcome.kind is AttemptOutcome.ACCEPTED
@@ -157,7 +203,8 @@ def _proven(note: RunNote, trace: Trace) -> Proven | None:
     return Proven(
         trace.key, note.run_id, 0, trace.claim_id, trace.provider, accepted,
         outcome.provider_message_id if outcome else "", outcome.text if outcome else "",
-        datetime.fromtimestamp(trace.settled_at or trace.begun_at, UTC),
+        datetime.fromtimestamp(trace.settled_at or trace.begun_at, UTC), trace.contents,
+        datetime.fromtimestamp(trace.composed_at, UTC) if trace.composed_at is not None else None,
     )  # fmt: skip
 
 
@@ -167,10 +214,12 @@ def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed
         replay.remember(connection, proven)
         done.remembered += 1
         return
-    message_id, attempts_so_far, state = place
+    message_id = place.message_id
     if replay.attempt_known(connection, message_id, proven.claim_id):
         done.known += 1
-    elif replay.put_back(connection, message_id, attempts_so_far, proven, desk.now):
+        return
+    revision = desk.revision_with(connection, place.campaign_id, proven.contents)
+    if replay.put_back(connection, place, proven, revision=revision, now=desk.now):
         done.sent += proven.accepted
         done.in_doubt += not proven.accepted
         if proven.accepted:
@@ -178,7 +227,7 @@ def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed
             desk.advance(connection, [Passed(due, proven.at)])
     elif proven.accepted and desk.resolve(connection, message_id, _accepted(proven), evidence="journal"):
         done.sent += 1
-    elif state in (State.SENDING, State.FAILED):
+    elif place.state in (State.SENDING, State.FAILED):
         # In flight under a claim from before the backup, or failed then and retried later: if it comes back to the
         # queue, it must not leave it again without this.
         replay.remember(connection, proven)

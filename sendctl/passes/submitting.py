@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from sendctl import faults
 from sendctl.clock import Clock, Deadline
-from sendctl.definition import Definition
+from sendctl.definition import Definition, fingerprint
 from sendctl.errors import SendctlError
 from sendctl.journal.writer import AttemptMark, JournalWriter
 from sendctl.passes.claiming import Claimed, Done, Window
@@ -39,6 +39,7 @@ class Submitter:
     _shut: set[str] = field(default_factory=set)
     _deferrals: Counter[str] = field(default_factory=Counter)
     _campaign_halted: bool = False
+    _fingerprints: dict[int, tuple[Definition, str]] = field(default_factory=dict)  # by the definition's id()
 
     async def submit(self, window: Window, definitions: Mapping[int, Definition]) -> list[Done]:
         """What came of each message of the window, in order of completion. `definitions` by revision."""
@@ -98,8 +99,9 @@ class Submitter:
         deadline = Deadline(ends, self.clock)
         mark = AttemptMark(
             self.journal, message_id=claimed.due.id, number=claimed.number, claim_id=claimed.claim_id,
-            key=claimed.due.key, provider=provider.name, deadline=deadline,
-            lease=window.lease, deadline_s=self.deadline_s,
+            key=claimed.due.key, provider=provider.name, contents=self._fingerprint(definition),
+            composed_at=claimed.composed_at.timestamp(), deadline=deadline, lease=window.lease,
+            deadline_s=self.deadline_s,
         )  # fmt: skip
         try:
             return await provider.submit(outgoing, deadline, mark)
@@ -109,6 +111,13 @@ class Submitter:
         except Exception:  # a defect of ours in an adapter: the phase still says what may be assumed
             log.exception("provider %s failed on message %s", provider.name, claimed.due.id)
             return _defect(mark)
+
+    def _fingerprint(self, definition: Definition) -> str:
+        """Of one that lives as long as this entry: definitions are kept, and hashing one takes longer than a lookup."""
+        known = self._fingerprints.get(id(definition))
+        if known is None or known[0] is not definition:
+            known = self._fingerprints[id(definition)] = (definition, fingerprint(definition))
+        return known[1]
 
 
 def _defect(mark: AttemptMark) -> Outcome:

@@ -29,7 +29,7 @@ class Doubt:
 
     message_id: int
     campaign_id: int
-    revision: int
+    revision: int | None  # None: the store was put back, and does not have the contents that were sent
     recipient: str
     provider_key: str
     provider: str

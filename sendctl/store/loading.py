@@ -230,12 +230,25 @@ def waiting_snapshots(connection: Connection, campaign_id: int) -> Iterator[tupl
         yield row.address_key, row.snapshot
 
 
-def unfrozen_count(connection: Connection, campaign_id: int) -> tuple[int, int]:
-    """(queued messages that a new revision reaches, queued or doubtful ones that keep the revision they began with)."""
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Messages that are not over: those a new revision reaches, and those somebody may have a copy of.
+
+    Of the latter, `kept` keep the contents they began with; what was sent is `unknown` since the store was put back.
+    """
+
+    planned: int
+    kept: int
+    unknown: int
+
+
+def reached(connection: Connection, campaign_id: int) -> Reached:
+    """What a new revision means for a campaign's messages."""
+    m = messages.c
+    fresh, doubtful = m.revision.is_(None), m.status == State.IN_DOUBT
+    counts = [sa.func.coalesce(sa.func.sum(sa.case((found, 1), else_=0)), 0) for found in (
+        sa.and_(fresh, ~doubtful), ~fresh, sa.and_(fresh, doubtful)
+    )]  # fmt: skip
     open_states = (State.QUEUED, State.SENDING, State.IN_DOUBT)
-    free = sa.func.coalesce(sa.func.sum(sa.case((messages.c.revision.is_(None), 1), else_=0)), 0)
-    statement = sa.select(free, sa.func.count()).where(
-        messages.c.campaign_id == campaign_id, messages.c.status.in_(open_states)
-    )
-    reached, every = connection.execute(statement).one()
-    return int(reached), every - int(reached)
+    statement = sa.select(*counts).where(m.campaign_id == campaign_id, m.status.in_(open_states))
+    return Reached(*map(int, connection.execute(statement).one()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -19,7 +20,10 @@ from sendctl.store.tables import attempts, messages, replayed_keys
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What a journal proves of one attempt: accepted, or handed over with no reply known."""
+    """What a journal proves of one attempt: accepted, or handed over with no reply known.
+
+    `contents` (definition.fingerprint) and `composed_at` are what its bytes were made of.
+    """
 
     key: str
     run_id: str
@@ -30,18 +34,28 @@ class Proven:
     provider_message_id: str
     text: str
     at: datetime
+    contents: str
+    composed_at: datetime | None
 
 
-def known_messages(connection: Connection, keys: Iterable[str]) -> dict[str, tuple[int, int, State]]:
-    """(message id, attempts so far, state) by provider key, for the keys the store knows."""
-    wanted = list(keys)
-    found: dict[str, tuple[int, int, State]] = {}
-    for start in range(0, len(wanted), 500):
-        statement = sa.select(messages.c.provider_key, messages.c.id, messages.c.attempts, messages.c.status).where(
-            messages.c.provider_key.in_(wanted[start : start + 500])
-        )
-        found |= {row[0]: (row[1], row[2], State(row[3])) for row in connection.execute(statement)}
-    return found
+class Place(NamedTuple):
+    """The message that has a key."""
+
+    message_id: int
+    campaign_id: int
+    attempts: int  # so far
+    state: State
+
+
+def known_messages(connection: Connection, keys: Iterable[str]) -> dict[str, Place]:
+    """Messages by provider key, for the keys the store knows."""
+    m = messages.c
+    rows = given(connection, m.provider_key)
+    statement = sa.select(m.provider_key, m.id, m.campaign_id, m.attempts, m.status).join(
+        rows, rows.c.provider_key == m.provider_key
+    )
+    found: Iterable[Any] = connection.execute(statement, bound((key,) for key in keys))
+    return {row[0]: Place(row[1], row[2], row[3], State(row[4])) for row in found}
 
 
 def remember(connection: Connection, proven: Proven) -> None:
@@ -52,7 +66,8 @@ def remember(connection: Connection, proven: Proven) -> None:
     row = {
         "provider_key": proven.key, "outcome": "accepted" if proven.accepted else "unknown",
         "provider": proven.provider, "provider_message_id": proven.provider_message_id or None,
-        "run_id": proven.run_id, "at": proven.at,
+        "run_id": proven.run_id, "claim_id": proven.claim_id, "contents": proven.contents,
+        "composed_at": proven.composed_at, "at": proven.at,
     }  # fmt: skip
     if proven.accepted:
         upsert(connection, replayed_keys, "provider_key", row)
@@ -71,8 +86,8 @@ def remembered(connection: Connection, keys: Iterable[str]) -> dict[str, Proven]
     statement = sa.select(replayed_keys).join(rows, rows.c.provider_key == replayed_keys.c.provider_key)
     return {
         row.provider_key: Proven(
-            row.provider_key, row.run_id, 0, row.run_id, row.provider, row.outcome == "accepted",
-            row.provider_message_id or "", "replayed from the journal", row.at,
+            row.provider_key, row.run_id, 0, row.claim_id, row.provider, row.outcome == "accepted",
+            row.provider_message_id or "", "replayed from the journal", row.at, row.contents, row.composed_at,
         )
         for row in connection.execute(statement, bound((key,) for key in keys))
     }  # fmt: skip
@@ -84,9 +99,14 @@ def attempt_known(connection: Connection, message_id: int, claim_id: str) -> boo
     return connection.execute(statement).first() is not None
 
 
-def put_back(connection: Connection, message_id: int, attempts_so_far: int, proven: Proven, now: datetime) -> bool:
-    """Record a forgotten attempt; False when the message is in a state that contradicts it (sent or claimed anew)."""
-    row: dict[str, object] = {"id": message_id, "attempts": attempts_so_far + 1, "updated_at": now}
+def put_back(connection: Connection, place: Place, proven: Proven, *, revision: int | None, now: datetime) -> bool:
+    """Record a forgotten attempt; False when the message is in a state that contradicts it (sent or claimed anew).
+
+    `revision` is the one with the proven contents: with it a second copy, if ever one is sent, is the same to the byte.
+    """
+    row: dict[str, object] = {"id": place.message_id, "attempts": place.attempts + 1, "updated_at": now}
+    if revision is not None:
+        row |= {"revision": revision, "composed_at": proven.composed_at}
     if proven.accepted:
         lost = move(connection, "replay_accepted", [row | {"sent_at": proven.at}], claimed=False)
     else:
@@ -95,7 +115,7 @@ def put_back(connection: Connection, message_id: int, attempts_so_far: int, prov
         return False
     connection.execute(
         sa.insert(attempts).values(
-            message_id=message_id, number=attempts_so_far + 1, run_id=proven.run_id, worker=proven.worker,
+            message_id=place.message_id, number=place.attempts + 1, run_id=proven.run_id, worker=proven.worker,
             claim_id=proven.claim_id, provider=proven.provider, evidence="journal",
             outcome=AttemptOutcome.ACCEPTED if proven.accepted else AttemptOutcome.UNKNOWN,
             phase=Phase.REPLIED if proven.accepted else Phase.DOTTED, reply=proven.text or None,

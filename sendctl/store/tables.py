@@ -193,5 +193,5 @@ limits = Table(
 replayed_keys = Table(
     "replayed_keys", metadata,
     _key("provider_key"), _text("outcome"), _text("provider"), _text("provider_message_id", null=True),
-    _text("run_id"), _time("at"),
+    _text("run_id"), _text("claim_id"), _text("contents"), _time("composed_at", null=True), _time("at"),
 )  # fmt: skip

@@ -27,10 +27,10 @@ SAID = Outcome(AttemptOutcome.DEFERRED, Phase.REPLIED, Scope.PROVIDER, 451, "4.7
                "ref-1", 30.5)  # fmt: skip
 RECORDS = [
     encode(header_record(HEADER)),
-    begin_line(1, 1, "claim", "key-1", "primary", 1000.5),
+    begin_line(1, 1, "claim", "key-1", "primary", 1000.5, "print", 999.125),
     dot_line(1, 1),
     outcome_line(1, 1, SAID, 1001.25),
-    begin_line(2, 1, "claim", "key-2", "primary", 1002.0),
+    begin_line(2, 1, "claim", "key-2", "primary", 1002.0, "print", 999.125),
 ]
 
 
@@ -53,8 +53,8 @@ def test_what_is_written_is_read_back(path: Path) -> None:
     journal = read(written(path, RECORDS))
     assert journal.header == HEADER
     assert journal.traces == {
-        (1, 1): Trace(1, 1, "claim", "key-1", "primary", 1000.5, True, SAID, 1001.25),
-        (2, 1): Trace(2, 1, "claim", "key-2", "primary", 1002.0),
+        (1, 1): Trace(1, 1, "claim", "key-1", "primary", 1000.5, "print", 999.125, True, SAID, 1001.25),
+        (2, 1): Trace(2, 1, "claim", "key-2", "primary", 1002.0, "print", 999.125),
     }
 
 
@@ -108,7 +108,7 @@ def test_a_header_of_another_version_is_no_header(path: Path) -> None:
 
 
 def test_the_end_of_a_growing_journal_has_its_newest_attempts(path: Path) -> None:
-    many = [begin_line(number, 1, "claim", f"key-{number}", "primary", 1.0) for number in range(5000)]
+    many = [begin_line(number, 1, "claim", f"key-{number}", "primary", 1.0, "print", 1.0) for number in range(5000)]
     everything = read(written(path, [RECORDS[0], *many], b"\0" * 300_000)).traces
     newest = read_end(path, size_bytes=4096)
     assert newest == {place: everything[place] for place in newest}
@@ -137,8 +137,8 @@ def test_records_put_together_by_hand_are_what_an_encoder_makes(
 ) -> None:
     """Each is JSON, whatever texts it holds: one line that no reader understands would end the journal."""
     kind, phase, scope, *rest = outcome
-    assert begin_line(message_id, number, text, text, text, at) == encode(
-        ["b", message_id, number, text, text, text, at]
+    assert begin_line(message_id, number, text, text, text, at, text, at) == encode(
+        ["b", message_id, number, text, text, text, at, text, at]
     )
     assert dot_line(message_id, number) == encode(["d", message_id, number])
     assert outcome_line(message_id, number, outcome, at) == encode(
@@ -163,7 +163,7 @@ def test_a_longest_reply_fits_into_the_space_that_is_taken_for_a_message() -> No
     size = sum(
         len(line)
         for line in (
-            begin_line(message_id, number, "c" * 16, "k" * 32, "p" * 64, 1e10 + 0.123456),
+            begin_line(message_id, number, "c" * 16, "k" * 32, "p" * 64, 1e10 + 0.123456, "f" * 16, 1e10 + 0.123456),
             dot_line(message_id, number),
             outcome_line(message_id, number, longest, 1e10 + 0.123456),
         )

@@ -36,7 +36,7 @@ from sendctl.journal.writer import JournalWriter
 journal = JournalWriter(Path(sys.argv[1]), Header("store", "run", 0, "host", "boot", "2026"))
 journal.reserve(100)
 for number in range(1, 51):
-    journal.begin(number, 1, "claim", "key", "primary")
+    journal.begin(number, 1, "claim", "key", "primary", "print", 1.0)
     journal.dot(number, 1)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -56,7 +56,8 @@ def mark(path: Path, clock: OwnedClock, **changes: Any) -> tuple[AttemptMark, Jo
     journal = JournalWriter(path, HEADER)
     values: dict[str, Any] = {
         "message_id": 1, "number": 1, "claim_id": "claim", "key": "key", "provider": "primary",
-        "deadline": Deadline(clock.boot + 60, clock), "lease": Lease.of(300, clock), "deadline_s": 60.0,
+        "contents": "print", "composed_at": 1.0, "deadline": Deadline(clock.boot + 60, clock),
+        "lease": Lease.of(300, clock), "deadline_s": 60.0,
     }  # fmt: skip
     return AttemptMark(journal, **(values | changes)), journal
 
@@ -216,7 +217,7 @@ def test_reserved_space_holds_a_windows_records_on_a_full_disk(path: Path) -> No
     outcome = Outcome(AttemptOutcome.DEFERRED, Phase.REPLIED, text="\ufffd" * 400)
     with no_file_larger_than(path.stat().st_size):
         for number in range(20):
-            journal.begin(number, 1, "c" * 16, "k" * 32, "primary")
+            journal.begin(number, 1, "c" * 16, "k" * 32, "primary", "f" * 16, 1.0)
             journal.dot(number, 1)
             journal.outcome(number, 1, outcome)
     assert not journal.broken

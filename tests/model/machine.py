@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sendctl.journal.home import place_of
-from sendctl.passes import enqueue, reconcile, recover, send_due
+from sendctl.passes import enqueue, planning, reconcile, recover, send_due
 from sendctl.passes.context import Context
 from sendctl.settings import (
     JournalSettings,
@@ -188,7 +188,7 @@ class Machine:
             raise report.failure
 
     def _recover(self, context: Context, choice: str) -> None:
-        made = recover.plan(context, CAMPAIGN, in_doubt=choice)
+        made = planning.plan(context, CAMPAIGN, in_doubt=choice)
         recover.apply(context, made, reason="the model's operator")
 
     def _enqueue(self, context: Context, person: str) -> None:

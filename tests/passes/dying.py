@@ -6,14 +6,15 @@ import os
 from pathlib import Path
 
 from sendctl.clock import Deadline
+from sendctl.definition import fingerprint
 from sendctl.identity import new_id
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.records import Header
 from sendctl.journal.writer import AttemptMark, JournalWriter
-from sendctl.passes.claiming import Window
+from sendctl.passes.claiming import Claimed, Window
 from sendctl.providers.base import Outcome
-from sendctl.store import meta
+from sendctl.store import campaigns, meta
 from tests.store.ground import Ground
 
 THIS_BOOT = homes.boot_id()
@@ -37,8 +38,8 @@ def dead_run(ground: Ground, *got: Outcome | str, boot_id: str = THIS_BOOT) -> t
                 continue
             mark = AttemptMark(
                 journal, message_id=item.due.id, number=item.number, claim_id=item.claim_id, key=item.due.key,
-                provider=item.provider, deadline=Deadline(ground.clock.boot + 60, ground.clock),
-                lease=window.lease, deadline_s=60.0,
+                provider=item.provider, contents=_contents(ground, item), composed_at=item.composed_at.timestamp(),
+                deadline=Deadline(ground.clock.boot + 60, ground.clock), lease=window.lease, deadline_s=60.0,
             )  # fmt: skip
             mark.begin()
             if far == "begin":
@@ -48,6 +49,11 @@ def dead_run(ground: Ground, *got: Outcome | str, boot_id: str = THIS_BOOT) -> t
                 journal.outcome(item.due.id, item.number, far)
         journal.close()
     return note.run_id, window
+
+
+def _contents(ground: Ground, item: Claimed) -> str:
+    with ground.store.read() as connection:
+        return fingerprint(campaigns.definition_of(connection, item.due.campaign_id, item.revision))
 
 
 def journal_of(ground: Ground, run_id: str) -> Path:

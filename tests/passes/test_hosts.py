@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sendctl.errors import BadConfig, ExitCode, StoreRewound, UsageError
 from sendctl.journal import home as homes
-from sendctl.passes import recover
+from sendctl.passes import planning
 from sendctl.store import migrate
 from tests.passes.judge import Judge
 from tests.store.ground import ACCEPTED, Backup, Ground
@@ -43,7 +43,7 @@ def test_a_dump_put_back_is_noticed_by_a_host_that_has_sent_nothing_since(ground
     put_dump_back(ground, dump)
     for _ in range(2):
         refuses(ground, "tables were made anew")
-    made = recover.plan(ground.context, "sale")
+    made = planning.plan(ground.context, "sale")
     assert made.hosts == [ground.context.hostname, other.context.hostname]
     assert ground.recover().waiting_for_hosts
     refuses(ground, "not replayed yet")

@@ -30,7 +30,7 @@ def fates(ground: Ground) -> list[str]:
 @pytest.mark.parametrize("dotted", [True, False])
 @pytest.mark.parametrize("outcome", [ACCEPTED, REFUSED, DEFERRED, None], ids=lambda o: o.kind if o else "no outcome")
 def test_a_verdict_is_what_the_trace_proves(outcome: Outcome | None, dotted: bool, proves_absence: bool) -> None:
-    trace = Trace(1, 1, "claim", "key", "primary", 0.0, dotted, outcome)
+    trace = Trace(1, 1, "claim", "key", "primary", 0.0, dotted=dotted, outcome=outcome)
     found, evidence = verdict(trace, proves_absence=proves_absence)
     if outcome is not None:
         assert (found, evidence) == (outcome, "journal")

@@ -10,7 +10,7 @@ import pytest
 
 from sendctl import faults
 from sendctl.errors import ExitCode, UsageError
-from sendctl.passes import control, evidence, recover
+from sendctl.passes import control, evidence, planning, recover
 from sendctl.passes.deciding import Desk
 from sendctl.states import State
 from sendctl.store import doubts
@@ -28,7 +28,7 @@ def test_a_plan_says_what_is_where_and_changes_nothing(ground: Ground) -> None:
     ground.enqueue(6)
     run_id, _ = dead_run(ground, "nothing", "begin", "dot", ACCEPTED)
     before = ground.dump()
-    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    made = planning.plan(ground.context, "sale", in_doubt="resend")
     assert ground.dump() == before
     (dead,) = made.dead_runs
     assert (dead.run.id, dead.requeued, dead.recorded, len(dead.in_doubt)) == (run_id, 2, 1, 1)
@@ -48,7 +48,7 @@ def test_the_operators_choice_decides_on_doubt(
     ground: Ground, choice: str, states: dict[str, int], outcome: str, worst: tuple[int, int]
 ) -> None:
     doubtful(ground)
-    made = recover.plan(ground.context, "sale", in_doubt=choice)
+    made = planning.plan(ground.context, "sale", in_doubt=choice)
     assert (made.worst_case_duplicates, made.worst_case_missed) == worst
     done = ground.recover(in_doubt=choice)
     assert ground.states() == states
@@ -61,7 +61,7 @@ def test_the_operators_choice_decides_on_doubt(
 
 def test_without_a_choice_the_campaigns_policy_holds(ground: Ground) -> None:
     doubtful(ground, campaign='in_doubt = "skip"')
-    assert recover.plan(ground.context, "sale").worst_case_missed == 3
+    assert planning.plan(ground.context, "sale").worst_case_missed == 3
     ground.recover()
     assert ground.states() == {"failed": 3}
 
@@ -79,7 +79,7 @@ def test_failed_messages_are_queued_again_only_on_request(ground: Ground) -> Non
 def test_who_why_and_how_many_are_in_the_audit(ground: Ground) -> None:
     doubtful(ground)
     ground.context.environ = {"SUDO_USER": "maria"}
-    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    made = planning.plan(ground.context, "sale", in_doubt="resend")
     recover.apply(ground.context, made, reason="the relay was reinstalled")
     (row,) = ground.rows("SELECT login, reason, detail FROM audit WHERE action = 'recover'")
     assert row[0].endswith("(sudo by maria)")
@@ -91,7 +91,7 @@ def test_who_why_and_how_many_are_in_the_audit(ground: Ground) -> None:
 @pytest.mark.parametrize("expected", [0, 2, 4])
 def test_a_wrong_count_is_refused_and_nothing_is_changed(ground: Ground, expected: int) -> None:
     doubtful(ground)
-    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    made = planning.plan(ground.context, "sale", in_doubt="resend")
     before = ground.dump()
     with pytest.raises(UsageError, match=f"--expect {expected}, but 3"):
         recover.apply(ground.context, made, reason="", expected=expected)
@@ -102,13 +102,13 @@ def test_a_wrong_count_is_refused_and_nothing_is_changed(ground: Ground, expecte
 
 def test_a_campaign_that_does_not_exist_is_a_wrong_use(ground: Ground) -> None:
     with pytest.raises(UsageError, match="there is no campaign sale"):
-        recover.plan(ground.context, "sale")
+        planning.plan(ground.context, "sale")
 
 
 def test_doubt_that_arose_after_the_plan_is_not_decided_by_it(ground: Ground) -> None:
     ground.enqueue(4)
     ground.pass_with(UNKNOWN, limit=2)
-    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    made = planning.plan(ground.context, "sale", in_doubt="resend")
     ground.pass_with(UNKNOWN, limit=2)
     assert recover.apply(ground.context, made, reason="").resent == 2
     assert ground.states() == {"queued": 2, "in_doubt": 2}
@@ -117,7 +117,7 @@ def test_doubt_that_arose_after_the_plan_is_not_decided_by_it(ground: Ground) ->
 def test_a_plan_made_for_one_attempt_does_not_decide_on_a_later_one(ground: Ground) -> None:
     """While someone reads the plan, another resends, and the new attempt ends in doubt too."""
     doubtful(ground, 4)
-    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    made = planning.plan(ground.context, "sale", in_doubt="resend")
     ground.recover(in_doubt="resend")
     ground.pass_with(UNKNOWN)
     assert recover.apply(ground.context, made, reason="", expected=4).resent == 0
@@ -147,7 +147,7 @@ def test_what_was_given_up_in_doubt_is_not_sent_again_as_if_it_had_failed(ground
     clerk = ground.clerk()
     clerk.turn(ground.done(clerk.turn([], 3), UNKNOWN, UNKNOWN, REFUSED), 0)
     ground.recover(in_doubt="skip")
-    made = recover.plan(ground.context, "sale", failed=True)
+    made = planning.plan(ground.context, "sale", failed=True)
     assert (len(made.failed_ids), len(made.given_up_ids), made.worst_case_duplicates) == (1, 2, 0)
     assert [failure.count for failure in made.failed] == [1]
     assert recover.apply(ground.context, made, reason="").retried == 1
@@ -157,7 +157,7 @@ def test_what_was_given_up_in_doubt_is_not_sent_again_as_if_it_had_failed(ground
         == [("given up in doubt: perhaps accepted",)] * 2
     )
     # Only both words together take the risk, and it is counted.
-    risky = recover.plan(ground.context, "sale", failed=True, in_doubt="resend")
+    risky = planning.plan(ground.context, "sale", failed=True, in_doubt="resend")
     assert risky.worst_case_duplicates == 2
     with pytest.raises(UsageError, match="but 2 messages are in doubt"):
         recover.apply(ground.context, risky, reason="", expected=1)
@@ -173,7 +173,7 @@ def test_nothing_of_a_cancelled_campaign_goes_out_again(ground: Ground) -> None:
     control.cancel(ground.context, "sale")
     for wrong in ({"in_doubt": "resend"}, {"failed": True}):
         with pytest.raises(UsageError, match="is cancelled: nothing of it is sent again"):
-            recover.plan(ground.context, "sale", **wrong)
+            planning.plan(ground.context, "sale", **wrong)
     done = ground.recover()
     assert (done.requeued, done.resent, done.in_doubt) == (1, 0, 2)
     assert ground.states() == {"in_doubt": 2, "failed": 1, "cancelled": 1}
@@ -192,7 +192,7 @@ def test_what_was_settled_after_the_plan_stays_settled(ground: Ground) -> None:
     ground.enqueue(2)
     clerk = ground.clerk()
     clerk.turn(ground.done(clerk.turn([], 2), UNKNOWN), 0)
-    made = recover.plan(ground.context, "sale", in_doubt="resend")
+    made = planning.plan(ground.context, "sale", in_doubt="resend")
     ground.recover(in_doubt="skip")
     assert recover.apply(ground.context, made, reason="").resent == 0
     assert ground.states() == {"failed": 2}
@@ -210,12 +210,12 @@ def test_a_run_that_is_alive_elsewhere_is_left_alone_until_its_claim_expires(gro
     ground.enqueue(2)
     dead_run(ground, "nothing", "begin")
     other = ground.other_host()
-    made = recover.plan(other.context, "sale", in_doubt="resend")
+    made = planning.plan(other.context, "sale", in_doubt="resend")
     assert (made.in_flight, made.expired_claims, made.doubtful) == (2, 0, [])
     recover.apply(other.context, made, reason="")
     assert ground.states() == {"sending": 2}
     ground.clock.forward(hours=1)
-    made = recover.plan(other.context, "sale", in_doubt="resend")
+    made = planning.plan(other.context, "sale", in_doubt="resend")
     assert (made.in_flight, made.expired_claims, made.worst_case_duplicates) == (0, 2, 2)
     recover.apply(other.context, made, reason="", expected=2)
     assert ground.states() == {"queued": 2}
@@ -229,7 +229,7 @@ def test_two_recovers_at_once_decide_once(ground: Ground, judge: Judge) -> None:
 
     def one() -> None:
         mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)
-        made = recover.plan(mine.context, "sale", in_doubt="resend")
+        made = planning.plan(mine.context, "sale", in_doubt="resend")
         barrier.wait()
         results.append(recover.apply(mine.context, made, reason="two on call"))
         mine.close()
@@ -251,7 +251,7 @@ def test_recover_beside_a_pass_settles_nothing_twice(ground: Ground) -> None:
     window = clerk.turn([], 8)
     ground.clock.forward(hours=1)
     other = ground.other_host()
-    made = recover.plan(other.context, "sale", in_doubt="resend")
+    made = planning.plan(other.context, "sale", in_doubt="resend")
     barrier = threading.Barrier(2, timeout=60)
 
     def resend() -> None:

@@ -9,7 +9,7 @@ from shutil import copytree, rmtree
 import pytest
 
 from sendctl.errors import ExitCode, StoreRewound, UsageError
-from sendctl.passes import reconcile, recover
+from sendctl.passes import planning, reconcile
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Outgoing
 from sendctl.store import meta
@@ -36,7 +36,7 @@ def test_a_rewound_store_sends_nothing_until_its_journals_are_replayed(ground: G
         refuses(ground)
         with pytest.raises(StoreRewound):
             reconcile.run(ground.context)
-    assert recover.plan(ground.context, "sale").rewound
+    assert planning.plan(ground.context, "sale").rewound
     done = ground.recover()
     assert done.replayed is not None
     assert (done.replayed.sent, done.replayed.contradicted) == (5, [])
@@ -61,7 +61,7 @@ def test_a_store_put_back_together_with_its_journals_is_noticed_by_the_witness(
         copytree(ground.folder / "old journals", journals)
     ground.close()
     refuses(ground)
-    assert recover.plan(ground.context, "sale").worst_case_duplicates == 3
+    assert planning.plan(ground.context, "sale").worst_case_duplicates == 3
     with pytest.raises(StoreRewound, match="are lost or were put back too") as caught:
         ground.recover()
     assert f"--lost-host {ground.context.hostname}" in caught.value.hint
@@ -100,7 +100,7 @@ def test_a_plan_changes_nothing(ground: Ground, judge: Judge) -> None:
     ground.put_back(before)
     for _ in range(2):
         same = ground.dump()
-        assert recover.plan(ground.context, "sale").rewound
+        assert planning.plan(ground.context, "sale").rewound
         assert ground.dump() == same
         with pytest.raises(StoreRewound):
             take_over(ground.context)

@@ -277,6 +277,9 @@ CREATE TABLE replayed_keys (
     provider             TEXT NOT NULL,
     provider_message_id  TEXT,
     run_id               TEXT NOT NULL,
+    claim_id             TEXT NOT NULL,
+    contents             TEXT NOT NULL,         -- fingerprint of the definition that the message was made of
+    composed_at          TIMESTAMPTZ,           -- its frozen Date
     at                   TIMESTAMPTZ NOT NULL
 );
 

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.identity import new_id
 from sendctl.journal.home import RunNote, boot_id, place_of
-from sendctl.passes import enqueue, recover, send_due
+from sendctl.passes import enqueue, planning, recover, send_due
 from sendctl.passes.claiming import Clerk, Done, Window
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -183,7 +183,7 @@ class Ground:
 
     def recover(self, campaign: str = "sale", *, lost_hosts: Sequence[str] = (), **options: Any) -> recover.Recovered:
         """Make a plan and carry it out."""
-        made = recover.plan(self.context, campaign, **options)
+        made = planning.plan(self.context, campaign, lost_hosts=lost_hosts, **options)
         return recover.apply(self.context, made, reason="test", lost_hosts=lost_hosts)
 
     def send_due(self, **options: Any) -> send_due.SendReport:
