@@ -31,6 +31,9 @@ providers = ["outbox"]
 [providers.outbox]
 type = "maildir"
 path = "Maildir"
+
+[journal]
+witness = "witness" # goes with the rest, so that the next demo is not taken for a lost store
 TOML
 export SENDCTL_CONFIG="$folder/sendctl.toml"
 

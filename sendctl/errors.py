@@ -39,6 +39,13 @@ EXIT_MEANINGS: dict[ExitCode, str] = {
 }
 
 
+# Of a new store nobody was ever reached: whoever has lost one must not be sent straight to the command that makes it.
+NO_STORE_HINT = (
+    "if there was one, put it back from a backup (docs/runbooks/restored-backup.md); if this is the first time,"
+    " `sendctl migrate` creates it."
+)
+
+
 class SendctlError(Exception):
     """A problem that a person can act on. `str(error)` is the problem; `hint` is the next step, or empty."""
 
@@ -77,7 +84,7 @@ class SchemaMissing(SendctlError):
     """The store has no schema."""
 
     exit_code = ExitCode.BAD_CONFIG
-    hint = "run `sendctl migrate` to create it."
+    hint = NO_STORE_HINT
 
 
 class SchemaMismatch(SendctlError):

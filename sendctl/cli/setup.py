@@ -22,8 +22,8 @@ _JSON = typer.Option("--json", help="Print one JSON document (docs/json.md).")
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command("init", cls=Verb, epilog="0 2 69")(init)
-    app.command("migrate", cls=Verb, epilog="0 69 75 78")(migrate)
+    app.command("init", cls=Verb, epilog="0 2 69 75 78")(init)
+    app.command("migrate", cls=Verb, epilog="0 2 69 75 78")(migrate)
 
 
 def init(ctx: typer.Context, as_json: Annotated[bool, _JSON] = False) -> int:
@@ -67,17 +67,23 @@ def migrate(
     adopt: Annotated[
         bool, typer.Option("--adopt", help="Bind the store to this place or database: it may send from here.")
     ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin anew where a store was lost: it knows of nobody who was reached.")
+    ] = False,
     as_json: Annotated[bool, _JSON] = False,
 ) -> int:
     """Create or upgrade the store.
 
-    Safe to run again. With --adopt a copied or moved store is bound to this machine and file (SQLite) or to this
-    database (Postgres), and the audit says so. Make sure first that the old place never sends again.
+    Safe to run again. Where this host knows a store that is gone, no new one is made: put the old one back from a
+    backup, else everybody is sent to again. --new makes one nevertheless.
+
+    With --adopt a copied or moved store is bound to this machine and file (SQLite) or to this database (Postgres),
+    and the audit says so. Make sure first that the old place never sends again.
     """
     from sendctl.passes import setup
 
     shell = shell_of(ctx)
-    report = setup.migrate(shell.context(), adopt=adopt)
+    report = setup.migrate(shell.context(), adopt=adopt, new=new)
     if as_json:
         print_json({
             "schema": "sendctl.migrate/1", "url": report.url, "before": report.before, "after": report.after,

@@ -1,7 +1,8 @@
-"""What a host remembers of a store outside of it: how many passes it has counted, and which hosts it knew.
+"""What a host remembers of a store outside of it: where it was, how many passes it has counted, which hosts it knew.
 
-A store that was put back to an earlier time has forgotten both. The numbers stand in the journal folder, and a second
-time in a witness folder elsewhere, because a folder with store and journals in it may be put back whole.
+A store that was put back to an earlier time has forgotten passes and hosts, one that is gone everything. What is
+remembered stands in the journal folder, and a second time in a witness folder elsewhere, because a folder with store
+and journals in it may be put back whole.
 """
 
 from __future__ import annotations
@@ -13,10 +14,20 @@ import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sendctl.identity import new_id
 from sendctl.journal.disk import not_writable
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A store that had passes."""
+
+    store_id: str
+    passes: int
+    last_at: datetime  # by this host's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,37 @@ class Memory:
                 _raise_to(self._witness_path(folder, store_id), number)
                 return
 
+    def note_place(self, store_id: str, place: str) -> None:
+        """Remember where a store is (settings/store_url.py: place_of_store), in place of where it was."""
+        for folder, name in [(self.path, f"{store_id}.place")] + [
+            (folder, f"{store_id}.{self.host_id}.place") for folder in self.witnesses if folder.is_dir()
+        ]:
+            with suppress(OSError):  # as for hosts
+                if not (folder / name).exists() or (folder / name).read_text() != place:
+                    temporary = folder / f".{store_id}.{new_id()}"
+                    temporary.write_text(place)
+                    temporary.replace(folder / name)
+
+    def stores_at(self, place: str) -> list[Remembered]:
+        """The stores that had passes at a place, the last one first. Makes no folder."""
+        found = {path.name.partition(".")[0] for path in self._places(place)}
+        return sorted(map(self._remembered, found), key=lambda one: one.last_at, reverse=True)
+
+    def forget_place(self, place: str) -> None:
+        """Somebody begins anew at a place: no store is missed there any more."""
+        for path in self._places(place):
+            path.unlink(missing_ok=True)
+
+    def _places(self, place: str) -> list[Path]:
+        paths = [path for folder in (self.path, *self.witnesses) for path in folder.glob("[!.]*.place")]
+        return [path for path in paths if _text_of(path) == place]
+
+    def _remembered(self, store_id: str) -> Remembered:
+        counts = [self._passes_path(store_id)]
+        counts += [path for folder in self.witnesses for path in folder.glob(f"{store_id}.*.passes")]
+        last_s = max((path.stat().st_mtime for path in counts if path.exists()), default=0.0)
+        return Remembered(store_id, self.seen_passes(store_id), datetime.fromtimestamp(last_s, UTC))
+
     def is_witnessed(self, store_id: str) -> bool:
         """Whether anything outside of this folder remembers the passes on a store, as far as there were any."""
         if not _number_in(self._passes_path(store_id)):
@@ -87,6 +129,13 @@ def _number_in(path: Path) -> int:
         return int(path.read_text())
     except (OSError, ValueError):
         return 0
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""
 
 
 def _raise_to(path: Path, number: int) -> None:

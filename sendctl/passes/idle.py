@@ -10,7 +10,7 @@ import socket
 
 from sendctl.journal.home import note_of, open_home, place_of
 from sendctl.settings import Settings
-from sendctl.settings.store_url import sqlite_path
+from sendctl.settings.store_url import place_of_store, sqlite_path
 from sendctl.store.idle import Here, StillWaiting, nothing_to_do
 
 
@@ -42,5 +42,6 @@ def _idle(settings: Settings) -> bool:
     noted = nothing_to_do(url, here, home.seen_passes)
     if noted is not None:
         home.note_passes(*noted)
+        home.note_place(noted[0], place_of_store(url))
         return True
     return False

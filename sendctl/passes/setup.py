@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sendctl.errors import ExitCode, Unreachable, UsageError
+from sendctl.errors import BadConfig, ExitCode, Unreachable, UsageError
 from sendctl.journal.home import place_of
+from sendctl.journal.memory import Memory, Remembered, is_ours
 from sendctl.passes.context import Context, who
 from sendctl.settings import redact, sample_config
+from sendctl.settings.store_url import place_of_store, sqlite_path
 from sendctl.store import audit, meta
 from sendctl.store import migrate as schema
 from sendctl.store.engine import Store, open_store
@@ -104,18 +107,64 @@ def _write_new(path: Path, text: str, mode: int) -> None:
         raise Unreachable(f"cannot write {path}: {error.strerror}") from error
 
 
-def migrate(context: Context, *, adopt: bool = False) -> MigrateReport:
-    """Create or upgrade the store; with `adopt`, bind it to this machine or Postgres database. Written to the audit."""
+def migrate(context: Context, *, adopt: bool = False, new: bool = False) -> MigrateReport:
+    """Create or upgrade the store; with `adopt`, bind it to this machine or Postgres database. Written to the audit.
+
+    Raises BadConfig where a store was that this host knows and that is gone, unless a `new` one is wanted.
+    """
     url = context.settings.store.url
+    journal = context.settings.journal
+    # Not context.home: that would make the folder, perhaps as another user than that of the passes.
+    memory = Memory(journal.path, "", tuple(filter(is_ours, journal.witnesses)))
+    gone = memory.stores_at(place_of_store(url))
+    if (gone or new) and _is_there(context):
+        if new:
+            raise UsageError(f"there is a store at {redact(url)}: it was left as it is", hint="leave out --new.")
+    elif gone and not new:
+        raise _lost(redact(url), gone[0])
     store = open_store(url, context.clock, create=True)
     try:
         before, after = schema.migrate(store, place=place_of(url))
+        if new:
+            _note_given_up(context, store, gone)
+            memory.forget_place(place_of_store(url))
         if not adopt:
             return MigrateReport(redact(url), before, after)
         former, bound_to = _adopt(context, store)
         return MigrateReport(redact(url), before, after, True, former, bound_to)
     finally:
         store.close()
+
+
+def _is_there(context: Context) -> bool:
+    """Whether there is a store to migrate. Makes no file."""
+    url = context.settings.store.url
+    database = sqlite_path(url)
+    if database is not None and not database.exists():
+        return False
+    store = open_store(url, context.clock)
+    try:
+        with store.read() as connection:
+            return schema.version_of(connection) is not None
+    finally:
+        store.close()
+
+
+def _lost(url: str, gone: Remembered) -> BadConfig:
+    return BadConfig(
+        f"the store {url} is gone: this host knows store {gone.store_id} there, up to its pass {gone.passes:,} at"
+        f" {gone.last_at:%Y-%m-%d %H:%M:%SZ}; a new one would know of nobody who was reached",
+        hint="put it back from a backup, then `sendctl recover` (docs/runbooks/restored-backup.md). To begin anew on"
+        " purpose: `sendctl migrate --new`.",
+    )
+
+
+def _note_given_up(context: Context, store: Store, gone: Sequence[Remembered]) -> None:
+    with store.write() as connection:
+        audit.write(
+            connection, login=who(context.environ), hostname=context.hostname, action="begin anew", campaign_id=None,
+            reason="", detail={"stores": [one.store_id for one in gone]}, now=store.now(connection),
+        )  # fmt: skip
 
 
 def _adopt(context: Context, store: Store) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from sendctl.journal import home as homes
 from sendctl.passes.context import Context
 from sendctl.passes.importing import Imported, import_dead_runs
 from sendctl.passes.place import elsewhere, put_back
+from sendctl.settings.store_url import place_of_store
 from sendctl.store import meta, runs
 
 
@@ -123,6 +124,7 @@ def _count_pass(context: Context) -> None:
         declare_rewound(context, reason)
         raise StoreRewound(f"the store was rewound: {reason}")
     context.home.note_passes(row.store_id, number)
+    context.home.note_place(row.store_id, place_of_store(context.settings.store.url))
 
 
 def _seen_passes(context: Context) -> int:

@@ -19,6 +19,7 @@ _SQLITE = "sqlite:///"
 _POSTGRES_REST = re.compile(
     r"(?:[^:/]*(?::[^@]*)?@)?(?:\[[^/?\]]+\]|[^/:?]+)?(?::(?P<port>[^/?]*))?(?:/[^?]*)?(?:\?(?P<options>.*))?"
 )
+_PLACE_OPTIONS = ("host", "hostaddr", "port", "dbname", "service")
 _WHOLE_OPTIONS = ("connect_timeout", "keepalives_idle", "keepalives_interval", "tcp_user_timeout")
 
 
@@ -69,6 +70,16 @@ def resolve(name: str, folder: Path) -> Path:
 def sqlite_path(url: str) -> Path | None:
     """The database file of a normalised URL; None for Postgres."""
     return Path(url[len(_SQLITE) :]) if url.startswith(_SQLITE) else None
+
+
+def place_of_store(url: str) -> str:
+    """Where the store of a normalised URL is, whoever asks for it: the real path of its file, or host/database."""
+    database = sqlite_path(url)
+    if database is not None:
+        return os.path.realpath(database)
+    plain, _, options = url.partition("://")[2].partition("?")
+    named = sorted(option for option in options.split("&") if option.partition("=")[0] in _PLACE_OPTIONS)
+    return "?".join([plain.rpartition("@")[2].replace(":5432/", "/"), *(["&".join(named)] if named else [])])
 
 
 def witness_folders(url: str, journal: Path, environ: Mapping[str, str], *, user_id: int) -> tuple[Path, ...]:

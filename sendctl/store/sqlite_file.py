@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from sendctl.errors import BadConfig, Unreachable
+from sendctl.errors import NO_STORE_HINT, BadConfig, Unreachable
 
 # File systems on which SQLite's locks or shared memory do not hold. Source: https://sqlite.org/wal.html.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -57,7 +57,7 @@ def check_sqlite_file(path: Path, *, create: bool) -> None:
         _close_to_others(path)
         return
     if not create:
-        raise BadConfig(f"there is no store at {path}", hint="run `sendctl migrate` to create it.")
+        raise BadConfig(f"there is no store at {path}", hint=NO_STORE_HINT)
     try:
         # 0600 whatever the umask; the -wal and -shm files take the mode of this one.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o600))
