@@ -49,6 +49,8 @@ class Claimed(NamedTuple):
 class Window:
     """What one transaction moved to `sending`. Empty: nothing could be claimed, and `wait_s` says when it may be.
 
+    `rewound` is said here and not raised at once, so that the outcomes of the window before are recorded.
+
     `wait_s` is None when nothing is due at all. `lease` is how long its claim may be used.
     """
 
@@ -58,6 +60,8 @@ class Window:
     wait_s: float | None = None
     blocked: str = ""  # why something due was not claimed, in words
     told: bool = False  # ... and whether the pass that found it so has said it
+    passing: bool = False  # ... and whether it goes by with time alone, and is no trouble
+    rewound: str = ""  # why nothing may be claimed before journals are replayed
 
 
 class Done(NamedTuple):
@@ -168,9 +172,12 @@ class Clerk:
         """Try campaigns in turn, beginning after the last one, until one has something that may go."""
         row = meta.read(connection)
         if meta.host_epoch(connection, self.desk.context.home.host_id) != row.epoch:
-            return Window(blocked="the store was rewound while this run was going on")
+            return Window(rewound="the store was rewound while this run was going on")
         if row.database_id is not None and meta.database_identity(connection) not in (None, row.database_id):
-            return Window(blocked="another database answers now: a failover may have lost commits")
+            return Window(rewound="another database answers now: a failover may have lost commits")
+        awaited = meta.awaited(connection, host_id=self.desk.context.home.host_id, now=self.desk.now)
+        if awaited is not None:
+            return Window(wait_s=awaited.left_s, blocked=str(awaited), passing=True)
         names = [self.campaign] if self.campaign else self._turns(connection)
         empty = []
         for name in names:
@@ -182,7 +189,8 @@ class Clerk:
         waits = [window.wait_s for window in empty if window.wait_s is not None]
         # What nobody has said yet goes before what waits for a provider that is known to be away.
         first = min((window for window in empty if window.blocked), key=lambda window: window.told, default=Window())
-        return Window(wait_s=min(waits) if waits else None, blocked=first.blocked, told=first.told)
+        wait_s = min(waits) if waits else None
+        return Window(wait_s=wait_s, blocked=first.blocked, told=first.told, passing=first.passing)
 
     def _turns(self, connection: Connection) -> list[str]:
         names = claims.campaigns_with_due(connection, self.desk.now)
@@ -203,7 +211,7 @@ class Clerk:
             limits.resting_s(connection, f"campaign:{name}", self.desk.now) if campaign.controls.cooldown_s else 0.0
         )
         if rest_s:
-            return Window(wait_s=rest_s, blocked=f"campaign {name} is cooling down")
+            return Window(wait_s=rest_s, blocked=f"campaign {name} is cooling down", passing=True)
         order = [provider for provider in self.desk.providers(definition) if provider in self.usable]
         open_to = [provider for provider in order if self._breakers.of(provider).lets_through(self.desk.now)]
         if not open_to:
@@ -232,7 +240,9 @@ class Clerk:
         pairs, wait_s = self._granted(connection, campaign, [(due, self._provider(due, open_to)) for due in going])
         if not pairs:
             # Sifted rows have left the queue: look again at once. Without tokens: wait for the next one.
-            return Window(wait_s=wait_s if going else 0.0, blocked=f"campaign {campaign.name}: rate" if going else "")
+            if not going:
+                return Window(wait_s=0.0)
+            return Window(wait_s=wait_s, blocked=f"campaign {campaign.name}: rate", passing=True)
         settings = self.desk.context.settings.send
         claim = Claim(new_id(), self.run_id, self.worker, self.desk.now + timedelta(seconds=settings.claim_s))
         claims.claim(connection, pairs, claim, revision=campaign.revision, now=self.desk.now)

@@ -143,5 +143,6 @@ def _join(context: Context, connection: Connection, row: meta.Meta) -> list[str]
     if meta.host_epoch(connection, host_id) in (None, row.epoch):
         now = context.store.now(connection)
         meta.note_host(connection, host_id=host_id, hostname=context.hostname, epoch=row.epoch, now=now)
+        meta.note_look(connection, host_id)
         context.home.note_hosts(row.store_id, meta.host_names(connection))
     return meta.hosts_behind(connection, row.epoch)

@@ -17,7 +17,7 @@ from typing import Any
 
 from sendctl.clock import Clock
 from sendctl.definition import Definition
-from sendctl.errors import ExitCode, StoppedEarly, Unreachable
+from sendctl.errors import ExitCode, StoppedEarly, StoreRewound, Unreachable
 from sendctl.journal import home as homes
 from sendctl.journal.records import Header
 from sendctl.journal.writer import JournalWriter
@@ -102,6 +102,8 @@ class Worker:
                 self._reserve(limit, done)
                 window = self.clerk.turn(done, limit)
                 done = []
+                if window.rewound:
+                    raise StoreRewound(window.rewound)
                 if not window.messages:
                     if limit == 0 or not await self._wait(window, started_s):
                         break
@@ -165,7 +167,7 @@ class Worker:
         if window.wait_s is None and not window.blocked:
             return False
         if window.wait_s is None or window.wait_s > LONGEST_WAIT_S:
-            self.report.ended = "waiting" if ": rate" in window.blocked or "cooling" in window.blocked else "blocked"
+            self.report.ended = "waiting" if window.passing else "blocked"
             self.report.blocked, self.report.told = window.blocked, window.told
             return False
         with contextlib.suppress(TimeoutError):

@@ -22,7 +22,12 @@ _READY = """
 SELECT s.store_id FROM store s JOIN hosts h ON h.epoch = s.epoch
 WHERE s.schema_version = ? AND h.host_id = ? AND (s.bound_to IS NULL OR s.bound_to = ?)
   AND NOT EXISTS (SELECT 1 FROM hosts other WHERE other.epoch <> s.epoch)"""
-_SAME_DATABASE = f"SELECT 1 FROM store WHERE database_id = {DATABASE_IDENTITY}"  # noqa: S608  a constant
+# A host that has not looked since the server was started looks now, in a full pass; one that finds nothing due shows
+# itself once a day, so that others wait for it after the next start (meta.awaited).
+_SAME_DATABASE = f"""
+SELECT 1 FROM store s JOIN hosts h ON h.host_id = ?
+WHERE s.database_id = {DATABASE_IDENTITY} AND h.server_start = pg_postmaster_start_time()
+  AND h.last_run_at > clock_timestamp() - interval '1 day'"""  # noqa: S608  a constant
 _ENDED = "SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND id = ?"
 _DUE = """
 SELECT 1 FROM campaigns c
@@ -84,7 +89,7 @@ def _asked(opened: Any, sqlite: bool, here: Here, seen_passes: Callable[[str], i
     with closing(opened) as connection:
         run = _runner(connection, sqlite)
         ready = run(_READY, newest_version(), here.host_id, here.place)
-        if ready is None or (not sqlite and run(_SAME_DATABASE) is None):
+        if ready is None or (not sqlite and run(_SAME_DATABASE, here.host_id) is None):
             return None
         if here.newest_run and not run(_ENDED, here.newest_run)[0]:
             return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,17 @@ from sendctl.identity import new_id
 from sendctl.store.dialect import upsert
 from sendctl.store.tables import hosts, store
 from sendctl.store.versions import DATABASE_IDENTITY
+
+# After a start of the server, for how long hosts that have not looked are waited for: five passes of each.
+LOOK_S = 300
+# A host that has run no pass for so long is not waited for. As long as journals are kept (journal/home.py).
+KNOWN_S = 30 * 86400
+_AWAITED = sa.text("""
+SELECT h.host_id, s.at + make_interval(secs => :look_s) AS until,
+       CAST(extract(epoch FROM s.at + make_interval(secs => :look_s) - clock_timestamp()) AS double precision) AS left_s
+FROM hosts h CROSS JOIN (SELECT pg_postmaster_start_time() AS at) s
+WHERE h.host_id <> :host_id AND h.server_start IS DISTINCT FROM s.at AND h.last_run_at > :since
+  AND clock_timestamp() < s.at + make_interval(secs => :look_s)""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,19 @@ class Meta:
     last_pass_at: datetime | None
     last_pass_host: str | None
     passes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """Hosts that have not looked at the store since its server was started; they are waited for until a moment."""
+
+    hosts: tuple[str, ...]
+    until: datetime
+    left_s: float
+
+    def __str__(self) -> str:
+        until = f"{self.until:%H:%M:%SZ}"
+        return f"Postgres was started, and {', '.join(self.hosts)} must look at the store first (until {until} at most)"
 
 
 def read(connection: Connection) -> Meta:
@@ -82,6 +107,28 @@ def note_host(connection: Connection, *, host_id: str, hostname: str, epoch: str
            {"host_id": host_id, "hostname": hostname, "epoch": epoch, "last_run_at": now})  # fmt: skip
 
 
+def note_look(connection: Connection, host_id: str) -> None:
+    """Record that a host which has just looked for a rewind did so since the server was started. Nothing on SQLite."""
+    if connection.dialect.name != "sqlite":
+        seen = sa.update(hosts).values(server_start=sa.func.pg_postmaster_start_time())
+        connection.execute(seen.where(hosts.c.host_id == host_id))
+
+
+def awaited(connection: Connection, *, host_id: str, now: datetime) -> Awaited | None:
+    """The other hosts that must look before this one claims, or None. A SQLite store is one machine's: always None.
+
+    Whoever puts the data folder or a snapshot of it back starts the server: another host may know what the store has
+    forgotten. `now` is the store's time. Source: PostgreSQL documentation, "pg_postmaster_start_time".
+    """
+    if connection.dialect.name == "sqlite":
+        return None
+    values = {"host_id": host_id, "look_s": LOOK_S, "since": now - timedelta(seconds=KNOWN_S)}
+    rows = connection.execute(_AWAITED, values).all()
+    if not rows:
+        return None
+    return Awaited(_shown(connection, [row.host_id for row in rows]), rows[0].until.astimezone(UTC), rows[0].left_s)
+
+
 def host_epoch(connection: Connection, host_id: str) -> str | None:
     """The epoch up to which a host has replayed its journals; None for a host that never ran here."""
     return connection.execute(sa.select(hosts.c.epoch).where(hosts.c.host_id == host_id)).scalar_one_or_none()
@@ -99,10 +146,16 @@ def host_names(connection: Connection) -> dict[str, str]:
 
 def hosts_behind(connection: Connection, epoch: str) -> list[str]:
     """Names of hosts that have not replayed their journals in this epoch; with their ids where a name is not enough."""
+    return list(
+        _shown(connection, connection.execute(sa.select(hosts.c.host_id).where(hosts.c.epoch != epoch)).scalars())
+    )
+
+
+def _shown(connection: Connection, ids: Iterable[str]) -> tuple[str, ...]:
+    """How hosts are called: by name, and with the id where several have it."""
     names = host_names(connection)
-    behind = connection.execute(sa.select(hosts.c.host_id).where(hosts.c.epoch != epoch)).scalars()
     count = Counter(names.values())
-    return sorted(names[each] + (f" ({each})" if count[names[each]] > 1 else "") for each in behind)
+    return tuple(sorted(names[each] + (f" ({each})" if count[names[each]] > 1 else "") for each in ids))
 
 
 def forget_host(connection: Connection, name: str) -> list[str]:

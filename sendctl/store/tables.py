@@ -90,7 +90,10 @@ store = Table(
 
 id_blocks = Table("id_blocks", metadata, _key("kind"), Column("next_id", BigInteger, nullable=False))
 
-hosts = Table("hosts", metadata, _key("host_id"), _text("hostname"), _text("epoch"), _time("last_run_at"))
+hosts = Table(
+    "hosts", metadata,
+    _key("host_id"), _text("hostname"), _text("epoch"), _time("last_run_at"), _time("server_start", null=True),
+)  # fmt: skip
 
 campaigns = Table(
     "campaigns", metadata,

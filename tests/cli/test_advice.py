@@ -205,7 +205,10 @@ def test_a_second_provider_lets_a_campaign_flow(world: World) -> None:
     ("statement", "words"),
     [
         ("UPDATE store SET bound_to = 'm:/else/where.db'", "nothing is sent from here: the store belongs to another"),
-        (f"INSERT INTO hosts VALUES ('h', 'other-host', 'old', {LONG_AGO})", "nothing is sent: the store was rewound"),
+        (
+            f"INSERT INTO hosts VALUES ('h', 'other-host', 'old', {LONG_AGO}, NULL)",
+            "nothing is sent: the store was rewound",
+        ),
     ],
 )
 def test_a_store_that_refuses_is_the_whole_story(world: World, statement: str, words: str) -> None:

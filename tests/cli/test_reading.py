@@ -117,7 +117,7 @@ def test_check_is_ok_then_critical_with_performance_data(world: World) -> None:
          "bad / credentials"),
         ("UPDATE messages SET status = 'failed', failed_at = CURRENT_TIMESTAMP || '.000000' WHERE id = 1", 1,
          "1 message failed for good"),
-        ("INSERT INTO hosts VALUES ('h', 'other-host', 'old', '2026-01-01 00:00:00.000000')", 2, "other-host"),
+        ("INSERT INTO hosts VALUES ('h', 'other-host', 'old', '2026-01-01 00:00:00.000000', NULL)", 2, "other-host"),
         ("UPDATE store SET bound_to = 'm:/else/where.db'", 1, "belongs to another"),
     ],
 )  # fmt: skip

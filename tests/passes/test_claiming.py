@@ -27,7 +27,7 @@ def test_a_run_that_the_restored_backup_knows_claims_nothing_before_the_replay(g
         other.send_due()
     window = clerk.turn([], 10)
     assert window.messages == ()
-    assert "the store was rewound" in window.blocked
+    assert "the store was rewound" in window.rewound
     other.recover()
     ground.recover()
     other.send_due()
@@ -44,7 +44,7 @@ def test_a_run_to_which_another_database_answers_claims_nothing(ground: Ground) 
     ground.change("UPDATE store SET database_id = 'another ' || database_id")
     window = clerk.turn([], 1)
     assert window.messages == ()
-    assert "another database answers now" in window.blocked
+    assert "another database answers now" in window.rewound
     assert ground.states() == {"sending": 1, "queued": 1}
 
 

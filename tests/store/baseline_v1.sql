@@ -50,7 +50,8 @@ CREATE TABLE hosts (
     host_id      TEXT NOT NULL PRIMARY KEY,   -- random, kept in the journal folder
     hostname     TEXT NOT NULL,
     epoch        TEXT NOT NULL,
-    last_run_at  TIMESTAMPTZ NOT NULL
+    last_run_at  TIMESTAMPTZ NOT NULL,
+    server_start TIMESTAMPTZ                  -- PostgreSQL: the start of the server since which it has looked for a rewind
 );
 
 -- A campaign: its life and its live controls. What it says stands in its revisions.
