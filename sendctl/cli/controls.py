@@ -27,8 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (doc
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     for verb in (pause, resume, cancel, tune):
-        codes = "0 2 69 75 78" if verb is cancel else "0 2 69 78"
-        app.command(verb.__name__, cls=Verb, epilog=codes)(verb)
+        app.command(verb.__name__, cls=Verb, epilog="0 2 69 75 78")(verb)
 
 
 def pause(

@@ -30,7 +30,7 @@ ERROR_COLUMNS = 60
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("messages", cls=Verb, epilog="0 2 69 78")(messages)
+    app.command("messages", cls=Verb, epilog="0 2 69 75 78")(messages)
 
 
 def messages(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("reconcile", cls=Verb, epilog="0 1 3 5 6 69 75 78")(reconcile)
+    app.command("reconcile", cls=Verb, epilog="0 1 2 3 5 6 69 75 78")(reconcile)
 
 
 def reconcile(

@@ -28,7 +28,7 @@ class Choice(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("recover", cls=Verb, epilog="0 2 3 5 6 69 75 78")(recover)
+    app.command("recover", cls=Verb, epilog="0 2 3 4 5 6 69 75 78")(recover)
 
 
 def recover(
@@ -60,6 +60,7 @@ def recover(
     """
     from sendctl.passes import planning
     from sendctl.passes import recover as passes
+    from sendctl.passes.hosts import as_named
 
     shell = shell_of(ctx)
     context = shell.context()
@@ -73,7 +74,9 @@ def recover(
         return ExitCode.NEEDS_PERSON if plan.does_something or plan.doubtful or plan.behind else ExitCode.DONE
     if (plan.does_something or lost_host) and not yes:
         reason = _ask(plan, reason, as_json=as_json)
-    done = passes.apply(context, plan, reason=reason, expected=expect, lost_hosts=lost_host or ())
+    done = passes.apply(
+        context, plan, reason=reason, expected=expect, lost_hosts=[as_named(shown) for shown in lost_host or ()]
+    )
     if as_json:
         print_json(plan_json(plan) | {"applied": recovered_json(done)})
     else:

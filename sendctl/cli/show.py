@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("show", cls=Verb, epilog="0 2 69 78")(show)
+    app.command("show", cls=Verb, epilog="0 2 69 75 78")(show)
 
 
 def show(

@@ -24,7 +24,7 @@ UNKNOWN = 3  # of the monitoring-plugin convention
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("status", cls=Verb, epilog="0 2 69 78")(status)
+    app.command("status", cls=Verb, epilog="0 2 69 75 78")(status)
 
 
 def status(

@@ -70,6 +70,7 @@ def _around(situation: Situation, advice: list[Advice]) -> dict[str, Any]:
         "store_foreign": store.foreign or None, "witnessed": store.witnessed,
         "store_rewound": store.rewound or None,
         "hosts_behind": list(store.hosts_behind),
+        "awaited": store.awaited or None,
         "breakers": [
             {"provider": one.provider, "state": one.state, "retry_at": iso(one.retry_at), "reason": one.reason}
             for one in store.breakers

@@ -200,7 +200,7 @@ def _ending(run: RunState, now: datetime) -> str:
         return run.row.result or "ended"
     beat = span((now - run.row.heartbeat_at).total_seconds())
     words = {"alive": f"alive, beat {beat} ago", "dead": "died", "unknown": f"silent for {beat}"}
-    return words[run.life]
+    return words.get(run.life, run.life)
 
 
 def _did(detail: dict[str, Any]) -> str:

@@ -200,6 +200,8 @@ def _of_sending(situation: Situation) -> Iterator[Advice]:
             Level.CRITICAL, name, f"{_messages(total)} due and no pass has started for more than ten minutes: is cron"
             " running?", "sendctl send-due",
         )  # fmt: skip
+    elif flowing and situation.store.awaited:
+        yield Advice(Level.OK, name, f"{_messages(flowing)} due. {situation.store.awaited}")
     elif flowing:
         yield Advice(Level.OK, name, f"{_messages(flowing)} due; the next pass sends", "sendctl send-due")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sendctl.errors import UsageError
 from sendctl.passes.context import Context, who
+from sendctl.passes.startup import rewound_reason
 from sendctl.store import audit, meta
 
 
@@ -16,10 +17,23 @@ def known(context: Context) -> list[str]:
     return sorted(found.values())
 
 
+def as_named(shown: str) -> str:
+    """The name or the id of a host from how it is shown: "mail1", "mail1 (ID)", "ID (this one)"."""
+    plain = shown.removesuffix(" (this one)")
+    return plain[:-1].rpartition(" (")[2] if " (" in plain and plain.endswith(")") else plain
+
+
 def give_up(context: Context, lost_hosts: Sequence[str], reason: str) -> None:
-    """Wait no more for hosts, by name or id, whose journals are lost. Raises UsageError."""
+    """Wait no more for hosts, by name or id, whose journals are lost. Raises UsageError, also when nobody waits."""
+    looks_rewound = rewound_reason(context)
     with context.store.write() as connection:
-        store_id = meta.read(connection).store_id
+        row = meta.read(connection)
+        store_id = row.store_id
+        if not (looks_rewound or meta.hosts_behind(connection, row.epoch)):
+            raise UsageError(
+                "the store was not rewound: nobody waits for a host, and none was given up",
+                hint="leave out --lost-host.",
+            )
         known = context.home.known_hosts(store_id)
         for name in lost_hosts:
             found = meta.forget_host(connection, name)

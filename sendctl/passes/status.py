@@ -6,18 +6,20 @@ Judging it, and saying what to do next, is passes/advice.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from sendctl.definition import Definition
-from sendctl.errors import SendctlError, UsageError
+from sendctl.errors import BadConfig, SendctlError, Unreachable, UsageError
 from sendctl.journal import home as homes
 from sendctl.journal.home import Home
+from sendctl.passes import hosts
 from sendctl.passes.context import Context
 from sendctl.passes.place import elsewhere
+from sendctl.passes.startup import rewound_reason
 from sendctl.states import CampaignStatus, State
 from sendctl.store import audit, campaigns, doubts, limits, meta, reports, runs
 from sendctl.store.campaigns import Campaign
@@ -31,7 +33,10 @@ SHOWN_RUNS = 5
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run, and whether it lives: "ended", "alive", "dead", or "unknown" where only another host can tell."""
+    """A run, and whether it lives: "ended", "alive", "dead", or "unknown" where only another host can tell.
+
+    One that the store has not ended is "ended" where this host's journal folder says so: the store was put back.
+    """
 
     row: RunRow
     life: str
@@ -57,6 +62,7 @@ class StoreState:
     foreign: str
     rewound: str
     hosts_behind: tuple[str, ...]
+    awaited: str  # which hosts a pass of this one waits for after a start of Postgres, in words
     witnessed: bool  # whether anything outside of the journal folder remembers how far the store had come
     last_pass_at: datetime | None
     last_pass_host: str | None
@@ -107,6 +113,7 @@ class Situation:
 
 def read(context: Context, name: str | None = None) -> Situation:
     """All campaigns but archived ones, or one of any kind. Raises UsageError when there is none of that name."""
+    forgotten = _forgotten(context)
     with context.store.read() as connection:
         now = context.store.now(connection)
         if name is None:
@@ -117,8 +124,20 @@ def read(context: Context, name: str | None = None) -> Situation:
             counts = reports.counts(connection, chosen[0].id)
         overdue_before = now - timedelta(seconds=context.settings.reconcile.overdue_grace_s)
         states = tuple(_state(context, connection, one, counts[one.id], now, overdue_before) for one in chosen)
-        store = _store_state(context, connection, chosen[0].id if name else None)
+        store = _store_state(context, connection, chosen[0].id if name else None, now)
+    if forgotten and not store.rewound and not (store.foreign and context.store.sqlite):
+        store = replace(store, rewound=forgotten, hosts_behind=tuple(hosts.known(context)) or (context.hostname,))
     return Situation(now, store, states)
+
+
+def _forgotten(context: Context) -> str:
+    """Why the next pass of this host will take the store for rewound, or ""."""
+    if _home(context) is None:
+        return ""
+    try:
+        return rewound_reason(context)
+    except (BadConfig, Unreachable):  # journals of another user
+        return ""
 
 
 def _campaign(connection: Connection, name: str) -> Campaign:
@@ -152,16 +171,18 @@ def _state(
     )
 
 
-def _store_state(context: Context, connection: Connection, campaign_id: int | None) -> StoreState:
+def _store_state(context: Context, connection: Connection, campaign_id: int | None, now: datetime) -> StoreState:
     row = meta.read(connection)
     behind = tuple(meta.hosts_behind(connection, row.epoch))
     home = _home(context)
+    awaited = meta.awaited(connection, host_id=home.host_id if home is not None else "", now=now)
     return StoreState(
         sending_enabled=context.settings.send.enabled,
         providers=tuple(context.settings.providers),
         foreign=elsewhere(context, row, meta.database_identity(connection)),
         rewound=(row.epoch_reason or "journals are not replayed") if behind else "",
         hosts_behind=behind,
+        awaited=str(awaited or ""),
         witnessed=home is None or home.is_witnessed(row.store_id),
         last_pass_at=row.last_pass_at,
         last_pass_host=row.last_pass_host,
@@ -196,6 +217,10 @@ def _life(home: Home | None, row: RunRow) -> str:
     if row.finished_at is not None:
         return "ended"
     if home is None or row.host_id != home.host_id:
+        return "unknown"
+    if home.done_path(row.id).exists():
+        return "ended"
+    if not home.lock_path(row.id).exists():
         return "unknown"
     try:
         with homes.dead_run(home, row.id) as dead:

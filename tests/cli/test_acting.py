@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -328,3 +331,18 @@ def test_tune_takes_what_the_campaign_file_takes(tmp_path: Path, key: str, text:
     except SendctlError:
         tuned = None
     assert tuned == expected
+
+
+def test_a_lost_host_may_be_given_up_as_it_is_shown(world: World) -> None:
+    world.ready()
+    assert world.run("send-due", "--limit", "3").code == 0
+    with closing(sqlite3.connect(world.folder / "sendctl.db")) as store, closing(sqlite3.connect(":memory:")) as backup:
+        store.backup(backup)
+        assert world.run("send-due", "--limit", "3").code == 0
+        backup.backup(store)
+    host_id = (world.folder / "sendctl-journal" / "host-id").read_text().strip()
+    refused = world.run("recover", "--campaign", "spring", "--lost-host", f"nobody ({host_id}x)", "--yes")
+    assert refused.code == 2
+    assert f"there is no host {host_id}x to give up" in refused.err
+    ran = world.run("recover", "--campaign", "spring", "--lost-host", f"{socket.gethostname()} ({host_id})", "--yes")
+    assert ran.code == 0, ran.err

@@ -154,3 +154,14 @@ def test_documented_json_names_are_those_printed() -> None:
                  "suppress", "suppression", "migrate", "preview", "init", "provider"):  # fmt: skip
         assert f'"sendctl.{name}/1"' in sources
         assert f"`sendctl.{name}/1`" in documented
+
+
+@pytest.mark.parametrize(
+    ("verb", "code"),
+    [("recover", ExitCode.LOCKED), ("reconcile", ExitCode.USAGE), ("migrate", ExitCode.USAGE)]
+    + [("init", ExitCode.BAD_CONFIG)]
+    + [(verb, ExitCode.STOPPED_EARLY) for verb in ("init", "status", "messages", "show", "pause", "resume", "tune")],
+)
+def test_help_of_a_verb_lists_the_rarer_exit_codes_too(bare_world: World, verb: str, code: ExitCode) -> None:
+    _, _, table = bare_world.run(verb, "--help").out.partition("Exit status:")
+    assert str(int(code)) in [line.split()[0] for line in table.splitlines() if line.strip()]
