@@ -59,7 +59,7 @@ def test_wheel_holds_the_schema_itself_and_every_module(wheel: Path) -> None:
 
 
 def test_wheel_names_the_command_the_extras_and_the_licence(wheel: Path) -> None:
-    assert "sendctl = sendctl.cli.app:main" in wheel_file(wheel, "entry_points.txt")
+    assert "sendctl = sendctl.__main__:main" in wheel_file(wheel, "entry_points.txt")
     metadata = message_from_string(wheel_file(wheel, ".dist-info/METADATA"))
     assert metadata.get_all("Provides-Extra") == ["postgres", "speed"]
     assert metadata["License-Expression"] == "Apache-2.0"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sendctl import __version__
+from sendctl import __version__, stopping
 from sendctl.cli import (
     controls,
     enqueue,
@@ -60,12 +60,15 @@ def sendctl(
 
 
 def main() -> None:
-    """The console script."""
+    """The whole program. Ends by SystemExit."""
+    stopping.listen()
     streams.guard()
     shell = Shell()
     code = run(sys.argv[1:], shell)
     sys.stdout.flush()
-    sys.exit(explain_lost(streams.lost(), code, acted=shell.acted))
+    code = explain_lost(streams.lost(), code, acted=shell.acted)
+    stopping.ignore()
+    sys.exit(code)
 
 
 def run(arguments: list[str], shell: Shell | None = None) -> int:
@@ -73,11 +76,14 @@ def run(arguments: list[str], shell: Shell | None = None) -> int:
     shell = shell or Shell()
     command: Any = typer.main.get_command(app)
     try:
-        with command.make_context("sendctl", list(arguments) or ["--help"], obj=shell) as ctx:
+        with (
+            stopping.raising(),
+            command.make_context("sendctl", list(arguments) or ["--help"], obj=shell) as ctx,
+        ):
             return int(command.invoke(ctx) or ExitCode.DONE)
     except typer.Exit as ending:
         return ending.exit_code
     except WrongUsage as error:
         return explain_usage(error)
     except (Exception, KeyboardInterrupt) as error:
-        return explain(error, verbose=shell.verbose)
+        return explain(error, verbose=shell.verbose, quiet=shell.quiet)

@@ -8,6 +8,7 @@ import traceback
 
 import typer
 
+from sendctl import stopping
 from sendctl.cli.wording import clean
 from sendctl.errors import ExitCode, SendctlError
 
@@ -17,7 +18,7 @@ WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
 _PROBLEM_CHARACTERS = 500
 
 
-def explain(error: BaseException, *, verbose: bool) -> ExitCode:
+def explain(error: BaseException, *, verbose: bool, quiet: bool) -> ExitCode:
     """Say on stderr what went wrong and what to do; returns the exit code."""
     match error:
         case SendctlError():
@@ -26,10 +27,17 @@ def explain(error: BaseException, *, verbose: bool) -> ExitCode:
             _say(str(error), error.hint)
             return error.exit_code
         case KeyboardInterrupt() | typer.Abort():
-            _say("interrupted", "nothing is lost: run the command again.")
-            return ExitCode.STOPPED_EARLY
+            return _stopped(quiet=quiet)
         case _:
             return _unexpected(error, verbose=verbose)
+
+
+def _stopped(*, quiet: bool) -> ExitCode:
+    """By a signal, or at a question by the end of the input. One line, and no waiting for a reader of stdout."""
+    if not quiet:
+        by = f"stopped by {stopping.asked()}" if stopping.asked() else "stopped: no answer"
+        print(f"sendctl: {by}; nothing is lost, run the command again", file=sys.stderr)
+    return ExitCode.STOPPED_EARLY
 
 
 def _unexpected(error: BaseException, *, verbose: bool) -> ExitCode:

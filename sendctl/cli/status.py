@@ -3,12 +3,12 @@
 # ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sendctl import stopping
 from sendctl.cli import streams
 from sendctl.cli.frame import Verb, finite
 from sendctl.cli.shell import Shell, print_json, shell_of
@@ -89,12 +89,15 @@ def _check(shell: Shell, campaign: str | None) -> int:
 
 
 def _watch(shell: Shell, campaign: str | None, every_s: float) -> int:
-    """A live screen. Ctrl-C ends it, and that is no failure."""
+    """A live screen. Ctrl-C ends it, and that is no failure; SIGTERM is what it is for every command."""
     if not sys.stdout.isatty():
         raise UsageError("--watch needs a terminal", hint="leave it out, or use --json in a loop.")
     context = shell.context()
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         _live(context, campaign, every_s)
+    except KeyboardInterrupt:
+        if stopping.asked() == "SIGTERM":
+            raise
     return ExitCode.DONE
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
-from sendctl import faults
+from sendctl import faults, stopping
 from sendctl.errors import ExitCode, SendctlError, UsageError
 from sendctl.identity import new_id
 from sendctl.journal import home as homes
@@ -112,7 +113,8 @@ def _send(
     now = context.clock.utc_now()
     note = RunNote(store_id, new_id(), "send-due", homes.boot_id(), os.getpid(), now.isoformat())
     report.run_id = note.run_id
-    with homes.held_lock(context.home, note):
+    # Noted and not raised from here on: a run that is recorded is ended, and what it did is reported.
+    with stopping.noting(), homes.held_lock(context.home, note):
         with context.store.write() as connection:
             now = context.store.now(connection)
             runs.record(connection, run_row(context, note, now))
@@ -123,8 +125,11 @@ def _send(
             work(context, orders, report.work)
         else:
             _fan_out(context, report, orders, workers)
-            report.work.ended = "failed" if report.failure is not None else report.work.ended
         faults.passing("run.before_finish")
+        if stopping.asked():
+            report.work.ended = "drained"
+        if report.failure is not None:
+            report.work.ended = "failed"
         if not report.died:
             _finish(context, report)
             faults.passing("run.finished")
@@ -154,31 +159,41 @@ def _fan_out(context: Context, report: SendReport, orders: Orders, workers: int)
     """Fork the workers, pass signals on, add up their reports. Forked before any connection or loop exists."""
     context.store.close()
     life_read, life_write = os.pipe()
-    children = {}
-    for index in range(workers):
-        limit = _share(orders.limit, workers, index)
-        mine = Orders(orders.run_id, index, orders.store_id, orders.campaign, limit, orders.max_seconds)
-        read_end, write_end = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(life_write)
-            _child(context, mine, life_read, write_end)
-        os.close(write_end)
-        children[pid] = read_end
-    os.close(life_read)
+    children: dict[int, int] = {}
     try:
-        with _signals_passed_on(list(children)):
+        with stopping.telling(lambda _again: _pass_on(list(children))):
+            for index in range(workers):
+                limit = _share(orders.limit, workers, index)
+                mine = Orders(orders.run_id, index, orders.store_id, orders.campaign, limit, orders.max_seconds)
+                before = stopping.asked()  # if it was, the worker is born with the request
+                pid, read_end = _forked(context, mine, life_read, life_write)
+                children[pid] = read_end
+                if stopping.asked() and not before:
+                    _pass_on([pid])
+            os.close(life_read)
             for pid, read_end in children.items():
                 _collect(report, pid, read_end)
     finally:
         os.close(life_write)
 
 
+def _forked(context: Context, orders: Orders, life_read: int, life_write: int) -> tuple[int, int]:
+    """Fork one worker; returns its process id and the pipe that its report comes through."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with stopping.noting():
+            os.close(life_write)
+            _child(context, orders, life_read, write_end)
+    os.close(write_end)
+    return pid, read_end
+
+
 def _share(limit: int | None, workers: int, index: int) -> int | None:
     return None if limit is None else limit // workers + (index < limit % workers)
 
 
-def _child(context: Context, orders: Orders, parent_gone: int, write_end: int) -> None:
+def _child(context: Context, orders: Orders, parent_gone: int, write_end: int) -> NoReturn:
     """Work in the forked process and leave it without running the parent's cleanup."""
     done, answer = Report(), dict[str, Any]()
     try:
@@ -192,27 +207,11 @@ def _child(context: Context, orders: Orders, parent_gone: int, write_end: int) -
     os._exit(answer.get("exit_code", ExitCode.UNEXPECTED) if answer else ExitCode.DONE)
 
 
-class _signals_passed_on:  # noqa: N801  a context manager, read as a phrase
-    """While active, SIGTERM and SIGINT go to the workers, who drain; this process waits for them."""
-
-    def __init__(self, pids: list[int]) -> None:
-        self._pids = pids
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._pass_on)
-
-    def _pass_on(self, number: int, _frame: object) -> None:
-        for pid in self._pids:
-            try:
-                os.kill(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                continue
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+def _pass_on(pids: list[int]) -> None:
+    """The workers drain; this process waits for them."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
 
 
 def _collect(report: SendReport, pid: int, read_end: int) -> None:

@@ -11,10 +11,11 @@ import importlib
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sendctl import stopping
 from sendctl.clock import Clock
 from sendctl.definition import Definition
 from sendctl.errors import ExitCode, StoppedEarly, StoreRewound, Unreachable
@@ -33,7 +34,6 @@ from sendctl.states import AttemptOutcome
 
 LONGEST_WAIT_S = 5.0  # for a token or a breaker; beyond that the next pass goes on
 FIRST_WINDOW = 20
-SAME_REQUEST_S = 1.0  # one Ctrl-C or systemctl stop reaches a worker from its group and again from its parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,6 @@ class Worker:
         self.desk = Desk(context)
         self.clerk = Clerk(self.desk, orders.run_id, orders.worker, frozenset(self.providers), orders.campaign)
         self.draining = asyncio.Event()
-        self._drained_s = 0.0
         self._down: dict[str, str] = {}  # providers that failed and have accepted nothing since, and why
         header = Header(
             orders.store_id, orders.run_id, orders.worker, context.home.host_id, homes.boot_id(),
@@ -136,14 +135,12 @@ class Worker:
             self.clerk.turn(done, 0)
             raise
 
-    def drain(self) -> None:
-        """Claim and begin nothing more; what is in flight finishes within its deadline."""
-        if not self.draining.is_set():
-            self._drained_s = self.clock.boot_s()
-            self.draining.set()
-            self.submitter.draining = True
-        elif self.clock.boot_s() - self._drained_s > SAME_REQUEST_S:
-            self.journal.sync()  # asked a second time: stop now, the journal knows how far each message got
+    def drain(self, again: bool = False) -> None:
+        """Claim and begin nothing more; what is in flight finishes within its deadline, unless asked `again`."""
+        self.draining.set()
+        self.submitter.draining = True
+        if again:  # stop now: the journal knows how far each message got
+            self.journal.sync()
             os._exit(ExitCode.STOPPED_EARLY)
 
     def _limit(self, window_size: int, started_s: float) -> int:
@@ -214,8 +211,6 @@ def work(context: Context, orders: Orders, report: Report, parent_gone: int | No
 async def _guarded(context: Context, orders: Orders, report: Report, parent_gone: int | None) -> None:
     worker = Worker(context, orders, report)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, worker.drain)
     if parent_gone is not None:
 
         def drain() -> None:
@@ -223,7 +218,36 @@ async def _guarded(context: Context, orders: Orders, report: Report, parent_gone
             worker.drain()
 
         loop.add_reader(parent_gone, drain)
-    await worker.run()
+
+    def told(again: bool) -> None:
+        loop.call_soon_threadsafe(worker.drain, again)
+
+    with _woken_by_signals(loop), stopping.telling(told):
+        if stopping.asked():
+            worker.drain()
+        await worker.run()
+
+
+@contextlib.contextmanager
+def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """A signal ends the loop's wait for its sockets: Python calls the handler only when it is at work itself.
+
+    `loop.add_signal_handler` would do that too, and leave the default action, death, behind it.
+    """
+    read_end, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+
+    def woken() -> None:  # a function of Python's own: uvloop and os.read alone would not let handlers run
+        os.read(read_end, 512)
+
+    loop.add_reader(read_end, woken)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        loop.remove_reader(read_end)
+        os.close(read_end)
+        os.close(write_end)
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

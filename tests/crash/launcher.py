@@ -28,6 +28,7 @@ _PRELOADED = (
     "sendctl.passes.control", "sendctl.passes.setup", "sendctl.providers.smtp", "sendctl.cli.app",
     "sqlalchemy.dialects.sqlite.pysqlite", "sqlalchemy.dialects.postgresql.psycopg", "psycopg",
 )  # fmt: skip
+_DEEDS = ("import", "open", "os.", "fcntl.", "sqlite3.", "socket.", "glob.")  # audit events: docs.python.org
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -67,13 +68,14 @@ class Command:
 
     def __init__(
         self, launcher: Launcher, arguments: list[str], environ: Mapping[str, str], file_bytes: int | None = None,
-        held: bool = False,
+        held: bool = False, terminated_at: int | None = None,
     ) -> None:  # fmt: skip
         self._launcher = launcher
         self._finished: Finished | None = None
         self.pid: int = launcher.ask(
-            do="start", arguments=arguments, environ=dict(environ), file_bytes=file_bytes, held=held
-        )
+            do="start", arguments=arguments, environ=dict(environ), file_bytes=file_bytes, held=held,
+            terminated_at=terminated_at,
+        )  # fmt: skip
 
     def finished(self) -> Finished | None:
         """How it ended, or None while it runs."""
@@ -117,7 +119,9 @@ class Command:
 _outputs: dict[int, tuple[int, int]] = {}  # the reading ends of each command's standard output and error
 
 
-def _start(arguments: list[str], environ: dict[str, str], file_bytes: int | None, held: bool) -> int:
+def _start(
+    arguments: list[str], environ: dict[str, str], file_bytes: int | None, held: bool, terminated_at: int | None
+) -> int:
     # Pipes, not files: a limit on the size of files must not cut the error that it causes.
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -135,6 +139,8 @@ def _start(arguments: list[str], environ: dict[str, str], file_bytes: int | None
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     if held:
         os.kill(os.getpid(), signal.SIGSTOP)
+    if terminated_at is not None:
+        terminate_at(terminated_at)
     os._exit(_run(arguments, environ))
 
 
@@ -150,6 +156,23 @@ def _run(arguments: list[str], environ: dict[str, str]) -> int:
         sys.stdout.flush()
         return ending.code if isinstance(ending.code, int) else 1
     raise AssertionError("main returns by SystemExit")
+
+
+def terminate_at(event: int) -> None:
+    """Send SIGTERM to this process when it does its Nth thing with the world since it hears signals."""
+    left, own = event, os.getpid()
+
+    def hook(name: str, _arguments: object) -> None:
+        nonlocal left
+        if os.getpid() != own or left < 0 or not name.startswith(_DEEDS):
+            return
+        if not callable(signal.getsignal(signal.SIGTERM)):
+            return
+        left -= 1
+        if left < 0:
+            os.kill(own, signal.SIGTERM)
+
+    sys.addaudithook(hook)
 
 
 def _drop_capabilities() -> None:

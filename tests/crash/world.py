@@ -71,17 +71,17 @@ class World:
 
     def start(
         self, *arguments: str, failpoint: str = "", environ: Mapping[str, str] | None = None,
-        file_bytes: int | None = None, held: bool = False,
+        file_bytes: int | None = None, held: bool = False, terminated_at: int | None = None,
     ) -> Command:  # fmt: skip
         """Start `sendctl ARGUMENTS`; `file_bytes` is the size beyond which no file can grow (RLIMIT_FSIZE).
 
-        `held`: it waits, stopped, for a SIGCONT before it does anything.
+        `held`: it waits, stopped, for a SIGCONT before it does anything. `terminated_at`: see launcher.terminate_at.
         """
         assert self.launcher is not None
         armed = {"SENDCTL_FAILPOINT": failpoint} if failpoint else {}
         command = Command(
             self.launcher, ["--config", str(self.folder / "sendctl.toml"), *arguments],
-            {**self.environ, **armed, **(environ or {})}, file_bytes, held,
+            {**self.environ, **armed, **(environ or {})}, file_bytes, held, terminated_at,
         )  # fmt: skip
         self.started.append(command)
         return command

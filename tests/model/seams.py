@@ -11,7 +11,7 @@ import re
 import sys
 from asyncio import SelectorEventLoop
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -138,13 +138,6 @@ class _EvenJitter(random.Random):
         return 0.5
 
 
-class _Loop(SelectorEventLoop):
-    """An event loop outside of the main thread: signals are not part of the model."""
-
-    def add_signal_handler(self, *_: Any) -> None:
-        """Nobody sends any."""
-
-
 @contextmanager
 def injected(world: World) -> Iterator[pytest.MonkeyPatch]:
     """The seams in place; what the variants break is broken through the same patch."""
@@ -154,7 +147,8 @@ def injected(world: World) -> Iterator[pytest.MonkeyPatch]:
         patch.setattr("os.posix_fallocate", lambda *_: None)
         patch.setattr("os.fsync", lambda _: None)
         patch.setattr(deciding, "random", SimpleNamespace(Random=_EvenJitter))
-        patch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=_Loop))
+        patch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=SelectorEventLoop))
+        patch.setattr("sendctl.passes.worker._woken_by_signals", lambda _loop: nullcontext())  # nobody sends any
         patch.setattr("sendctl.faults.passing", _passing)
         patch.setitem(registry._ADAPTERS, "model", lambda table, _environ: ModelProvider(table.name, world))
         patch.setattr(homes, "dead_run", _dead_run(homes.dead_run))
