@@ -84,7 +84,7 @@ class SchemaMissing(SendctlError):
     """The store has no schema."""
 
     exit_code = ExitCode.BAD_CONFIG
-    hint = NO_STORE_HINT
+    hint = f"if a backup is being put back right now, wait for that; {NO_STORE_HINT}"
 
 
 class SchemaMismatch(SendctlError):

@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from sendctl import stopping
 from sendctl.clock import Clock, SystemClock
 from sendctl.errors import BadConfig, Unreachable
 from sendctl.store.problems import BUSY_TIMEOUT_S, CONNECT_TIMEOUT_S, explained
-from sendctl.store.sqlite_file import check_ours, check_sqlite_file
+from sendctl.store.sqlite_file import OpenedFile, check_ours, check_sqlite_file
 
 STATEMENT_TIMEOUT_S = 300
 # A server that vanished without a word: noticed after a minute, not after the two hours of the kernel's default.
@@ -29,25 +30,35 @@ _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_coun
 class Store:
     """An open store. `sqlite` tells the dialect apart where statements must differ."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, file: OpenedFile | None = None) -> None:
         self.engine = engine
+        self._file = file
         self.clock = clock
         self.sqlite = engine.dialect.name == "sqlite"
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One durable write transaction: committed at the end, rolled back on any exception."""
+        stopping.check()
         with _translated(), self.engine.connect() as connection, connection.begin():
             if self.sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self._check_file()
             yield connection
+            self._check_file()  # nothing is committed to a file that nobody will see
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view of the ledger; writes nothing."""
+        stopping.check()
         with _translated(), self.engine.connect() as connection, connection.begin():
             connection.exec_driver_sql("BEGIN" if self.sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            self._check_file()
             yield connection
+
+    def _check_file(self) -> None:
+        if self._file is not None:
+            self._file.check()
 
     def now(self, connection: Connection) -> datetime:
         """The database's time: hosts' clocks are never compared. SQLite's is this host's."""
@@ -74,7 +85,7 @@ def translate(error: DBAPIError) -> Exception:
     """The sendctl error for a driver error, or the error itself where it is a defect of ours."""
     if isinstance(error, IntegrityError):
         return error  # a race that the caller knows of; its words name people
-    known = explained(str(error.orig))
+    known = explained(str(error.orig), getattr(error.orig, "sqlstate", None) or "")
     if known is not None:
         return known
     if isinstance(error, OperationalError) or error.connection_invalidated:
@@ -90,13 +101,14 @@ def open_store(url: str, clock: Clock | None = None, *, create: bool = False) ->
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return Store(_sqlite_engine(parsed.database or "", create=create), clock or SystemClock())
+        database = parsed.database or ""
+        check_sqlite_file(Path(database), create=create)
+        file = OpenedFile.at(Path(database))  # before SQLite opens it: what takes its place meanwhile is noticed
+        return Store(_sqlite_engine(database), clock or SystemClock(), file)
     return Store(_postgres_engine(url), clock or SystemClock())
 
 
-def _sqlite_engine(database: str, *, create: bool) -> Engine:
-    path = Path(database)
-    check_sqlite_file(path, create=create)
+def _sqlite_engine(database: str) -> Engine:
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=database),
         hide_parameters=True,  # people's data does not belong into a traceback

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.identity import new_id
 from sendctl.store.dialect import upsert
+from sendctl.store.problems import being_put_back
 from sendctl.store.tables import hosts, store
 from sendctl.store.versions import DATABASE_IDENTITY
 
@@ -58,8 +59,10 @@ class Awaited:
 
 
 def read(connection: Connection) -> Meta:
-    """The store's row; there is exactly one."""
-    row = connection.execute(sa.select(store)).one()
+    """The store's row; there is exactly one. Raises Unreachable while a restore has not put it back yet."""
+    row = connection.execute(sa.select(store)).one_or_none()
+    if row is None:
+        raise being_put_back("the table store is empty")
     return Meta(
         row.store_id, row.secret, row.schema_version, row.bound_to, row.database_id, row.epoch, row.epoch_reason,
         row.last_pass_at, row.last_pass_host, row.passes,

@@ -16,6 +16,7 @@ from sendctl.errors import BadConfig, SchemaMismatch
 from sendctl.identity import new_id, new_secret
 from sendctl.store.dialect import driver_errors
 from sendctl.store.engine import Store
+from sendctl.store.problems import being_put_back
 from sendctl.store.tables import id_blocks, store
 from sendctl.store.versions import HERE, MIGRATIONS, newest_version, numbered
 
@@ -24,11 +25,14 @@ ID_KINDS = ("campaigns", "contacts", "enrollments", "messages", "events", "audit
 
 
 def version_of(connection: Connection) -> int | None:
-    """The store's schema version; None when it has no schema. Raises BadConfig where another program has its place."""
+    """The store's schema version; None when it has no schema.
+
+    Raises BadConfig where another program has its place, Unreachable while a restore has not put its row back.
+    """
     if not sa.inspect(connection).has_table("store"):
         return None
     try:
-        return connection.execute(sa.select(store.c.schema_version)).scalar_one_or_none()
+        version: int | None = connection.execute(sa.select(store.c.schema_version)).scalar_one_or_none()
     except sa.exc.ProgrammingError as error:
         if getattr(error.orig, "sqlstate", None) != UNDEFINED_COLUMN:
             raise
@@ -36,6 +40,9 @@ def version_of(connection: Connection) -> int | None:
             "the database has a table `store` of another program",
             hint="give sendctl a database of its own in [store] url; this one was left as it is.",
         ) from error
+    if version is None:
+        raise being_put_back("the table store is empty")
+    return version
 
 
 def migrate(opened: Store, *, place: str, folder: Path = MIGRATIONS) -> tuple[int | None, int]:

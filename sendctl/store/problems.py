@@ -52,9 +52,25 @@ _KNOWN: tuple[tuple[tuple[str, ...], type[SendctlError], str, str], ...] = (
 )  # fmt: skip
 
 
-def explained(text: str) -> SendctlError | None:
-    """The sendctl error for what a driver said; None for what it is not known to say."""
+# undefined_table, undefined_object, and invalid_column_reference: no unique key for an ON CONFLICT.
+# Source: PostgreSQL documentation, appendix A.
+_TABLES_CHANGE = frozenset(["42P01", "42704", "42P10"])
+_WENT_AWAY = ("no such table: ", "could not open relation with OID")
+
+
+def being_put_back(said: str) -> Unreachable:
+    """What a dump that is put back without a transaction looks like from outside: not all of the tables are there."""
+    return Unreachable(
+        f"the store's tables are missing, or are being put back right now: {said}",
+        hint="nothing is sent. Run the command again when the restore is done; docs/runbooks/restored-backup.md.",
+    )
+
+
+def explained(text: str, sqlstate: str = "") -> SendctlError | None:
+    """The sendctl error for what a driver said, with Postgres' code for it; None for what it is not known to say."""
     said = " ".join(text.split())
+    if sqlstate in _TABLES_CHANGE or said.startswith(_WENT_AWAY):
+        return being_put_back(said)
     for words, kind, problem, hint in _KNOWN:
         if any(word in said for word in words):
             return kind(f"{problem}: {said}", hint=hint)

@@ -10,10 +10,11 @@ import sqlite3
 import stat
 from collections.abc import Iterable
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from sendctl.errors import NO_STORE_HINT, BadConfig, Unreachable
+from sendctl.errors import NO_STORE_HINT, BadConfig, StoreRewound, Unreachable
 
 # File systems on which SQLite's locks or shared memory do not hold. Source: https://sqlite.org/wal.html.
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -35,6 +36,36 @@ NETWORK_FILE_SYSTEMS = frozenset(
         "fuse.glusterfs",
     ]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """Which file was opened: SQLite goes on with it when its name is given to another one, or to none."""
+
+    path: Path
+    device: int
+    inode: int
+
+    @classmethod
+    def at(cls, path: Path) -> OpenedFile:
+        """The file that has this name now. Raises Unreachable where there is none."""
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise Unreachable(
+                f"the store {path} is gone: {error.strerror}",
+                hint="put it back under its old name; what was sent since stands in the journals.",
+            ) from error
+        return cls(path, status.st_dev, status.st_ino)
+
+    def check(self) -> None:
+        """Raises StoreRewound when another file has taken its place, Unreachable when it has gone."""
+        if OpenedFile.at(self.path) != self:
+            raise StoreRewound(
+                f"another file took the place of {self.path} while this command had it open",
+                hint="stop every pass, and see docs/runbooks/restored-backup.md; the next `sendctl send-due` says"
+                " whether `sendctl recover` is needed.",
+            )
 
 
 def check_sqlite_file(path: Path, *, create: bool) -> None:
@@ -81,15 +112,24 @@ def check_writable(path: Path) -> None:
         if os.statvfs(place).f_flag & os.ST_RDONLY:
             raise Unreachable(
                 f"the store {path} is on a file system that is mounted read-only",
-                hint="mount it writable; after an error of the disk the kernel makes it read-only: dmesg.",
+                hint="mount it writable; after an error of the disk the kernel makes it read-only: dmesg. "
+                + _look(path),
             )
-        raise Unreachable(f"{place} cannot be written by this user", hint=_cure(place))
+        raise Unreachable(f"{place} cannot be written by this user", hint=f"{_cure(place)} {_look(path)}")
 
 
 def _cure(place: Path) -> str:
     if place.stat().st_uid != os.geteuid():
         return "run as the user that owns the store."
     return f"it is this user's own: chmod {'700' if place.is_dir() else '600'} {place}"
+
+
+def _look(path: Path) -> str:
+    """SQLite has a way without locks for readers, and reads nonsense with it while anybody writes: immutable=1."""
+    return (
+        f"SQLite's readers lock, too, in a file beside it. Only to look: copy {path} and {path.name}-wal (if it is"
+        " there) into a folder of your own, and name the copy in SENDCTL_STORE_URL."
+    )
 
 
 def _beside(path: Path) -> list[Path]:
@@ -101,13 +141,13 @@ def _close_to_others(path: Path) -> None:
     status = path.stat()
     if not status.st_mode & 0o077 or status.st_uid != os.geteuid():
         return
-    _look(path)
+    _examine(path)
     for place in (path, *_beside(path)):
         if place.exists():
             place.chmod(0o600)
 
 
-def _look(path: Path) -> None:
+def _examine(path: Path) -> None:
     """Refuse what is not ours while nothing of it has changed, not even its mode. Raises BadConfig."""
     # Immutable: takes no lock and makes no file beside it. Half of the store may be in the log, which is not seen like
     # this: whatever else is wrong, SQLite says when it opens the file for good.

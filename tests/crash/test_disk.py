@@ -77,6 +77,23 @@ def test_store_that_was_read_only_is_whole_again_when_it_is_mended(
     world.assert_finished()
 
 
+def test_store_that_may_only_be_read_can_be_looked_at_in_a_copy(new_world: NewWorld, tmp_path: Path) -> None:
+    world = sqlite_world(new_world, tmp_path)
+    assert world.run("send-due", failpoint="claim.committed:kill").code == -9  # part of the store is in its log
+    store, copies = tmp_path / "data/store.db", tmp_path / "copies"
+    with read_only(store, store.parent):
+        ended = world.run("status")
+        assert ended.code == 69, ended
+        assert f"copy {store} and store.db-wal" in ended.err
+        copies.mkdir()
+        for path in (store, store.with_name("store.db-wal")):
+            (copies / path.name).write_bytes(path.read_bytes())
+        looked = world.run("status", "--json", environ={"SENDCTL_STORE_URL": f"sqlite:///{copies}/store.db"})
+        listed = world.run("messages", "--json", environ={"SENDCTL_STORE_URL": f"sqlite:///{copies}/store.db"})
+    assert json.loads(looked.out)["campaigns"][0]["counts"]["sending"] > 0
+    assert len(json.loads(listed.out)) == CONTACTS
+
+
 @pytest.mark.parametrize("part", ["-wal", "-shm"])
 def test_part_of_the_store_that_cannot_be_written_is_the_one_that_is_named(
     new_world: NewWorld, tmp_path: Path, part: str
