@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +48,10 @@ def recover(
         list[str] | None,
         typer.Option(metavar="HOST", help="After a rewind: its journals are lost, go on without.", show_default=False),
     ] = None,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the audit.", show_default=False)] = "",
+    reason: Annotated[
+        str,
+        typer.Option(metavar="TEXT", help="Why, for the audit; else it says what was asked for.", show_default=False),
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Apply the plan without asking.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")] = False,
@@ -74,6 +78,7 @@ def recover(
         return ExitCode.NEEDS_PERSON if plan.does_something or plan.doubtful or plan.behind else ExitCode.DONE
     if (plan.does_something or lost_host) and not yes:
         reason = _ask(plan, reason, as_json=as_json)
+    reason = reason.strip() or _asked_for(in_doubt, failed=failed, expect=expect, lost_host=lost_host or ())
     done = passes.apply(
         context, plan, reason=reason, expected=expect, lost_hosts=[as_named(shown) for shown in lost_host or ()]
     )
@@ -83,6 +88,15 @@ def recover(
         for line in recovered_lines(plan, done):
             shell.say(line)
     return done.exit_code
+
+
+def _asked_for(in_doubt: Choice | None, *, failed: bool, expect: int | None, lost_host: Sequence[str]) -> str:
+    """What stands in the audit where nobody said why: what this command line chose."""
+    given = [f"--in-doubt {in_doubt}"] if in_doubt is not None else []
+    given += ["--failed"] if failed else []
+    given += [f"--expect {expect}"] if expect is not None else []
+    given += [f"--lost-host {host}" for host in lost_host]
+    return f"no reason given; asked for: {' '.join(given) or 'what the campaign says'}"
 
 
 def _ask(plan: Plan, reason: str, *, as_json: bool) -> str:

@@ -230,6 +230,15 @@ def test_recover_asks_a_person_for_the_number_of_duplicates(world: World) -> Non
     assert world.run("status", "--json").json["audit"][0]["reason"] == "because"
 
 
+def test_recover_without_a_reason_leaves_what_was_asked_for_in_the_audit(world: World) -> None:
+    world.crash()
+    asked = ["--in-doubt", "resend", "--failed", "--expect", "1"]
+    for more, said in ((asked, " ".join(asked)), ([], "what the campaign says")):
+        assert world.run("recover", "--campaign", "spring", *more, "--yes").code == 0
+        reason = world.run("status", "--json").json["audit"][0]["reason"]
+        assert reason == f"no reason given; asked for: {said}"
+
+
 def test_recover_of_an_unknown_campaign_is_wrong_usage(world: World) -> None:
     world.ready()
     assert world.run("recover", "--campaign", "other", "--yes").code == ExitCode.USAGE
