@@ -34,7 +34,7 @@ CREATE TABLE store (
     epoch            TEXT NOT NULL,           -- changes when a rewind is found; every host must replay before sending
     epoch_reason     TEXT,                    -- why the epoch changed last, in words
     passes           BIGINT NOT NULL CHECK (passes >= 0),  -- so far; a host that has seen a higher number met a rewind
-    last_pass_at     TIMESTAMPTZ,             -- the last pass that started, also one with nothing due
+    last_pass_at     TIMESTAMPTZ,             -- the last send-due that started, also one with nothing due
     last_pass_host   TEXT,
     created_at       TIMESTAMPTZ NOT NULL
 );

@@ -197,8 +197,8 @@ def _of_sending(situation: Situation) -> Iterator[Advice]:
     flowing = sum(one.due for one in due if _flows(situation, one))
     if _silent(situation):
         yield Advice(
-            Level.CRITICAL, name, f"{_messages(total)} due and no pass has started for more than ten minutes: is cron"
-            " running?", "sendctl send-due",
+            Level.CRITICAL, name, f"{_messages(total)} due and no send-due has started for more than ten minutes: is"
+            " cron running, and what does it mail?", "sendctl send-due",
         )  # fmt: skip
     elif flowing and situation.store.awaited:
         yield Advice(Level.OK, name, f"{_messages(flowing)} due. {situation.store.awaited}")
@@ -211,7 +211,7 @@ def _disabled(situation: Situation, name: str, total: int) -> Advice:
     matter = f"{_messages(total)} due, but sending is not enabled on this host"
     act = "set enabled = true in [send] of sendctl.toml where it may send"
     if _silent(situation):
-        return Advice(Level.CRITICAL, name, f"{matter}, and no pass has started for more than ten minutes: {act}")
+        return Advice(Level.CRITICAL, name, f"{matter}, and no send-due has started for more than ten minutes: {act}")
     return Advice(Level.WARNING, name, f"{matter}: {act}")
 
 
@@ -257,7 +257,7 @@ def _flows(situation: Situation, state: CampaignState) -> bool:
 
 
 def _silent(situation: Situation) -> bool:
-    """Whether the last sign is old: a pass that started or beat, or the first message that became due."""
+    """Whether the last sign is old: a send-due that started or beat, or the first message that became due."""
     due = _due(situation)
     signs = [run.row.heartbeat_at for run in situation.store.runs if run.row.command == "send-due"]
     signs += [one.next_due_at for one in due if one.next_due_at is not None]

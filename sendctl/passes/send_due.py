@@ -66,7 +66,7 @@ def run(
         return _what_is_due(context, campaign)
     check_enabled(context)
     _check_campaign(context, campaign)
-    report = SendReport(imported=take_over(context))
+    report = SendReport(imported=take_over(context, sends=True))
     if not _anything_due(context, campaign):
         with context.store.write() as connection:
             finishing.settle(connection, context.store.now(connection))

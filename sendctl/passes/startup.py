@@ -34,15 +34,15 @@ def _check_twin(context: Context) -> None:
         )
 
 
-def take_over(context: Context) -> Imported:
-    """Check that this host may write outcomes here, count the pass, and import dead runs.
+def take_over(context: Context, *, sends: bool = False) -> Imported:
+    """Check that this host may write outcomes here, count the pass (as the last one, if it `sends`), import dead runs.
 
     Raises StoreRewound (a new epoch has begun, or one is not replayed yet), or StoreElsewhere. In this order: an
     import into a copy would end a run that the original then never hears of.
     """
     _check_place(context)
     _check_twin(context)
-    _count_pass(context)
+    _count_pass(context, sends=sends)
     imported = import_dead_runs(context)
     if imported.rewound:
         declare_rewound(context, imported.rewound)
@@ -112,13 +112,14 @@ def _check_place(context: Context) -> None:
         raise StoreRewound(f"the store was rewound: {lost}")
 
 
-def _count_pass(context: Context) -> None:
+def _count_pass(context: Context, *, sends: bool) -> None:
     """Number this pass. A store that counts fewer than this host has seen has forgotten commits, whoever's."""
     seen = _seen_passes(context)
     with context.store.write() as connection:
         row = meta.read(connection)
         if row.passes >= seen:
-            number = meta.count_pass(connection, hostname=context.hostname, now=context.store.now(connection))
+            now = context.store.now(connection)
+            number = meta.count_pass(connection, hostname=context.hostname, now=now, sends=sends)
     if row.passes < seen:
         reason = f"this host has seen pass {seen}, the store knows only {row.passes}"
         declare_rewound(context, reason)

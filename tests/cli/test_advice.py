@@ -10,6 +10,13 @@ LONG_AGO = "'2026-01-01 00:00:00.000000'"
 SHUT = (
     "INSERT INTO provider_state VALUES ('outbox', 'open', 3, 1, '2999-01-01 00:00:00.000000', 'refused', '2026-01-01')"
 )
+NEEDS_A_SECRET = """\
+[providers.relay]
+type = "smtp"
+host = "127.0.0.1"
+username = "shop"
+password_env = "NOT_IN_CRON"
+"""
 Said = list[tuple[str, str]]
 
 
@@ -60,7 +67,33 @@ def test_silence_is_asked_about_once(world: World) -> None:
     overdue(world)
     ((level, matter),) = advice(world)
     assert level == "critical"
-    assert matter.endswith("no pass has started for more than ten minutes: is cron running?")
+    assert matter.endswith("no send-due has started for more than ten minutes: is cron running, and what does it mail?")
+
+
+def test_a_reconcile_hides_no_send_due_that_never_gets_to_work(world: World) -> None:
+    world.configure(more=NEEDS_A_SECRET)
+    world.ready()
+    overdue(world)
+    assert world.run("send-due").code == 78  # cron does not have the secret
+    assert world.run("reconcile").code == 3  # and runs this every five minutes
+    assert world.run("recover", "--campaign", "spring", "--yes").code == 0
+    checked = world.run("status", "--check")
+    assert checked.code == 2
+    assert "no send-due has started for more than ten minutes: is cron running" in checked.out
+    assert world.run("status", "--json").json["last_pass_at"].startswith("2026-01-01")
+
+
+@pytest.mark.parametrize("due", [True, False])
+def test_each_send_due_is_a_sign_also_with_nothing_due(world: World, due: bool) -> None:
+    world.ready()
+    assert world.run("send-due").code == 0
+    if due:
+        world.write("more.csv", contacts(25))
+        assert world.run("enqueue", "spring.toml", "--contacts", "more.csv").code == 0
+    world.execute(f"UPDATE store SET last_pass_at = {LONG_AGO}")
+    ran = world.run("send-due")
+    assert (ran.code, ran.out.strip() == "nothing is due") == (0, not due)
+    assert world.run("status", "--json").json["last_pass_at"] > "2026-01-02"
 
 
 @pytest.mark.parametrize("silent", [True, False])
@@ -72,7 +105,7 @@ def test_a_provider_that_is_not_configured_is_named_first(world: World, silent: 
     overdue(world, silent=silent)
     said = advice(world)
     assert said[0] == (level, matter)
-    assert ["is cron running?" in matter for _, matter in said[1:]] == [True] * silent
+    assert ["is cron running" in matter for _, matter in said[1:]] == [True] * silent
 
 
 def test_a_failover_that_is_not_configured_is_a_warning(world: World) -> None:
@@ -231,5 +264,5 @@ def test_quiet_status_prints_trouble_only(world: World) -> None:
     for arguments in (["status", "-q"], ["status", "-q", "--check"]):
         assert (world.run(*arguments).code, world.run(*arguments).out) == (0, "")
     overdue(world)
-    assert "is cron running?" in world.run("status", "-q").out.replace("\n     ", " ")
+    assert "is cron running" in world.run("status", "-q").out.replace("\n     ", " ")
     assert world.run("status", "-q", "--check").out.startswith("SENDCTL CRITICAL - ")

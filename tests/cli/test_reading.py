@@ -112,7 +112,7 @@ def test_check_is_ok_then_critical_with_performance_data(world: World) -> None:
 @pytest.mark.parametrize(
     ("statement", "code", "words"),
     [
-        ("UPDATE messages SET next_attempt_at = '2026-01-01 00:00:00.000000'", 2, "no pass has started"),
+        ("UPDATE messages SET next_attempt_at = '2026-01-01 00:00:00.000000'", 2, "no send-due has started"),
         ("INSERT INTO provider_state VALUES ('outbox', 'open', 3, 1, NULL, 'bad | credentials', '2026-01-01')", 2,
          "bad / credentials"),
         ("UPDATE messages SET status = 'failed', failed_at = CURRENT_TIMESTAMP || '.000000' WHERE id = 1", 1,
