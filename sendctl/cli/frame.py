@@ -24,6 +24,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Set-up": ("init", "migrate"),
 }
 ANSWERS = ("preview", "status", "messages", "show")  # verbs that do nothing but answer
+PASSES = ("send-due", "reconcile", "recover")  # verbs that make files in the journal folder
 _WHOLE = 200  # characters: a first sentence is never cut
 _COMMON = ("config", "quiet", "verbose", "help")
 
@@ -104,6 +105,7 @@ class Verb(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         shell_of(ctx).acted = self.name not in ANSWERS
+        shell_of(ctx).journals = self.name in PASSES
         return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

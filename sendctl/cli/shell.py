@@ -31,12 +31,18 @@ class Shell:
     quiet: bool = False
     verbose: bool = False
     acted: bool = False  # whether the verb does more than answer
+    journals: bool = False  # whether the verb makes files in the journal folder
 
     def settings(self) -> Settings:
-        """The configuration of this host. Raises BadConfig."""
+        """The configuration of this host, for a user who may use it. Raises BadConfig."""
+        from sendctl.journal.owner import check_user
         from sendctl.settings import load_settings
+        from sendctl.settings.store_url import sqlite_path
 
-        return load_settings(self.config, os.environ, Path.cwd())
+        settings = load_settings(self.config, os.environ, Path.cwd())
+        if self.journals:
+            check_user(settings.journal.path, sqlite_path(settings.store.url))
+        return settings
 
     def sending_settings(self) -> Settings:
         """The same, complete: where this host may send it has a provider and every secret. Raises BadConfig."""

@@ -64,6 +64,8 @@ def _of_store(situation: Situation) -> Iterator[Advice]:
             Level.CRITICAL, "", f"nothing is sent: the store was rewound ({store.rewound}). On each of these hosts the"
             f" journals must be replayed: {hosts}", f"sendctl recover --campaign {first}",
         )  # fmt: skip
+    if store.sending_enabled and store.journal_trouble:
+        yield Advice(Level.CRITICAL, "", f"nothing is sent from here: {store.journal_trouble}")
     if store.foreign:
         yield Advice(Level.WARNING, "", f"nothing is sent from here: {store.foreign}", "sendctl migrate --adopt")
     if store.sending_enabled and not store.providers:
@@ -242,7 +244,9 @@ def _refused(situation: Situation) -> bool:
 
 def _may_send(situation: Situation) -> bool:
     """Whether passes of this host get as far as claiming; why not, is said before."""
-    return situation.store.sending_enabled and bool(situation.store.providers) and not _refused(situation)
+    store = situation.store
+    able = store.sending_enabled and bool(store.providers) and not store.journal_trouble
+    return able and not _refused(situation)
 
 
 def _here(situation: Situation, state: CampaignState) -> list[str]:

@@ -5,6 +5,7 @@ Judging it, and saying what to do next, is passes/advice.py.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from sendctl.definition import Definition
 from sendctl.errors import BadConfig, SendctlError, Unreachable, UsageError
 from sendctl.journal import home as homes
 from sendctl.journal.home import Home
+from sendctl.journal.owner import unusable
 from sendctl.passes import hosts
 from sendctl.passes.context import Context
 from sendctl.passes.place import elsewhere
@@ -64,6 +66,7 @@ class StoreState:
     hosts_behind: tuple[str, ...]
     awaited: str  # which hosts a pass of this one waits for after a start of Postgres, in words
     witnessed: bool  # whether anything outside of the journal folder remembers how far the store had come
+    journal_trouble: str  # why passes cannot use the journal folder, or ""
     last_pass_at: datetime | None
     last_pass_host: str | None
     retry_failed_after_s: float  # when reconcile tries again what failed for a passing cause
@@ -183,7 +186,9 @@ def _store_state(context: Context, connection: Connection, campaign_id: int | No
         rewound=(row.epoch_reason or "journals are not replayed") if behind else "",
         hosts_behind=behind,
         awaited=str(awaited or ""),
-        witnessed=home is None or home.is_witnessed(row.store_id),
+        # A witness is believed by the user who made it: root, who looks at another's, cannot tell.
+        witnessed=home is None or home.path.stat().st_uid != os.geteuid() or home.is_witnessed(row.store_id),
+        journal_trouble=unusable(context.settings.journal.path),
         last_pass_at=row.last_pass_at,
         last_pass_host=row.last_pass_host,
         retry_failed_after_s=context.settings.reconcile.retry_failed_after_s,
@@ -206,9 +211,9 @@ def _runs(context: Context, connection: Connection) -> tuple[RunState, ...]:
 
 
 def _home(context: Context) -> Home | None:
-    """The journal folder if it is there and ours to read: looking must not create it."""
+    """The journal folder if it is there and ours to read: looking must not create it, nor its first file."""
     try:
-        return context.home if context.settings.journal.path.is_dir() else None
+        return context.home if (context.settings.journal.path / "host-id").is_file() else None
     except (SendctlError, OSError):
         return None
 
