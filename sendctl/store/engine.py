@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sendctl import stopping
 from sendctl.clock import Clock, SystemClock
 from sendctl.errors import BadConfig, Unreachable
-from sendctl.store.problems import BUSY_TIMEOUT_S, CONNECT_TIMEOUT_S, explained
+from sendctl.store.problems import BUSY_TIMEOUT_S, CONNECT_TIMEOUT_S, explained, plain
 from sendctl.store.sqlite_file import OpenedFile, check_ours, check_sqlite_file
 
 STATEMENT_TIMEOUT_S = 300
@@ -89,7 +89,7 @@ def translate(error: DBAPIError) -> Exception:
     if known is not None:
         return known
     if isinstance(error, OperationalError) or error.connection_invalidated:
-        text = " ".join(str(error.orig).split())
+        text = plain(str(error.orig))
         return Unreachable(f"the store cannot be used: {text}", hint="check that it is up and [store] url is right.")
     return error
 

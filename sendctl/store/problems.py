@@ -5,12 +5,18 @@ Imports no driver, so that the idle pass can ask as well. Never repeats a statem
 
 from __future__ import annotations
 
+import re
+
 from sendctl.errors import BadConfig, SendctlError, StoppedEarly, Unreachable
 
 BUSY_TIMEOUT_S = 30.0  # for one lock. Cron starts a pass every minute: those that wait must not pile up
 CONNECT_TIMEOUT_S = 15
 
 _RUN_AGAIN = "run the command again."
+_HELD = (
+    "an enqueue of a large file holds the store until it is through: run the command again until it says that it is"
+    " done, or end the enqueue (Ctrl-C or kill; nothing of it stays)."
+)
 _GRANT = (
     "it needs a role with rights. As the owner of the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN"
     " SCHEMA public TO the role of [store] url."
@@ -21,10 +27,12 @@ _GRANT_CREATE = (
 )
 _URL_OPTION = "mend the part after `?` in [store] url; Postgres' manual has its connection options."
 
+_POSITION = re.compile(r"\nLINE \d+: ")
+
 # The words to look for, and what a person is told: (words, error, problem, hint).
 _KNOWN: tuple[tuple[tuple[str, ...], type[SendctlError], str, str], ...] = (
     (("database is locked", "lock timeout"), StoppedEarly,
-     f"another command kept the store busy for {BUSY_TIMEOUT_S:.0f} s", _RUN_AGAIN),
+     f"another command kept the store busy for {BUSY_TIMEOUT_S:.0f} s", _HELD),
     (("deadlock detected", "could not serialize", "statement timeout"), StoppedEarly, "the store was too busy",
      _RUN_AGAIN),
     (("disk is full", "No space left", "could not extend file"), Unreachable, "the store cannot grow",
@@ -68,10 +76,18 @@ def being_put_back(said: str) -> Unreachable:
 
 def explained(text: str, sqlstate: str = "") -> SendctlError | None:
     """The sendctl error for what a driver said, with Postgres' code for it; None for what it is not known to say."""
-    said = " ".join(text.split())
+    said = plain(text)
     if sqlstate in _TABLES_CHANGE or said.startswith(_WENT_AWAY):
         return being_put_back(said)
     for words, kind, problem, hint in _KNOWN:
         if any(word in said for word in words):
             return kind(f"{problem}: {said}", hint=hint)
     return None
+
+
+def plain(text: str) -> str:
+    """What a driver said, on one line, without the place in the statement that Postgres shows below it.
+
+    Source: PostgreSQL documentation, "PQerrorMessage": LINE with a caret under the position.
+    """
+    return " ".join(_POSITION.split(text)[0].split())

@@ -47,6 +47,9 @@ def test_help_of_each_verb_explains_options_and_exit_codes(bare_world: World, ve
     assert "Options of every command:" in ran.out
     assert "  0   done, or nothing was due" in ran.out or "  0  done, or nothing was due" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 80
+    told = {int(line.split()[0]) for line in ran.out.partition("Exit status:")[2].splitlines() if line[2:3].isdigit()}
+    opens_the_store = {ExitCode.UNREACHABLE, ExitCode.STOPPED_EARLY, ExitCode.BAD_CONFIG}
+    assert told >= {ExitCode.USAGE} | (opens_the_store if verb != "preview" else set())
 
 
 def test_version(bare_world: World) -> None:

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from sendctl.errors import ExitCode, StoppedEarly
+from sendctl.passes import control, reconcile, send_due
 from sendctl.passes import idle as passes_idle
-from sendctl.passes import reconcile, send_due
 from sendctl.store import engine, idle
 from tests.passes.judge import Judge
 from tests.store.ground import Ground, OwnedClock
@@ -49,6 +49,16 @@ def test_pass_that_meets_a_lock_gives_up_and_asks_to_run_again(ground: Ground, j
     assert judge.delivered == []
     assert send_due.run(ground.context).exit_code is ExitCode.DONE
     assert len(judge.delivered) == 3
+
+
+@POSTGRES
+@pytest.mark.usefixtures("impatient")
+def test_pause_that_meets_a_lock_says_who_may_hold_it_and_to_repeat(ground: Ground) -> None:
+    ground.enqueue(3)
+    with locked(ground, "campaigns"), pytest.raises(StoppedEarly) as caught:
+        control.pause(ground.context, "sale", "")
+    assert str(caught.value).endswith(": canceling statement due to lock timeout")  # and nothing of the statement
+    assert "run the command again until it says that it is done, or end the enqueue" in caught.value.hint
 
 
 @POSTGRES
