@@ -28,6 +28,9 @@ class Decision(NamedTuple):
 # Refusals that speak of what a provider can carry, and of nothing that is wrong with the message.
 UNSUPPORTED = frozenset({"size", "8bitmime-unsupported", "smtputf8-unsupported"})
 
+# Refusals for how the recipient's own address is written: people like that stand together in a sorted file.
+OF_AN_ADDRESS = frozenset({"address", "smtputf8-unsupported"})
+
 # A message that never gets through to a verdict leaves the queue in the end, whoever is to blame.
 MOST_ATTEMPTS = 50
 
@@ -116,6 +119,8 @@ def concerns_everyone(outcomes: Sequence[Outcome], *, at_least: int = 10) -> str
     """
     alike = _alike(outcomes, AttemptOutcome.REFUSED, at_least)
     if not alike or alike[0].enhanced.startswith("5.1."):  # bad mailboxes are each recipient's own
+        return ""
+    if alike[0].error_class in OF_AN_ADDRESS and all(outcome.scope is Scope.RECIPIENT for outcome in alike):
         return ""
     reached = sum(outcome.kind is not AttemptOutcome.UNTOUCHED for outcome in outcomes)
     return f"{len(alike)} of {reached} messages were refused alike: {alike[0].text}"

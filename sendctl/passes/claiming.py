@@ -72,9 +72,9 @@ class Done(NamedTuple):
     at_boot_s: float
 
 
-def _blamed(done: Sequence[Done]) -> list[Done]:
+def blamed(done: Sequence[Done]) -> list[Done]:
     """The same outcomes; a provider that put everybody off alike is the one that is concerned, not each recipient."""
-    blamed = []
+    found = []
     for provider in sorted({item.claimed.provider for item in done}):
         mine = [item for item in done if item.claimed.provider == provider]
         if concerns_the_provider([item.outcome for item in mine]):
@@ -83,8 +83,8 @@ def _blamed(done: Sequence[Done]) -> list[Done]:
                 if item.outcome.kind is AttemptOutcome.DEFERRED else item
                 for item in mine
             ]  # fmt: skip
-        blamed += mine
-    return blamed
+        found += mine
+    return found
 
 
 @dataclass
@@ -99,6 +99,7 @@ class Clerk:
     lost: int = 0
     failed: int = 0  # for good, or out of attempts
     claimed: int = 0
+    paused: int = 0  # campaigns that wait for a person now
     stops: list[str] = field(default_factory=list)  # campaigns and providers that were stopped, in words
     _last: str = ""
     _breakers: Breakers = field(default_factory=Breakers)
@@ -129,7 +130,7 @@ class Clerk:
     # -- outcomes of the last window ------------------------------------------------------------------------------
 
     def _record(self, connection: Connection, done: Sequence[Done], boot_s: float) -> None:
-        done = _blamed(done)
+        done = blamed(done)
         reasons = stop_reasons([(item.claimed.due.campaign_id, item.outcome) for item in done])
         campaigns.lock(connection, {item.claimed.due.campaign_id for item in done}, reasons.keys())
         self._breakers.read(connection, failed=any(item.outcome.scope is Scope.PROVIDER for item in done))
@@ -139,7 +140,9 @@ class Clerk:
             self._tell(self._breakers.note(connection, provider, outcomes, self.desk.now))
         for campaign_id, reason in sorted(reasons.items()):
             hostname = self.desk.context.hostname
-            self._tell(pause(connection, campaign_id, reason, hostname=hostname, run_id=self.run_id, now=self.desk.now))
+            said = pause(connection, campaign_id, reason, hostname=hostname, run_id=self.run_id, now=self.desk.now)
+            self.paused += said is not None
+            self._tell(said)
 
     def _tell(self, text: str | None) -> None:
         if text is not None:

@@ -48,9 +48,10 @@ class SendReport:
             return ExitCode.STOPPED_EARLY
         if self.work.failed or self.work.outcomes.get("unknown") or self.imported.in_doubt or self.imported.failed:
             return ExitCode.NEEDS_PERSON
-        if self.work.ended == "blocked":
-            return ExitCode.UNREACHABLE
-        return ExitCode.NEEDS_PERSON if self.work.stops else ExitCode.DONE
+        if self.work.paused:
+            return ExitCode.NEEDS_PERSON
+        # What else was stopped is a provider: its messages wait in the queue, and it is tried again by itself.
+        return ExitCode.UNREACHABLE if self.work.ended == "blocked" or self.work.stops else ExitCode.DONE
 
 
 def run(

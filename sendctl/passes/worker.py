@@ -22,7 +22,7 @@ from sendctl.errors import ExitCode, StoppedEarly, StoreRewound, Unreachable
 from sendctl.journal import home as homes
 from sendctl.journal.records import Header
 from sendctl.journal.writer import JournalWriter
-from sendctl.passes.claiming import Clerk, Done, Window
+from sendctl.passes.claiming import Clerk, Done, Window, blamed
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.rendered import Press
@@ -55,6 +55,7 @@ class Report:
     outcomes: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     failed: int = 0  # messages that are failed now, whatever their last outcome
+    paused: int = 0  # campaigns that sendctl paused
     ended: str = "nothing due"  # nothing due | limit | time | drained | waiting | blocked | failed
     blocked: str = ""
     told: bool = False  # an earlier pass has said why it is blocked
@@ -65,6 +66,7 @@ class Report:
         self.outcomes = dict(Counter(self.outcomes) + Counter(other.outcomes))
         self.lost += other.lost
         self.failed += other.failed
+        self.paused += other.paused
         self.stops += [stop for stop in other.stops if stop not in self.stops]
         order = ["nothing due", "limit", "waiting", "blocked", "time", "drained"]
         if (order.index(other.ended), not other.told) > (order.index(self.ended), not self.told):
@@ -120,8 +122,8 @@ class Worker:
             self.journal.sync()
             raise
         finally:
-            self.report.lost, self.report.failed, self.report.stops = (
-                self.clerk.lost, self.clerk.failed, self.clerk.stops
+            self.report.lost, self.report.failed, self.report.paused, self.report.stops = (
+                self.clerk.lost, self.clerk.failed, self.clerk.paused, self.clerk.stops
             )  # fmt: skip
             for provider in self.providers.values():
                 await provider.close()
@@ -188,7 +190,7 @@ class Worker:
     def _count(self, done: Sequence[Done]) -> None:
         counts = Counter(str(item.outcome.kind) for item in done)
         self.report.outcomes = dict(Counter(self.report.outcomes) + counts)
-        for item in done:
+        for item in blamed(done):
             if item.outcome.kind is AttemptOutcome.ACCEPTED:
                 self._down.pop(item.claimed.provider, None)
             elif item.outcome.scope is Scope.PROVIDER:

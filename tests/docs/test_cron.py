@@ -11,7 +11,11 @@ from tests.docs.situations import SITUATIONS
 from tests.docs.test_runbooks import ROOT, host
 
 PAGE = (ROOT / "docs/cron.md").read_text()
-REFUSES = [{"at": "rcpt", "do": "reply:550 5.1.1 no such user"}]
+REPLIES = {
+    "recipients are refused": "550 5.1.1 no such user",
+    "the sender is refused": "550 5.7.1 not from you",
+    "everybody is put off": "452 4.5.3 too many recipients",
+}
 
 
 def the_line() -> str:
@@ -28,6 +32,8 @@ def the_line() -> str:
         ("all is sent in one pass", 0, 1),
         ("the campaign is larger than a pass", 75, 1),
         ("recipients are refused", 3, 1),
+        ("the sender is refused", 3, 1),
+        ("everybody is put off", 69, 0),
         ("the relay is down", 69, 0),
         ("sending is disabled", 5, 0),
         ("the store is gone", 78, 0),
@@ -41,9 +47,11 @@ def test_a_pass_that_did_its_work_is_a_ping_and_no_other(situation: str, code: i
         elif situation == "the campaign is larger than a pass":
             config = tmp_path / "sendctl.toml"
             config.write_text(config.read_text().replace("[send]\n", "[send]\nmax_seconds = 0.01\n"))
-        elif situation == "recipients are refused":
+        elif situation in REPLIES:
             world.stop_relay()
-            world.start_relay(script=REFUSES)
+            world.start_relay(script=[{"at": "rcpt", "do": f"reply:{REPLIES[situation]}"}])
+            # All that is due fits into one window: nothing is left to be blocked.
+            world.sql("UPDATE messages SET next_attempt_at = '2999-01-01 00:00:00.000000' WHERE id > 15")
         elif situation == "the store is gone":
             (tmp_path / "sendctl.db").unlink()
         elif situation in SITUATIONS:

@@ -147,6 +147,22 @@ def window(refused: int, accepted: int = 0, *, enhanced: str = "5.7.1") -> list[
     return [bad] * refused + [good] * accepted
 
 
+def not_ascii(scope: Scope) -> Outcome:
+    return Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, scope, enhanced="5.6.7", text="not ASCII",
+                   error_class="smtputf8-unsupported")  # fmt: skip
+
+
+def test_an_address_of_the_campaign_that_a_relay_cannot_carry_concerns_everyone() -> None:
+    assert concerns_everyone([not_ascii(Scope.CAMPAIGN)] * 10)
+    assert concerns_everyone([not_ascii(Scope.RECIPIENT)] * 5 + [not_ascii(Scope.CAMPAIGN)] * 5)
+
+
+@pytest.mark.parametrize("error_class", ["size", "8bitmime-unsupported", "content", "render"])
+def test_what_a_relay_cannot_carry_for_all_concerns_everyone(error_class: str) -> None:
+    cannot = Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, text="no", error_class=error_class)
+    assert concerns_everyone([cannot] * 10)
+
+
 def test_a_window_refused_as_one_concerns_everyone() -> None:
     assert concerns_everyone(window(10)) == "10 of 10 messages were refused alike: no"
     assert concerns_everyone(window(18, 2))
@@ -160,9 +176,10 @@ def test_a_window_refused_as_one_concerns_everyone() -> None:
         window(20, enhanced="5.1.1"),
         [Outcome(AttemptOutcome.UNTOUCHED, Phase.UNTOUCHED)] * 20,
         window(10) + window(10, enhanced="5.3.4"),
+        [not_ascii(Scope.RECIPIENT)] * 20,
         [],
     ],
-    ids=["too few", "too many accepted", "bad mailboxes", "given back", "two reasons", "nothing"],
+    ids=["too few", "too many accepted", "bad mailboxes", "given back", "two reasons", "not ASCII", "nothing"],
 )
 def test_refusals_that_are_each_recipients_own_stop_nothing(outcomes: list[Outcome]) -> None:
     assert concerns_everyone(outcomes) == ""

@@ -154,11 +154,12 @@ def stood_still(phase: Phase) -> Outcome:
     return Outcome(kind=kind, phase=phase, text="this process stood still past the deadline", error_class="stood_still")
 
 
-def local_refusal(error_class: str, text: str, enhanced: str) -> Outcome:
+def local_refusal(error_class: str, text: str, enhanced: str, scope: Scope = Scope.RECIPIENT) -> Outcome:
     """A message that this server or SMTP itself can never take; nothing of it has left."""
     return Outcome(
         kind=AttemptOutcome.REFUSED,
         phase=Phase.UNTOUCHED,
+        scope=scope,
         enhanced=enhanced,
         text=printable(text),
         error_class=error_class,

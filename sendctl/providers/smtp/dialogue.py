@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sendctl import faults
 from sendctl.clock import Deadline
-from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark
+from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark, Scope
 from sendctl.providers.smtp import classify
 from sendctl.providers.smtp.classify import Step
 from sendctl.providers.smtp.connection import Connection, Dropped
@@ -84,9 +84,10 @@ def unsupported(message: Outgoing, extensions: dict[str, str]) -> Outcome | None
     if limit.isdecimal() and 0 < int(limit) < size_bytes:  # RFC 1870 section 4: 0 means no fixed maximum
         return classify.local_refusal("size", f"{size_bytes} bytes; the server takes at most {limit}", "5.3.4")
     if _needs_utf8(message) and "SMTPUTF8" not in extensions:
-        return classify.local_refusal(
-            "smtputf8-unsupported", "an address is not ASCII and the server does not offer SMTPUTF8", "5.6.7"
-        )
+        # An ASCII recipient is refused for an address that stands in all messages of the campaign.
+        scope = Scope.CAMPAIGN if message.recipient.isascii() else Scope.RECIPIENT
+        text = "an address is not ASCII and the server does not offer SMTPUTF8"
+        return classify.local_refusal("smtputf8-unsupported", text, "5.6.7", scope)
     if message.eight_bit and "8BITMIME" not in extensions:
         return classify.local_refusal(
             "8bitmime-unsupported", "the message has 8-bit bytes and the server does not offer 8BITMIME", "5.6.3"
