@@ -105,7 +105,8 @@ def _parse_moment(text: str) -> datetime:
     try:
         return datetime.fromisoformat(upper)
     except ValueError as error:
-        raise ValueError(f'"{text}" is no moment: {error}') from None
+        problem = "its offset from UTC is a day or more" if "offset" in str(error) else error
+        raise ValueError(f'"{text}" is no moment: {problem}') from None
 
 
 def _local_to_utc(text: str, local: datetime, zone: tzinfo) -> datetime:

@@ -134,7 +134,8 @@ def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *,
     errors = any(listed.row.last_error for listed in rows)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("ID", justify="right", no_wrap=True)
-    for heading, shown in (("CAMPAIGN", with_campaign), ("TO", True)):
+    with_step = len({listed.row.step for listed in rows}) > 1
+    for heading, shown in (("CAMPAIGN", with_campaign), ("TO", True), ("STEP", with_step)):
         if shown:
             table.add_column(heading)  # these and LAST ERROR give way where the terminal is narrow
     for heading in ("STATE", "WHEN", "TRIES"):
@@ -143,7 +144,7 @@ def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *,
         table.add_column("LAST ERROR")
     for listed in rows:
         row = listed.row
-        texts = [row.campaign] * with_campaign + [clean(row.recipient)]
+        texts = [row.campaign] * with_campaign + [clean(row.recipient)] + [row.step] * with_step
         cells = [plain(text) for text in (str(row.id), *texts)] + [plain(row.status, BY_STATE[row.status])]
         cells += [plain(_since(listed, now)), plain(str(row.attempts))]
         table.add_row(*cells, *([plain(_error(row.last_error or "", screen.console.is_terminal))] if errors else []))

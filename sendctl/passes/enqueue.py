@@ -7,10 +7,11 @@ flat at any size.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,7 @@ from sendctl.rendering.message import StepRenderer
 from sendctl.states import CampaignStatus
 from sendctl.store import audit, campaigns, loading, meta, outcomes
 from sendctl.store.campaigns import Campaign
+from sendctl.store.enrollments import expiry
 from sendctl.store.loading import Ids, Loaded
 
 NOW_LASTS = timedelta(seconds=60)  # as long as cron lets pass between two passes: nothing is late by less
@@ -150,7 +152,7 @@ def _check_existing(context: Context, campaign: CampaignFile, renderers: list[St
         before = campaigns.definition_of(connection, found.id, found.revision)
         if not campaigns.describe_difference(before, definition):
             return
-        _check_structure(before, definition)
+        _check_structure(before, definition, lambda index: campaign.key_place("steps", index))
         for address, snapshot in loading.waiting_snapshots(connection, found.id):
             problem = problem_of(json.loads(snapshot), renderers)
             if problem is not None:
@@ -172,11 +174,13 @@ def _check_open(campaign: Campaign) -> None:
         raise UsageError(f"campaign {campaign.name} is {campaign.status}", hint="give the new campaign another name.")
 
 
-def _check_structure(before: Definition, after: Definition) -> None:
+def _check_structure(before: Definition, after: Definition, place_of: Callable[[int], str] = lambda _index: "") -> None:
     old, new = [step.name for step in before.steps], [step.name for step in after.steps]
     if old != new:
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
         raise BadInput(
             f"campaign {after.name} has steps {', '.join(old)}; the file says {', '.join(new)}",
+            place=place_of(min(same, len(new) - 1)),
             hint="texts and delays of a running campaign can change, its steps cannot: make a new campaign.",
         )
 
@@ -241,6 +245,7 @@ def _fill(
         entries = maker.entries(people.file, people.leaving_out)
         _note_loaded(report, enroll(connection, campaign, people.file, entries, ids, now, progress))
         report.first_due_at = maker.first_due_at if report.enrolled else None
+        _check_start(definition, people.start_at, now, report)
     done = context.store.now(connection)
     if report.enrolled and people.start_at is None and done - now > NOW_LASTS and not report.dry_run:
         loading.put_off(connection, ids, report.enrolled, done, definition.expires_after_s)
@@ -253,6 +258,20 @@ def _fill(
         detail={"revision": report.revision, "enrolled": report.enrolled, "known": report.known,
                 "repeated": report.repeated_count, "skipped": report.skipped, "changed": report.changed},
     )  # fmt: skip
+
+
+def _check_start(definition: Definition, start_at: datetime | None, now: datetime, report: EnqueueReport) -> None:
+    """A start in the past may be meant; one that is so long past that nobody would get anything is a mistake."""
+    if start_at is None or not report.enrolled:
+        return
+    last = expiry(definition, start_at + timedelta(seconds=definition.steps[0].after_s))
+    if last is not None and last <= now:
+        raise UsageError(
+            f"the start, {start_at:%Y-%m-%d %H:%M}Z, is so long ago that expires_after is over: nobody would get it",
+            hint="give a later start_at or --at; `--at now` for people who are added late.",
+        )
+    if report.created and now - start_at > NOW_LASTS:
+        report.notes.append(f"the start, {start_at:%Y-%m-%d %H:%M}Z, is past: everybody is due at once")
 
 
 def _note_loaded(report: EnqueueReport, loaded: Loaded) -> None:

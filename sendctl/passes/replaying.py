@@ -98,7 +98,7 @@ def replay_all(context: Context, *, with_what_is_left: bool = False) -> Replayed
     if away:
         raise StoreElsewhere(away)
     if not with_what_is_left:
-        _check_age(context, row)
+        _check_age(context)
         _check_journals(context, row)
     for note in _notes(context, row.store_id):
         _replay(context, note, done)
@@ -137,10 +137,12 @@ def _check_journals(context: Context, row: meta.Meta) -> None:
         )
 
 
-def _check_age(context: Context, row: meta.Meta) -> None:
-    if row.last_pass_at is None:
+def _check_age(context: Context) -> None:
+    with context.store.read() as connection:
+        newest = max((run.heartbeat_at for run in runs.latest(connection)), default=None)
+    if newest is None:
         return
-    age_s = (context.clock.utc_now() - row.last_pass_at).total_seconds()
+    age_s = (context.clock.utc_now() - newest).total_seconds()
     if age_s > homes.KEEP_JOURNALS_S:
         raise StoreRewound(
             f"the backup is {age_s / 86400:.0f} days old; journals are kept for {homes.KEEP_JOURNALS_S / 86400:.0f}",

@@ -17,7 +17,7 @@ from sendctl.identity import new_id, new_secret
 from sendctl.store.dialect import driver_errors
 from sendctl.store.engine import Store
 from sendctl.store.problems import being_put_back
-from sendctl.store.tables import id_blocks, store
+from sendctl.store.tables import campaigns, contacts, hosts, id_blocks, messages, metadata, runs, store
 from sendctl.store.versions import HERE, MIGRATIONS, newest_version, numbered
 
 UNDEFINED_COLUMN = "42703"  # PostgreSQL documentation, appendix A: "undefined_column"
@@ -54,8 +54,10 @@ def migrate(opened: Store, *, place: str, folder: Path = MIGRATIONS) -> tuple[in
     with opened.write() as connection:
         if not opened.sqlite:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('sendctl migrate'))")
-        found = version_of(connection)
-        if found is None:
+        found = None if _is_blank(connection) else version_of(connection)
+        if found is None and sa.inspect(connection).has_table("store"):
+            _first_rows(connection, opened, wanted, place)  # somebody loaded schema.sql by hand
+        elif found is None:
             _run_script(connection, (HERE / "schema.sql").read_text())
             _first_rows(connection, opened, wanted, place)
         elif found > wanted:
@@ -68,6 +70,17 @@ def migrate(opened: Store, *, place: str, folder: Path = MIGRATIONS) -> tuple[in
                     _run_script(connection, path.read_text())
             connection.execute(sa.update(store).values(schema_version=wanted))
         return found, wanted
+
+
+def _is_blank(connection: Connection) -> bool:
+    """Whether all our tables are there, as schema.sql makes them, and nothing is in any of them."""
+    if not metadata.tables.keys() <= set(sa.inspect(connection).get_table_names()):
+        return False
+    with driver_errors(connection):
+        return not any(
+            connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first()
+            for table in (store, campaigns, contacts, messages, runs, hosts)
+        )
 
 
 def _run_script(connection: Connection, script: str) -> None:

@@ -14,8 +14,8 @@ CONNECT_TIMEOUT_S = 15
 
 _RUN_AGAIN = "run the command again."
 _HELD = (
-    "an enqueue of a large file holds the store until it is through: run the command again until it says that it is"
-    " done, or end the enqueue (Ctrl-C or kill; nothing of it stays)."
+    "an enqueue of a large file, for one, holds the store until it is through: run the command again until it says that"
+    " it is done, or end the enqueue (Ctrl-C or kill; nothing of it stays)."
 )
 _GRANT = (
     "it needs a role with rights. As the owner of the tables: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN"
@@ -70,7 +70,8 @@ def being_put_back(said: str) -> Unreachable:
     """What a dump that is put back without a transaction looks like from outside: not all of the tables are there."""
     return Unreachable(
         f"the store's tables are missing, or are being put back right now: {said}",
-        hint="nothing is sent. Run the command again when the restore is done; docs/runbooks/restored-backup.md.",
+        hint="nothing is sent. Run the command again when the restore is done; docs/runbooks/restored-backup.md. If"
+        " schema.sql was loaded by hand, `sendctl migrate` makes a store of it.",
     )
 
 

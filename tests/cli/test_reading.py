@@ -21,7 +21,7 @@ from sendctl.states import State
 from sendctl.store import doubts, listing, reports
 from sendctl.store.engine import Store, open_store
 from sendctl.store.listing import Selection
-from tests.cli.world import World
+from tests.cli.world import CAMPAIGN, World
 
 PINNED_STATUS = {
     "schema", "campaign", "status", "planned", "counts", "in_doubt_oldest_s", "overdue", "next_due_at", "last_run",
@@ -147,6 +147,18 @@ def test_messages_as_json_is_an_array_of_rows_with_the_pinned_keys(any_world: Wo
         assert row["sent_at"].endswith("Z")
     mails = "".join(path.read_text() for path in (any_world.folder / "Maildir/new").iterdir())
     assert all(f"Message-ID: {row['message_id']}" in mails for row in rows)
+
+
+def test_messages_of_several_steps_are_told_apart(world: World) -> None:
+    world.ready()
+    assert "STEP" not in world.run("messages").out
+    second = '[[steps]]\nname = "reminder"\nafter = "3d"\nsubject = "Still spring"\ntext = "Still."\n'
+    world.write("summer.toml", CAMPAIGN.replace('"spring"', '"summer"') + second)
+    assert world.run("enqueue", "summer.toml", "--contacts", "people.csv").code == 0
+    assert world.run("send-due").code == 0
+    heading, *lines = world.run("messages", "--campaign", "summer").out.splitlines()
+    assert "STEP" in heading
+    assert sum(" reminder " in line for line in lines) == sum(" offer " in line for line in lines) == 20
 
 
 def test_messages_are_filtered_and_paged(any_world: World) -> None:

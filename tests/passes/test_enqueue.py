@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import pytest
@@ -152,9 +153,20 @@ def test_a_changed_template_must_fit_those_who_are_enrolled(ground: Ground) -> N
 def test_the_steps_of_a_campaign_cannot_change(ground: Ground, steps: tuple[str, ...]) -> None:
     ground.enqueue(1)
     before = ground.dump()
-    with pytest.raises(BadInput, match="has steps offer; the file says"):
+    with pytest.raises(BadInput, match="has steps offer; the file says") as caught:
         ground.enqueue(1, steps=steps)
+    assert re.search(r"campaign\.toml:\d+:\d+$", caught.value.place), caught.value.place
     assert ground.dump() == before
+
+
+def test_a_start_in_the_past_is_said_and_one_that_is_over_is_refused(ground: Ground) -> None:
+    past = ground.clock.now - timedelta(days=2)
+    with pytest.raises(UsageError, match="is so long ago that expires_after is over: nobody would get it"):
+        ground.enqueue(1, at=past, campaign='expires_after = "1d"')
+    assert ground.one("SELECT count(*) FROM campaigns") == 0
+    report = ground.enqueue(1, at=past, campaign='expires_after = "3d"')
+    assert [note for note in report.notes if note.endswith("is past: everybody is due at once")]
+    assert not ground.enqueue(1, at=past, campaign='expires_after = "3d"').notes
 
 
 def test_live_controls_are_the_operators_and_a_file_does_not_change_them(ground: Ground) -> None:

@@ -29,6 +29,25 @@ def postgres_template() -> str:
     return "template1"
 
 
+def test_a_schema_that_somebody_loaded_by_hand_becomes_a_store(store: Store) -> None:
+    with store.write() as connection:
+        migrate._run_script(connection, (migrate.HERE / "schema.sql").read_text())
+    with store.read() as connection, pytest.raises(Unreachable, match="the table store is empty") as caught:
+        migrate.version_of(connection)
+    assert "If schema.sql was loaded by hand, `sendctl migrate` makes a store of it" in caught.value.hint
+    assert migrate.migrate(store, place="here") == (None, 1)
+    assert migrate.migrate(store, place="here") == (1, 1)
+
+
+def test_a_store_whose_row_a_restore_has_yet_to_bring_is_left_alone(store: Store) -> None:
+    migrate.migrate(store, place="here")
+    with store.write() as connection:
+        connection.execute(sa.text("INSERT INTO hosts VALUES ('h', 'host', 'e', '2026-03-02 09:00:00.000000', NULL)"))
+        connection.execute(sa.text("DELETE FROM store"))
+    with pytest.raises(Unreachable, match="being put back"):
+        migrate.migrate(store, place="here")
+
+
 def made_by(store: Store, script: str) -> dict[str, object]:
     """What a schema consists of after a script, which is undone: tables, columns, keys, indexes, views."""
     with store.engine.connect() as connection, connection.begin() as transaction:

@@ -144,6 +144,7 @@ def test_an_offset_is_believed_even_inside_a_gap() -> None:
     [
         ("2026-11-23", "no time of day"),
         ("2026-02-30 09:00", "is no moment"),
+        ("2026-11-23T09:00:00+25:00", "its offset from UTC is a day or more"),
         ("tomorrow", "is no moment"),
         ("2026-W48-1", "is no moment"),
         ("09:00", "is no moment"),

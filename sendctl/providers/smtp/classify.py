@@ -69,8 +69,10 @@ def _server_is_unwell(reply: Reply) -> bool:
 def _mail_refused(reply: Reply) -> Outcome:
     if reply.enhanced.endswith(_UTF8_STATUS):
         return _before(AttemptOutcome.REFUSED, Scope.RECIPIENT, "smtputf8-unsupported", reply)
-    if reply.code == 552 or reply.enhanced.endswith(_SIZE_STATUS):
-        return _before(AttemptOutcome.REFUSED, Scope.RECIPIENT, "size", reply)  # RFC 1870 section 6.1
+    # 552 at MAIL is about the size (RFC 1870 section 6.1), but for 5.2.2: MAIL names no mailbox that could be full
+    # (RFC 3463 section 3.3), so it is the quota of our own account.
+    if (reply.code == 552 and reply.enhanced != "5.2.2") or reply.enhanced.endswith(_SIZE_STATUS):
+        return _before(AttemptOutcome.REFUSED, Scope.RECIPIENT, "size", reply)
     sender = reply.code in _SENDER_CODES or reply.enhanced.startswith(("5.1.", "5.7."))
     scope = Scope.CAMPAIGN if sender else Scope.PROVIDER
     return _before(AttemptOutcome.HALTED, scope, "sender" if sender else Step.MAIL.value, reply)

@@ -148,7 +148,14 @@ class _Handshake:
     async def _upgrade(self, connection: Connection) -> None:
         self._step = "tls"
         assert self._context is not None
-        await connection.upgrade(self._context, self._settings.host)
+        try:
+            await connection.upgrade(self._context, self._settings.host)
+        except (ProtocolViolation, ssl.SSLError) as error:
+            spoke_first = isinstance(error, ProtocolViolation) or error.reason == "WRONG_VERSION_NUMBER"
+            if self._settings.tls == "starttls" or not spoke_first:
+                raise
+            text = f'port {self._settings.port} does not begin with TLS: does it want tls = "starttls"?'
+            raise SetupFailed(classify.setup_failed("tls", text, halt=True)) from error
 
     async def _authenticate(self, connection: Connection) -> None:
         self._step = "auth"

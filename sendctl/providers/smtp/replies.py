@@ -55,7 +55,8 @@ class Reply(NamedTuple):
     def text(self) -> str:
         """The reply as one printable line with its code; an enhanced code repeated on each line stands once."""
         first, *rest = self.lines
-        return printable(b" ".join([b"%d" % self.code, first, *[_ENHANCED.sub(b"", line, 1) for line in rest]]))
+        whole = b" ".join([b"%d" % self.code, first, *[_ENHANCED.sub(b"", line, 1) for line in rest]])
+        return printable(whole.rstrip())
 
     @property
     def queue_id(self) -> str:

@@ -74,6 +74,8 @@ REPLIES = [
     ("mail", "reply:550 no such sender", "halted begun campaign sender"),
     ("mail", "reply:553 5.1.8 bad sender", "halted begun campaign sender"),
     ("mail", "reply:552 5.3.4 too big", "refused begun recipient size"),
+    ("mail", "reply:552 too big", "refused begun recipient size"),
+    ("mail", "reply:552 5.2.2 over quota", "halted begun provider mail"),
     ("mail", "reply:550 5.6.7 no UTF-8 here", "refused begun recipient smtputf8-unsupported"),
     ("mail", "reply:555 5.5.4 parameter", "halted begun provider mail"),
     ("mail", "reply:354 go on", "deferred begun provider protocol"),

@@ -114,6 +114,10 @@ def test_an_enhanced_code_counts_only_where_it_agrees(code: int, line: bytes, en
     assert Reply(code, (line,)).enhanced == enhanced
 
 
+def test_a_reply_without_words_is_its_code() -> None:
+    assert Reply(250, (b"",)).text == "250"
+
+
 def test_printable_text_is_one_short_line() -> None:
     assert printable("a\r\nb\x00\u2028\u200bc") == r"a\r\nb\x00\u2028\u200bc"
     assert printable(b"gr\xc3\xbcn \xff") == "grün \\xff"

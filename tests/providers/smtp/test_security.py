@@ -91,6 +91,15 @@ def test_a_stripped_tls_sees_no_auth_and_no_mail(tmp_path: Path, certificates: C
     _assert_nothing_said(heard)
 
 
+def test_a_port_that_does_not_begin_with_tls_is_not_called_an_attack(tmp_path: Path) -> None:
+    """Whoever mistakes 587 for 465 gets the word that helps, whichever side speaks first."""
+    outcome, heard = _try(tmp_path, settings={"tls": "tls"}, starttls=True, **_tls(write_certificates(tmp_path / "c")))
+    assert (outcome.kind, outcome.phase, outcome.error_class) == ("halted", "untouched", "tls")
+    assert "injected" not in outcome.text
+    assert 'does it want tls = "starttls"?' in outcome.text
+    assert not [each for each in heard if each["line"].startswith(("EHLO", "MAIL"))]
+
+
 def _assert_nothing_said(heard: list[dict[str, Any]]) -> None:
     assert {each["line"].split()[0] for each in heard} <= {"EHLO", "STARTTLS"}
     assert SECRET not in json.dumps(heard)
