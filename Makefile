@@ -8,6 +8,9 @@ INSTALLED := $(VENV)/.installed
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
 
+# Tests spend much of their time waiting: for servers, processes and disks.
+TESTS_AT_ONCE ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check bench prove-model prove-kill prove-storm lock clean
 
@@ -37,7 +40,7 @@ demo: $(INSTALLED) ## Send a sample campaign to 200 people through SQLite into a
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
 
 test: $(INSTALLED) ## Run every test, on SQLite and on a Postgres of its own
-	@$(BIN)/pytest -n auto
+	@$(BIN)/pytest -n $(TESTS_AT_ONCE)
 
 check: $(INSTALLED) ## Lint, format, strict types, import directions
 	$(BIN)/ruff check .
