@@ -50,8 +50,8 @@ class SendReport:
             return ExitCode.NEEDS_PERSON
         if self.work.paused:
             return ExitCode.NEEDS_PERSON
-        # What else was stopped is a provider: its messages wait in the queue, and it is tried again by itself.
-        return ExitCode.UNREACHABLE if self.work.ended == "blocked" or self.work.stops else ExitCode.DONE
+        # What else was stopped is a provider: that matters where its messages wait, not where another one took them.
+        return ExitCode.UNREACHABLE if self.work.ended == "blocked" else ExitCode.DONE
 
 
 def run(
