@@ -24,7 +24,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Set-up": ("init", "migrate"),
 }
 ANSWERS = ("preview", "status", "messages", "show")  # verbs that do nothing but answer
-PASSES = ("send-due", "reconcile", "recover")  # verbs that make files in the journal folder
+PASSES = ("send-due", "reconcile", "recover", "migrate")  # verbs whose files would be root's own
 _WHOLE = 200  # characters: a first sentence is never cut
 _COMMON = ("config", "quiet", "verbose", "help")
 

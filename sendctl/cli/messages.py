@@ -137,7 +137,7 @@ def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *,
     with_step = len({listed.row.step for listed in rows}) > 1
     for heading, shown in (("CAMPAIGN", with_campaign), ("TO", True), ("STEP", with_step)):
         if shown:
-            table.add_column(heading)  # these and LAST ERROR give way where the terminal is narrow
+            table.add_column(heading, overflow="fold")  # these and LAST ERROR give way where the terminal is narrow
     for heading in ("STATE", "WHEN", "TRIES"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "TRIES" else "left")
     if errors:

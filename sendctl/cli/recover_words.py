@@ -103,6 +103,8 @@ def _evidence(plan: Plan) -> list[str]:
         lines.append(f"{some(len(plan.proof.accepted), 'message')} in doubt: accepted after all, and proven")
     if plan.proof.absent:
         lines.append(f"{some(len(plan.proof.absent), 'message')} in doubt: never accepted, the MTA's log proves it")
+    if plan.unlooked:
+        lines.append(f"for {some(plan.unlooked, 'message')} in doubt proof is looked for when this is applied")
     lines += [
         f"no proof for {some(number, 'message')}: {clean(reason)}" for reason, number in plan.proof.reasons.items()
     ]
@@ -127,6 +129,9 @@ def _doing(plan: Plan) -> list[str]:
         lines.append(f"leaves {some(len(plan.failed_ids), 'failed message')} alone; --failed queues them again")
     if plan.takes_given_up and plan.given_up_ids:
         lines.append(f"queues {some(len(plan.given_up_ids), 'message')} again that were given up in doubt")
+    elif plan.with_failed and plan.given_up_ids:
+        given_up = some(len(plan.given_up_ids), "message")
+        lines.append(f"leaves {given_up} alone that were given up in doubt; --in-doubt resend queues them again too")
     return lines or ["nothing"]
 
 

@@ -69,7 +69,7 @@ def _around(situation: Situation, advice: list[Advice]) -> dict[str, Any]:
         "providers_configured": list(store.providers),
         "store_foreign": store.foreign or None, "witnessed": store.witnessed,
         "store_rewound": store.rewound or None,
-        "journal_trouble": store.journal_trouble or None,
+        "journal_trouble": store.journal_trouble or None, "remembered": store.homeless,
         "hosts_behind": list(store.hosts_behind),
         "awaited": store.awaited or None,
         "breakers": [

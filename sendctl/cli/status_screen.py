@@ -54,9 +54,9 @@ def _section(heading: str, body: RenderableType | None) -> list[RenderableType]:
 
 def _overview(situation: Situation) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("CAMPAIGN", no_wrap=True, overflow="ellipsis", max_width=20)
+    table.add_column("CAMPAIGN", overflow="fold", max_width=20)
     table.add_column("STATUS", no_wrap=True)
-    for heading in ("PLANNED", "DONE", "QUEUED", "DOUBT", "FAILED"):
+    for heading in ("PLANNED", "DONE", "UNSENT", "DOUBT", "FAILED"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("NEXT DUE", no_wrap=True)
     for state in situation.campaigns:

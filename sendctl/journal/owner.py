@@ -19,12 +19,13 @@ def check_user(journal: Path, database: Path | None) -> None:
     """
     if os.geteuid() != 0:
         return
-    for what, place in (("journal folder", journal), ("store", database)):
+    made_in = database if database is None or database.exists() else database.parent
+    for what, place in (("journal folder", journal), ("store", made_in)):
         if place is not None and place.exists() and place.stat().st_uid != 0:
             user = _login(place.stat().st_uid)
             raise BadConfig(
-                f"root would shut {user} out: the {what} {place} belongs to {user}, and a pass of root leaves files in"
-                " the journal folder that only root can read",
+                f"root would shut {user} out: the {what} {place} belongs to {user}, and what root makes there only root"
+                " can read",
                 hint=f"run it as {user}: sudo -u '{user}' sendctl ...; status, messages and show work as root.",
             )
 

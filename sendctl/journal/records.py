@@ -135,22 +135,22 @@ def read(path: Path) -> Journal:
 
 def _collect(found: Iterable[list[Any]], rest: list[bytes]) -> Journal:
     journal = Journal()
-    traces, closed = journal.traces, False
+    traces, closed, unread = journal.traces, False, False
     for record in found:
         match record:
             case ["run", 1, *columns] if journal.header is None:
                 journal.header = Header(*columns)
-            case ["b", message_id, number, claim_id, key, provider, at, contents, composed_at]:
-                traces[message_id, number] = Trace(
-                    message_id, number, claim_id, key, provider, at, contents, composed_at
-                )
+            case ["b", message_id, number, claim_id, key, provider, at, *made_of] if len(made_of) in (0, 2):
+                traces[message_id, number] = Trace(message_id, number, claim_id, key, provider, at, *made_of)
             case ["d", message_id, number] if (message_id, number) in traces:
                 traces[message_id, number].dotted = True
             case ["o", message_id, number, *_] if (message_id, number) in traces:
                 traces[message_id, number].outcome, traces[message_id, number].settled_at = _outcome(record), record[12]
             case ["e"]:
                 closed = True
-    journal.whole = closed or _torn_at_most(b"".join(rest))
+            case _:
+                unread = True  # of a later version: what it says is not known, so that silence proves nothing
+    journal.whole = not unread and (closed or _torn_at_most(b"".join(rest)))
     return journal
 
 

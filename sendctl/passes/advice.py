@@ -64,6 +64,11 @@ def _of_store(situation: Situation) -> Iterator[Advice]:
             Level.CRITICAL, "", f"nothing is sent: the store was rewound ({store.rewound}). On each of these hosts the"
             f" journals must be replayed: {hosts}", f"sendctl recover --campaign {first}",
         )  # fmt: skip
+    if store.homeless:
+        yield Advice(
+            Level.WARNING, "", f"{_messages(store.homeless)} known from journals only: of campaigns or people that the"
+            " store has forgotten since it was put back. Enqueue their files again",
+        )  # fmt: skip
     if store.sending_enabled and store.journal_trouble:
         yield Advice(Level.CRITICAL, "", f"nothing is sent from here: {store.journal_trouble}")
     if store.foreign:

@@ -20,10 +20,11 @@ from sendctl.errors import StoreRewound
 from sendctl.identity import new_id
 from sendctl.passes.consequences import Breakers, pause, stop_reasons
 from sendctl.passes.deciding import Desk
+from sendctl.passes.remembered import settle
 from sendctl.policy import concerns_the_provider
 from sendctl.providers.base import Outcome, Scope
 from sendctl.schedule import next_open
-from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus, State
+from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
 from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, runs
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Claim, Due
@@ -316,7 +317,7 @@ class Clerk:
         enrollments.end(connection, ended, EnrollmentStatus.STOPPED, now)
         self.desk.advance(connection, [Passed(due, now) for due in groups["expire"]])
         for due in groups["known"]:
-            self._settle_remembered(connection, due, remembered[due.key])
+            settle(self.desk, connection, due, remembered[due.key])
         claims.postpone(connection, [(due.id, self._opening(due, definition)) for due in groups["later"]], now)
         return groups["go"]
 
@@ -335,11 +336,3 @@ class Clerk:
 
     def _opening(self, due: Due, definition: Definition) -> datetime:
         return next_open(self.desk.now, definition.window, due.timezone or definition.timezone)
-
-    def _settle_remembered(self, connection: Connection, due: Due, proven: replay.Proven) -> None:
-        place = replay.Place(due.id, due.campaign_id, due.attempts, State.QUEUED)
-        revision = self.desk.revision_with(connection, due.campaign_id, proven.contents)
-        put_back = replay.put_back(connection, place, proven, revision=revision, now=self.desk.now)
-        replay.forget(connection, due.key)
-        if put_back and proven.accepted:
-            self.desk.advance(connection, [Passed(due, proven.at)])

@@ -27,6 +27,7 @@ from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
 from sendctl.passes.campaign_faults import at_fault, compiled
 from sendctl.passes.context import Context, who
 from sendctl.passes.enrolling import EntryMaker, enroll
+from sendctl.passes.remembered import TakenUp, take_up
 from sendctl.passes.row_checks import Problem, Progress, check_rows, problem_of
 from sendctl.rendering.message import StepRenderer
 from sendctl.states import CampaignStatus
@@ -97,9 +98,21 @@ def run(
         start_at = campaign.definition.start_at if at is None else None if at == "now" else at
         leaving_out = renderers if report.skipped else []
         _write(context, campaign.definition, _People(file, leaving_out, start_at, keep), report, progress)
+    if report.enrolled and not dry_run:
+        _note_remembered(report, take_up(context, campaign.definition.name))
     _warn_of_nobody(report, file)
     _warn_of_providers(report, context, campaign.definition)
     return report
+
+
+def _note_remembered(report: EnqueueReport, taken: TakenUp) -> None:
+    """After a restored backup: who has got it already is not planned, whatever the counts above say."""
+    if taken.sent or taken.in_doubt:
+        report.notes.append(
+            f"the journals know what the store had forgotten of it: {taken.sent} messages sent, {taken.in_doubt} in"
+            " doubt; none of them leaves again by itself"
+        )
+        report.first_due_at = None
 
 
 def _warn_of_providers(report: EnqueueReport, context: Context, definition: Definition) -> None:

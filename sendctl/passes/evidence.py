@@ -46,6 +46,13 @@ class Evidence:
         self.unsettled[kind] = (reason, self.unsettled.get(kind, ("", 0))[1] + 1)
 
 
+def is_possible(context: Context) -> bool:
+    """Whether there is anything that could prove what became of a message."""
+    return bool(context.settings.reconcile.mta) or any(
+        table.type == "maildir" for table in context.settings.providers.values()
+    )
+
+
 def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     """Ask providers that can tell, and search the logs, for messages in doubt. Writes nothing."""
     evidence = Evidence()

@@ -1,7 +1,7 @@
 """What `recover` would do to one campaign, and why: a plan. Made without changing anything, agreed to by a person.
 
 Its numbers are those of what applying it does: also what journals will put back into a store that was rewound, and
-what a dead run left of other campaigns.
+what a dead run left of other campaigns. Only what comes into doubt by it may be fewer: proof is looked for then.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Plan:
     expired_claims: int = 0  # of other hosts' runs: in doubt from now on, also in other campaigns
     in_flight: int = 0  # claimed by runs that may be alive: left alone
     doubtful: list[Held] = field(default_factory=list)  # what evidence does not settle
+    unlooked: int = 0  # of the doubtful, those that proof is looked for only when the plan is applied
     proof: evidence.Evidence = field(default_factory=evidence.Evidence)
     failed: list[Failure] = field(default_factory=list)
     failed_ids: list[int] = field(default_factory=list)  # certainly not accepted
@@ -140,6 +141,8 @@ def plan(
         made.forgotten = made.counts[State.QUEUED]
     made.hosts = hosts.known(context) if made.rewound and not context.store.sqlite else []
     made.proof = evidence.look_up(context, found)
+    if evidence.is_possible(context):
+        made.unlooked = len(made.doubtful) + sum(len(dead.in_doubt) for dead in made.dead_runs)
     made.doubtful += [doubt.held for doubt in found if not made.proof.settles(doubt.held)]
     made.doubtful += [held for dead in made.dead_runs for held in dead.in_doubt]
     return made

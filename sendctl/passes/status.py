@@ -23,7 +23,7 @@ from sendctl.passes.context import Context
 from sendctl.passes.place import elsewhere
 from sendctl.passes.startup import rewound_reason
 from sendctl.states import CampaignStatus, State
-from sendctl.store import audit, campaigns, doubts, limits, meta, reports, runs
+from sendctl.store import audit, campaigns, doubts, limits, meta, replay, reports, runs
 from sendctl.store.campaigns import Campaign
 from sendctl.store.doubts import Failure
 from sendctl.store.limits import Breaker
@@ -66,6 +66,7 @@ class StoreState:
     hosts_behind: tuple[str, ...]
     awaited: str  # which hosts a pass of this one waits for after a start of Postgres, in words
     witnessed: bool  # whether anything outside of the journal folder remembers how far the store had come
+    homeless: int  # what journals know of messages that the store does not have, after a rewind
     journal_trouble: str  # why passes cannot use the journal folder, or ""
     last_pass_at: datetime | None
     last_pass_host: str | None
@@ -188,6 +189,7 @@ def _store_state(context: Context, connection: Connection, campaign_id: int | No
         awaited=str(awaited or ""),
         # A witness is believed by the user who made it: root, who looks at another's, cannot tell.
         witnessed=home is None or home.path.stat().st_uid != os.geteuid() or home.is_witnessed(row.store_id),
+        homeless=replay.homeless(connection),
         journal_trouble=unusable(context.settings.journal.path),
         last_pass_at=row.last_pass_at,
         last_pass_host=row.last_pass_host,

@@ -83,6 +83,7 @@ class Worker:
         self.desk = Desk(context)
         self.clerk = Clerk(self.desk, orders.run_id, orders.worker, frozenset(self.providers), orders.campaign)
         self.draining = asyncio.Event()
+        self._put_back: set[int] = set()
         self._down: dict[str, str] = {}  # providers that failed and have accepted nothing since, and why
         header = Header(
             orders.store_id, orders.run_id, orders.worker, context.home.host_id, homes.boot_id(),
@@ -189,6 +190,9 @@ class Worker:
 
     def _count(self, done: Sequence[Done]) -> None:
         counts = Counter(str(item.outcome.kind) for item in done)
+        put_back = {item.claimed.due.id for item in done if item.outcome.kind is AttemptOutcome.UNTOUCHED}
+        counts["untouched"] = len(put_back - self._put_back)  # one that is put back again and again is one message
+        self._put_back |= put_back
         self.report.outcomes = dict(Counter(self.report.outcomes) + counts)
         for item in blamed(done):
             if item.outcome.kind is AttemptOutcome.ACCEPTED:

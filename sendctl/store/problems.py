@@ -41,6 +41,8 @@ _KNOWN: tuple[tuple[tuple[str, ...], type[SendctlError], str, str], ...] = (
      "free disk space, or look for a failing disk: dmesg. Nothing was half-written."),
     (("readonly database", "read-only transaction", "read-only"), Unreachable, "the store is read-only",
      "check the owner and mode of the file, of those beside it (-wal, -shm) and of the folder, or the server's role."),
+    (("no such column", "has no column named"), BadConfig, "the store's tables are not those of this version",
+     "it was made by a version that was never released: make a new store, or put its own version back."),
     (("disk image is malformed",), Unreachable, "the store's file is damaged",
      "restore a backup: docs/runbooks/restored-backup.md."),
     (("permission denied for schema", "no schema has been selected"), BadConfig,

@@ -93,6 +93,24 @@ def remembered(connection: Connection, keys: Iterable[str]) -> dict[str, Proven]
     }  # fmt: skip
 
 
+def waiting(connection: Connection, campaign_id: int) -> dict[int, str]:
+    """Queued messages of a campaign of which something was remembered: id and key."""
+    m = messages.c
+    statement = (
+        sa.select(m.id, m.provider_key)
+        .join(replayed_keys, replayed_keys.c.provider_key == m.provider_key)
+        .where(m.campaign_id == campaign_id, m.status == State.QUEUED)
+    )
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def homeless(connection: Connection) -> int:
+    """How much was remembered of messages that the store does not have."""
+    theirs = sa.exists().where(messages.c.provider_key == replayed_keys.c.provider_key)
+    count: int = connection.execute(sa.select(sa.func.count()).select_from(replayed_keys).where(~theirs)).scalar_one()
+    return count
+
+
 def attempt_known(connection: Connection, message_id: int, claim_id: str) -> bool:
     """Whether the store has the attempt that this claim made."""
     statement = sa.select(attempts.c.number).where(attempts.c.message_id == message_id, attempts.c.claim_id == claim_id)

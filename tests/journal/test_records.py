@@ -169,3 +169,17 @@ def test_a_longest_reply_fits_into_the_space_that_is_taken_for_a_message() -> No
         )
     )
     assert size <= BYTES_PER_MESSAGE + 1000  # CHUNK_BYTES on top of it covers the few replies that are this long
+
+
+def test_a_record_that_this_version_does_not_know_proves_no_absence(path: Path) -> None:
+    """A later version may have said in it that something left."""
+    journal = read(written(path, [*RECORDS, encode(["b", 3, 1]), encode(["e"])]))
+    assert not journal.whole
+    assert journal.traces == read(written(path, RECORDS)).traces
+
+
+def test_a_begin_without_contents_is_a_begin(path: Path) -> None:
+    trace = read(
+        written(path, [RECORDS[0], encode(["b", 1, 1, "claim", "key", "primary", 1.5]), dot_line(1, 1)])
+    ).traces
+    assert trace == {(1, 1): Trace(1, 1, "claim", "key", "primary", 1.5, dotted=True)}

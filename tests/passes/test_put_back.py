@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
 from sendctl.errors import ExitCode, StoreRewound
-from sendctl.passes import planning, reconcile, recover
+from sendctl.passes import planning, reconcile, recover, status
+from sendctl.passes.advice import advise
 from sendctl.providers.base import Outcome, Outgoing
 from sendctl.rendering.names import message_id
 from sendctl.settings import ReconcileSettings
@@ -15,7 +17,7 @@ from sendctl.store import campaigns
 from tests.evidence.writing import DOTTED_AT, NOW, active, client, framed, named, write
 from tests.passes.dying import dead_run
 from tests.passes.judge import Judge, accept
-from tests.store.ground import ACCEPTED, UNKNOWN, Backup, Ground
+from tests.store.ground import ACCEPTED, DRIP, STEP, UNKNOWN, Backup, Ground
 
 
 def with_an_mta(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,3 +200,35 @@ def test_giving_up_a_hosts_journals_has_a_worst_case(ground: Ground, judge: Judg
     made = planning.plan(ground.context, "sale", lost_hosts=[other.context.home.host_id])
     assert (made.forgotten, made.worst_case_duplicates, made.at_stake) == (1, 1, 1)
     other.close()
+
+
+def test_what_journals_know_of_a_forgotten_campaign_counts_with_its_enqueue(ground: Ground, judge: Judge) -> None:
+    """Not only when the next pass claims: a person who looks in between must not see everybody due."""
+    ground.clock.now = datetime.now(UTC)  # journals carry the host's own time
+    ground.enqueue(1, name="other", at=ground.clock.now.replace(year=2030))
+    before = ground.backup()
+    ground.enqueue(3, steps=(STEP, DRIP))
+    ground.send_due()
+    ground.clock.forward(days=4)
+    judge.answer = lambda _message: UNKNOWN
+    ground.send_due(limit=1)
+    judge.answer = accept
+    assert len(judge.delivered) == 4
+    ground.put_back(before)
+    ground.recover("other")
+    assert homeless(ground) == 4
+    report = ground.enqueue(3, steps=(STEP, DRIP))
+    assert [note for note in report.notes if "3 messages sent, 1 in doubt" in note]
+    assert ground.states() == {"sent": 3, "in_doubt": 1, "queued": 2}
+    assert homeless(ground) == 0
+    ground.clock.forward(days=30)
+    ground.send_due()
+    assert len(judge.delivered) == 6
+
+
+def homeless(ground: Ground) -> int:
+    """What `status` says of messages that journals know alone; it is advice as long as there are any."""
+    situation = status.read(ground.context)
+    said = [one for one in advise(situation) if "known from journals only" in one.matter]
+    assert len(said) == bool(situation.store.homeless)
+    return situation.store.homeless

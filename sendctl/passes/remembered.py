@@ -1,0 +1,53 @@
+"""What journals proved, after a rewind, of messages that the store did not have: taken up as soon as it has them.
+
+Nobody is sent to by this. The claim asks as well, whatever happened before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from sendctl.passes.context import Context
+from sendctl.passes.deciding import Desk
+from sendctl.states import State
+from sendctl.store import campaigns, claims, replay
+from sendctl.store.claims import Due
+from sendctl.store.enrollments import Passed
+from sendctl.store.replay import Proven
+
+
+@dataclass
+class TakenUp:
+    """Messages that had left before the store was put back."""
+
+    sent: int = 0
+    in_doubt: int = 0
+
+
+def settle(desk: Desk, connection: Connection, due: Due, proven: Proven) -> bool:
+    """Record what is proven of a queued message; an acceptance moves its enrollment on. False when it had moved."""
+    place = replay.Place(due.id, due.campaign_id, due.attempts, State.QUEUED)
+    revision = desk.revision_with(connection, due.campaign_id, proven.contents)
+    put_back = replay.put_back(connection, place, proven, revision=revision, now=desk.now)
+    replay.forget(connection, due.key)
+    if put_back and proven.accepted:
+        desk.advance(connection, [Passed(due, proven.at)])
+    return put_back
+
+
+def take_up(context: Context, name: str) -> TakenUp:
+    """Settle all of a campaign that is remembered: also of the step that an acceptance plans, and of the one after."""
+    taken = TakenUp()
+    desk = Desk(context)
+    with desk.transaction() as connection:
+        campaign = campaigns.find(connection, name)
+        while campaign is not None and (found := replay.waiting(connection, campaign.id)):
+            proven = replay.remembered(connection, found.values())
+            for message_id, due in claims.by_id(connection, found).items():
+                item = proven[found[message_id]]
+                if settle(desk, connection, due, item):
+                    taken.sent += item.accepted
+                    taken.in_doubt += not item.accepted
+    return taken
