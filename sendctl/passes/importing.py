@@ -91,6 +91,12 @@ def _newest_forgotten(context: Context, store_id: str) -> str:
     return f"run {gone[0]} ended on this host and the store does not know it" if gone else ""
 
 
+def run_forgotten(context: Context, run_id: str) -> str:
+    """Why the store has forgotten something that a living run of this host has done, or ""."""
+    note = homes.note_of(context.home, run_id)
+    return _looks_rewound(context, note, alive=True) if note is not None else ""
+
+
 def _looks_rewound(context: Context, note: RunNote, *, alive: bool) -> str:
     """The journal is read before the store: a begin is written only after its claim was committed.
 

@@ -118,6 +118,7 @@ def plan(
 
     `lost_hosts` are those that applying it will give up: whom they alone know of may be sent to again.
     """
+    rewound = replaying.needed(context) or rewound_reason(context)
     with context.store.read() as connection:
         campaign = campaigns.find(connection, name)
         if campaign is None:
@@ -126,6 +127,7 @@ def plan(
         made = Plan(
             name, campaign.status, context.store.now(connection), choice, failed, proofs.counts(connection, campaign.id)
         )
+        made.rewound = rewound
         _find_runs(context, connection, campaign, made)
         found = doubts.in_doubt(connection, campaign.id)
         made.failed = doubts.failures(connection, campaign.id)
@@ -133,7 +135,6 @@ def plan(
         made.given_up_ids = doubts.failed_ids(connection, campaign.id, given_up=True)
         row = meta.read(connection)
         made.behind = [name for name in meta.hosts_behind(connection, row.epoch) if not _is_here(context, name)]
-    made.rewound = replaying.needed(context) or rewound_reason(context)
     if made.rewound:
         made.replayed = replaying.foresee(context, campaign.id)
         made.doubtful += made.replayed.in_doubt
@@ -179,7 +180,9 @@ def _find_runs(context: Context, connection: Connection, campaign: Campaign, mad
     left = [row for row in every if row.run_id not in mine]
     for run_id in mine.keys() & {row.run_id for row in every}:
         held = [row for row in every if row.run_id == run_id]
-        match _fate_of(context, run_id, meta.read(connection).store_id):
+        match _fate_of(context, run_id, meta.read(connection).store_id, rewound=bool(made.rewound)):
+            case "taken":
+                continue
             case "alive":
                 made.alive += [mine[run_id]] if opened & {row.message_id for row in held} else []
             case "elsewhere":
@@ -196,13 +199,18 @@ def _find_runs(context: Context, connection: Connection, campaign: Campaign, mad
     )
 
 
-def _fate_of(context: Context, run_id: str, store_id: str) -> RunNote | Literal["alive", "elsewhere"]:
-    """The note of a run of this host that is over; of one whose end was confirmed here, the store may not know it."""
+def _fate_of(
+    context: Context, run_id: str, store_id: str, *, rewound: bool
+) -> RunNote | Literal["alive", "elsewhere", "taken"]:
+    """The note of a run of this host that is over.
+
+    One whose end was confirmed here is known to the store, unless that was put back: another command takes it up now.
+    """
     note = homes.note_of(context.home, run_id)
     if note is None or note.store_id != store_id:
         return "elsewhere"
     if run_id not in context.home.pending():
-        return note
+        return note if rewound else "taken"
     with homes.dead_run(context.home, run_id) as dead:
         return note if dead else "alive"
 

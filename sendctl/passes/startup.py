@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 from sendctl.errors import BadConfig, SendingDisabled, StoreElsewhere, StoreRewound
 from sendctl.journal import home as homes
 from sendctl.passes.context import Context
-from sendctl.passes.importing import Imported, import_dead_runs
+from sendctl.passes.importing import Imported, import_dead_runs, run_forgotten
 from sendctl.passes.place import elsewhere, put_back
 from sendctl.settings.store_url import place_of_store
 from sendctl.store import meta, runs
@@ -70,12 +70,12 @@ def rewound_reason(context: Context) -> str:
     return put_back(row, identity) or import_dead_runs(context, only_look=True).rewound
 
 
-def check_remembered(context: Context) -> None:
-    """In the middle of a run that has waited: whoever put a backup back in the meantime, this host's journals know.
+def check_remembered(context: Context, run_id: str, *, whole: bool) -> None:
+    """After a claim: whoever put a backup back in the meantime, the journals of this host know. Raises StoreRewound.
 
-    Between two windows without a wait the outcomes of the first tell. Raises StoreRewound.
+    A run's own journals, of all its workers, are enough unless it has just begun or waited, which is the `whole` look.
     """
-    reason = rewound_reason(context)
+    reason = rewound_reason(context) if whole else run_forgotten(context, run_id)
     if reason:
         declare_rewound(context, reason)
         raise StoreRewound(f"the store was rewound: {reason}")
