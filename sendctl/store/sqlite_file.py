@@ -107,7 +107,7 @@ def check_writable(path: Path) -> None:
         raise Unreachable(f"the store {path} cannot be read by this user", hint="run as the user that owns it.")
     beside = [found for found in _beside(path) if found.exists()]
     for place in [path, *beside] if len(beside) == 2 else [path, *beside, path.parent]:
-        if os.access(place, os.W_OK):
+        if os.access(place, os.W_OK) or not place.exists():  # whoever closes the store last removes what lies beside it
             continue
         if os.statvfs(place).f_flag & os.ST_RDONLY:
             raise Unreachable(
