@@ -1,7 +1,7 @@
-"""S(k): render and submit one claimed window. No transaction is open while the network is in use.
+"""S(k): render and submit what was claimed, over lanes that live as long as the pass. No transaction is open meanwhile.
 
 One bad recipient, template or reply never stops the others; a provider that is down, a Halt, a broken journal or
-a drain leaves the rest of the window untouched, and that is said of each message.
+a drain leaves the rest untouched, and that is said of each message.
 """
 
 from __future__ import annotations
@@ -11,24 +11,52 @@ import logging
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sendctl import faults
-from sendctl.clock import Clock, Deadline
+from sendctl.clock import Clock, Deadline, Lease
 from sendctl.definition import Definition, fingerprint
 from sendctl.errors import SendctlError
 from sendctl.journal.writer import AttemptMark, JournalWriter
 from sendctl.passes.claiming import Claimed, Done, Window
 from sendctl.passes.rendered import Press
-from sendctl.providers.base import ClaimExpired, Outcome, Phase, Provider, Scope
+from sendctl.providers.base import ClaimExpired, Job, Outcome, Outgoing, Phase, Provider, Scope, Streaming
 from sendctl.states import AttemptOutcome
 
 log = logging.getLogger("sendctl")
 PROVIDER_DEFERRALS_TO_STOP = 3
+_UNTOUCHED = Outcome(AttemptOutcome.UNTOUCHED, Phase.UNTOUCHED)
+
+
+class _Entry(NamedTuple):
+    """One claimed message that waits for a lane."""
+
+    claimed: Claimed
+    definition: Definition
+    contents: str  # definition.fingerprint
+    lease: Lease
+
+
+@dataclass
+class _Line:
+    """What waits for one provider, the lanes that serve it, and those of them that have nothing to do."""
+
+    provider: Provider
+    queue: deque[_Entry] = field(default_factory=deque)
+    lanes: list[asyncio.Task[None]] = field(default_factory=list)
+    hungry: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+    def wake(self, most: int) -> int:
+        """Let so many lanes look again; returns how many there were."""
+        count = min(most, len(self.hungry))
+        for _ in range(count):
+            self.hungry.popleft().set_result(None)
+        return count
 
 
 @dataclass
 class Submitter:
-    """Submits windows for one worker. `draining` is set from outside: begin nothing more."""
+    """Submits for one worker. `draining` may be set from outside: begin nothing more."""
 
     clock: Clock
     journal: JournalWriter
@@ -36,88 +64,214 @@ class Submitter:
     press: Press
     deadline_s: float
     draining: bool = False
+    in_flight: int = 0  # messages that a provider has taken and not ended
+    _done: list[Done] = field(default_factory=list)
+    _lines: dict[str, _Line] = field(default_factory=dict)
     _shut: set[str] = field(default_factory=set)
     _deferrals: Counter[str] = field(default_factory=Counter)
-    _campaign_halted: bool = False
-    _fingerprints: dict[int, tuple[Definition, str]] = field(default_factory=dict)  # by the definition's id()
+    _halted: set[int] = field(default_factory=set)  # campaigns
+    _failure: BaseException | None = None  # that ended a lane, and ends the pass
+    _waiter: asyncio.Future[None] | None = None
+    _overlapping: bool = False
+    _closed: bool = False
 
-    async def submit(self, window: Window, definitions: Mapping[int, Definition]) -> list[Done]:
-        """What came of each message of the window, in order of completion. `definitions` by revision."""
-        self._shut, self._deferrals, self._campaign_halted = set(), Counter(), False
-        queues: dict[str, deque[Claimed]] = {}
+    def add(self, window: Window, definitions: Mapping[int, Definition]) -> None:
+        """Have the messages of a window submitted. `definitions` by revision."""
+        self._shut, self._deferrals, self._halted = set(), Counter(), set()
+        contents = {revision: fingerprint(definition) for revision, definition in definitions.items()}
+        assert window.lease is not None
         for claimed in window.messages:
-            queues.setdefault(claimed.provider, deque()).append(claimed)
-        done: list[Done] = []
-        lanes = [
-            self._lane(self.providers[name], queue, window, definitions, done)
-            for name, queue in queues.items()
-            for _ in range(min(self.providers[name].connections, len(queue)))
-        ]
-        await asyncio.gather(*lanes)
-        untouched = Outcome(AttemptOutcome.UNTOUCHED, Phase.UNTOUCHED)
-        now = self.clock.boot_s()
-        return done + [Done(claimed, untouched, now) for queue in queues.values() for claimed in queue]
+            entry = _Entry(claimed, definitions[claimed.revision], contents[claimed.revision], window.lease)
+            line = self._lines.get(claimed.provider)
+            if line is None:
+                line = self._lines[claimed.provider] = _Line(self.providers[claimed.provider])
+            line.queue.append(entry)
+        for line in self._lines.values():
+            wanted = len(line.queue) - line.wake(len(line.queue))
+            for _ in range(min(line.provider.connections - len(line.lanes), wanted)):
+                line.lanes.append(asyncio.create_task(self._lane(line)))
 
-    def _may_begin(self, provider: str) -> bool:
-        return not (self.draining or self._campaign_halted or self.journal.broken or provider in self._shut)
+    @property
+    def busy(self) -> bool:
+        """Whether something was added of which the outcome is not known."""
+        return self.in_flight > 0 or any(line.queue for line in self._lines.values())
 
-    async def _lane(
-        self, provider: Provider, queue: deque[Claimed], window: Window, definitions: Mapping[int, Definition],
-        done: list[Done],
-    ) -> None:  # fmt: skip
-        while queue and self._may_begin(provider.name):
-            claimed = queue.popleft()
-            outcome = await self._one(provider, claimed, window, definitions[claimed.revision])
-            if outcome.phase is not Phase.UNTOUCHED:
-                self.journal.outcome(claimed.due.id, claimed.number, outcome)
-                faults.passing("journal.outcome")
-            done.append(Done(claimed, outcome, self.clock.boot_s()))
-            self._heed(provider.name, outcome)
+    def collect(self) -> list[Done]:
+        """What came of messages since it was last asked, in order of completion."""
+        done, self._done = self._done, []
+        return done
 
-    def _heed(self, provider: str, outcome: Outcome) -> None:
-        """What an outcome means for the rest of the window."""
+    async def progress(self, *, overlapping: bool) -> None:
+        """Wait until nothing is under way; `overlapping`, until nothing waits for a lane and nothing has gone wrong.
+
+        Raises what ended a lane: a defect, or a journal that cannot be written.
+        """
+        self._overlapping = overlapping
+        if not self._may_go_on():
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+            self._waiter = None
+        if self._failure is not None:
+            raise self._failure
+
+    async def finish(self) -> None:
+        """Begin nothing more, and wait for what is in flight. Never raises for what ended a lane."""
+        self.draining = self._closed = True
+        lanes = [lane for line in self._lines.values() for lane in line.lanes]
+        for line in self._lines.values():
+            line.wake(len(line.hungry))
+        if lanes:
+            await asyncio.wait(lanes)
+
+    # -- lanes ----------------------------------------------------------------------------------------------------
+
+    async def _lane(self, line: _Line) -> None:
+        feed = _Feed(self, line)
+        try:
+            if isinstance(line.provider, Streaming):
+                await line.provider.stream(feed)
+            else:
+                await _one_by_one(line.provider, feed)
+        except BaseException as failure:
+            self._failure = self._failure or failure
+            self.draining = True
+        self._changed()
+
+    def _may_go_on(self) -> bool:
+        if self._failure is not None:
+            return True
+        waits = any(line.queue for line in self._lines.values())
+        troubled = not self._overlapping or self.draining or self._shut or self._halted or self.journal.broken
+        return not waits and not (troubled and self.in_flight)
+
+    def _changed(self) -> None:
+        if self._waiter is not None and not self._waiter.done() and self._may_go_on():
+            self._waiter.set_result(None)
+
+    def may_begin(self, claimed: Claimed) -> bool:
+        """Whether nothing forbids that this message begins, or goes on to its body."""
+        shut = claimed.provider in self._shut or claimed.due.campaign_id in self._halted
+        return not (self.draining or shut or self.journal.broken)
+
+    def taken(self, line: _Line) -> None:
+        """A lane has taken a message."""
+        self.in_flight += 1
+        if not line.queue:
+            self._changed()
+
+    def over(self, claimed: Claimed, outcome: Outcome, *, taken: bool) -> None:
+        """A message has ended."""
+        self.in_flight -= taken
+        if outcome.phase is not Phase.UNTOUCHED:
+            self.journal.outcome(claimed.due.id, claimed.number, outcome)
+            faults.passing("journal.outcome")
+        self._done.append(Done(claimed, outcome, self.clock.boot_s()))
+        if outcome.kind is not AttemptOutcome.ACCEPTED:
+            self._heed(claimed, outcome)
+        self._changed()
+
+    def _heed(self, claimed: Claimed, outcome: Outcome) -> None:
+        """What an outcome means for the rest."""
         if outcome.scope is Scope.CAMPAIGN and outcome.kind is AttemptOutcome.HALTED:
-            self._campaign_halted = True
+            self._halted.add(claimed.due.campaign_id)
         if outcome.scope is not Scope.PROVIDER:
             return
-        self._deferrals[provider] += 1
+        self._deferrals[claimed.provider] += 1
         stopping = outcome.kind in (AttemptOutcome.HALTED, AttemptOutcome.UNTOUCHED)
-        if stopping or self._deferrals[provider] >= PROVIDER_DEFERRALS_TO_STOP:
-            self._shut.add(provider)
+        if stopping or self._deferrals[claimed.provider] >= PROVIDER_DEFERRALS_TO_STOP:
+            self._shut.add(claimed.provider)
 
-    async def _one(self, provider: Provider, claimed: Claimed, window: Window, definition: Definition) -> Outcome:
+    async def wait_for_more(self, line: _Line) -> bool:
+        """Wait until something may wait for a lane of this line; False when nothing ever will."""
+        if self._closed:
+            return False
+        waiting = asyncio.get_running_loop().create_future()
+        line.hungry.append(waiting)
+        await waiting
+        return not self._closed
+
+
+async def _one_by_one(provider: Provider, feed: _Feed) -> None:
+    """The lane of a provider that takes a message when the last one is answered."""
+    while True:
+        job = feed.take()
+        if job is None:
+            if not await feed.more():
+                return
+            continue
         try:
-            outgoing = self.press.render(definition, claimed)
+            outcome = await provider.submit(*job)
+        except Exception as error:  # what the mark raised, or a defect of an adapter
+            feed.fail(job, error)
+        else:
+            feed.end(job, outcome)
+
+
+class _Feed:
+    """What one lane is given, and what it says of it; see the Feed protocol."""
+
+    def __init__(self, submitter: Submitter, line: _Line) -> None:
+        self._submitter = submitter
+        self._line = line
+        self._taken: dict[int, tuple[Claimed, AttemptMark]] = {}  # by message, not ended yet
+
+    def take(self) -> Job | None:
+        submitter, queue = self._submitter, self._line.queue
+        while queue:
+            entry = queue.popleft()
+            claimed = entry.claimed
+            if not submitter.may_begin(claimed):
+                submitter.over(claimed, _UNTOUCHED, taken=False)
+                continue
+            outgoing = self._rendered(entry)
+            if outgoing is None:
+                continue
+            ends_s = min(submitter.clock.boot_s() + submitter.deadline_s, entry.lease.at_boot_s)
+            deadline = Deadline(ends_s, submitter.clock)
+            mark = AttemptMark(
+                submitter.journal, message_id=claimed.due.id, number=claimed.number, claim_id=claimed.claim_id,
+                key=claimed.due.key, provider=claimed.provider, contents=entry.contents,
+                composed_at=claimed.composed_at.timestamp(), deadline=deadline, lease=entry.lease,
+                deadline_s=submitter.deadline_s,
+            )  # fmt: skip
+            self._taken[claimed.due.id] = claimed, mark
+            submitter.taken(self._line)
+            return Job(outgoing, deadline, mark)
+        return None
+
+    async def more(self) -> bool:
+        return await self._submitter.wait_for_more(self._line)
+
+    def goes_on(self, job: Job) -> bool:
+        return self._submitter.may_begin(self._taken[job.message.message_id][0])
+
+    def _rendered(self, entry: _Entry) -> Outgoing | None:
+        """The message, or None when it cannot be made, which is its outcome."""
+        claimed = entry.claimed
+        try:
+            return self._submitter.press.render(entry.definition, claimed)
         except SendctlError as error:
-            return Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, text=str(error)[:500], error_class="render")
+            text, error_class = str(error)[:500], "render"
         except Exception:  # damaged data, or a defect of ours: this message's own, never the others'
             log.exception("message %s cannot be rendered", claimed.due.id)
-            text = "sendctl failed while rendering; see the log"
-            return Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, text=text, error_class="internal")
-        assert window.lease is not None
-        ends = min(self.clock.boot_s() + self.deadline_s, window.lease.at_boot_s)
-        deadline = Deadline(ends, self.clock)
-        mark = AttemptMark(
-            self.journal, message_id=claimed.due.id, number=claimed.number, claim_id=claimed.claim_id,
-            key=claimed.due.key, provider=provider.name, contents=self._fingerprint(definition),
-            composed_at=claimed.composed_at.timestamp(), deadline=deadline, lease=window.lease,
-            deadline_s=self.deadline_s,
-        )  # fmt: skip
-        try:
-            return await provider.submit(outgoing, deadline, mark)
-        except ClaimExpired:
-            text = self.journal.broken or "the claim or the deadline was over before the last byte left"
-            return Outcome(AttemptOutcome.UNTOUCHED, mark.phase, text=text)
-        except Exception:  # a defect of ours in an adapter: the phase still says what may be assumed
-            log.exception("provider %s failed on message %s", provider.name, claimed.due.id)
-            return _defect(mark)
+            text, error_class = "sendctl failed while rendering; see the log", "internal"
+        refused = Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, text=text, error_class=error_class)
+        self._submitter.over(claimed, refused, taken=False)
+        return None
 
-    def _fingerprint(self, definition: Definition) -> str:
-        """Of one that lives as long as this entry: definitions are kept, and hashing one takes longer than a lookup."""
-        known = self._fingerprints.get(id(definition))
-        if known is None or known[0] is not definition:
-            known = self._fingerprints[id(definition)] = (definition, fingerprint(definition))
-        return known[1]
+    def end(self, job: Job, outcome: Outcome) -> None:
+        claimed, _ = self._taken.pop(job.message.message_id)
+        self._submitter.over(claimed, outcome, taken=True)
+
+    def fail(self, job: Job, error: Exception) -> None:
+        claimed, mark = self._taken.pop(job.message.message_id)
+        if isinstance(error, ClaimExpired):
+            text = self._submitter.journal.broken or "the claim or the deadline was over before the last byte left"
+            outcome = Outcome(AttemptOutcome.UNTOUCHED, mark.phase, text=text)
+        else:  # a defect of ours in an adapter: the phase still says what may be assumed
+            log.error("provider %s failed on message %s", claimed.provider, claimed.due.id, exc_info=error)
+            outcome = _defect(mark)
+        self._submitter.over(claimed, outcome, taken=True)
 
 
 def _defect(mark: AttemptMark) -> Outcome:

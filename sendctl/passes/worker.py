@@ -13,7 +13,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from sendctl import stopping
 from sendctl.clock import Clock
@@ -34,6 +34,7 @@ from sendctl.states import AttemptOutcome
 
 LONGEST_WAIT_S = 5.0  # for a token or a breaker; beyond that the next pass goes on
 FIRST_WINDOW = 20
+WINDOW_S = 0.25  # the larger, the longer does a transaction keep the lanes from what has arrived meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,35 +98,17 @@ class Worker:
 
         An error of the store leaves the outcomes in the journal, synced.
         """
-        started_s, window_size, done = self.clock.boot_s(), FIRST_WINDOW, list[Done]()
-        vouched = False  # whether the outcomes of a window were just found to be this store's
         try:
-            while True:
-                limit = self._limit(window_size, started_s)
-                self._reserve(limit, done)
-                window = self.clerk.turn(done, limit)
-                done = []
-                if window.rewound:
-                    raise StoreRewound(window.rewound)
-                if not window.messages:
-                    if limit == 0 or not await self._wait(window, started_s):
-                        break
-                    vouched = False
-                    continue
-                # After the commit and before a byte leaves: whoever puts a backup back in between harms nobody.
-                check_remembered(self.context, self.orders.run_id, whole=not vouched)
-                vouched = True
-                begun_s = self.clock.boot_s()
-                done = await self.submitter.submit(window, self._definitions(window))
-                self._count(done)
-                window_size = self._next_size(len(window.messages), self.clock.boot_s() - begun_s)
+            await self._work()
             self._conclude()
             if self.journal.broken:
                 raise StoppedEarly(self.journal.broken, hint="free disk space or mend the disk, then run again.")
         except BaseException:
+            await self.submitter.finish()
             self.journal.sync()
             raise
         finally:
+            await self.submitter.finish()
             self.report.lost, self.report.failed, self.report.paused, self.report.stops = (
                 self.clerk.lost, self.clerk.failed, self.clerk.paused, self.clerk.stops
             )  # fmt: skip
@@ -133,10 +116,46 @@ class Worker:
                 await provider.close()
             self.journal.close()
 
+    async def _work(self) -> None:
+        """T(k) begins when nothing of S(k-1) waits any more; the last messages of it are in flight meanwhile."""
+        started_s = turned_s = self.clock.boot_s()
+        window_size = FIRST_WINDOW
+        vouched = False  # whether the outcomes of a window were just found to be this store's
+        while True:
+            limit = self._limit(window_size, started_s)
+            done = self.submitter.collect()
+            self._count(done)
+            self._reserve(limit, done)
+            window = self.clerk.turn(done, limit)
+            if window.rewound:
+                await self._end_rewound(window.rewound)
+            if window.messages:
+                # After the commit and before a byte leaves: whoever puts a backup back in between harms nobody.
+                check_remembered(self.context, self.orders.run_id, whole=not vouched)
+                vouched = True
+                self.submitter.add(window, self._definitions(window))
+                # Side by side only while all is well: what is not is judged by whole windows.
+                going_well = any(item.outcome.kind is AttemptOutcome.ACCEPTED for item in done)
+                await self.submitter.progress(overlapping=going_well)
+                now_s = self.clock.boot_s()
+                window_size, turned_s = self._next_size(len(window.messages), now_s - turned_s), now_s
+            elif self.submitter.busy:
+                await self.submitter.progress(overlapping=False)
+            elif limit == 0 or not await self._wait(window, started_s):
+                return
+            else:
+                vouched, turned_s = False, self.clock.boot_s()
+
+    async def _end_rewound(self, reason: str) -> NoReturn:
+        """Record what is in flight, and no more."""
+        await self.submitter.finish()
+        self.clerk.turn(self.submitter.collect(), 0)
+        raise StoreRewound(reason)
+
     def _reserve(self, limit: int, done: Sequence[Done]) -> None:
         """Room for the next window's records; without it nothing is claimed, and what is done is recorded first."""
         try:
-            self.journal.reserve(limit)
+            self.journal.reserve(limit + self.submitter.in_flight)
         except Unreachable:
             self.clerk.turn(done, 0)
             raise
@@ -187,9 +206,9 @@ class Worker:
         return {revision: self.desk.known_definition(window.campaign_id, revision) for revision in revisions}
 
     def _next_size(self, sent: int, took_s: float) -> int:
-        """About one second's worth, never fewer than there are connections; the campaign's batch_size bounds it."""
+        """What takes about WINDOW_S, never fewer than there are connections; the campaign's batch_size bounds it."""
         connections = sum(provider.connections for provider in self.providers.values())
-        return max(connections, FIRST_WINDOW // 4, int(sent / max(took_s, 0.001)))
+        return max(connections, FIRST_WINDOW // 4, int(WINDOW_S * sent / max(took_s, 0.001)))
 
     def _count(self, done: Sequence[Done]) -> None:
         counts = Counter(str(item.outcome.kind) for item in done)

@@ -87,6 +87,38 @@ class PhaseMark(Protocol):
         ...
 
 
+class Job(NamedTuple):
+    """One message to hand over, until when, and whom to tell how far it got."""
+
+    message: Outgoing
+    deadline: Deadline
+    mark: PhaseMark
+
+
+class Feed(Protocol):
+    """The messages of one lane, in order. Whatever is taken is ended once, by `end` or by `fail`."""
+
+    def take(self) -> Job | None:
+        """The next message; None when there is none now."""
+        ...
+
+    async def more(self) -> bool:
+        """Wait until `take` may have one again; False when it never will."""
+        ...
+
+    def goes_on(self, job: Job) -> bool:
+        """Whether a message that was begun early may still go on to its body: a Halt or a drain forbids it."""
+        ...
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        """What came of it."""
+        ...
+
+    def fail(self, job: Job, error: Exception) -> None:
+        """What its mark raised, or a defect: the mark knows how far it got."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a provider can prove; each figure is cited in its adapter."""
@@ -105,6 +137,15 @@ class Lookup(Protocol):
 
         Raises OSError when it cannot be asked.
         """
+        ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """What a provider has besides that can begin a message before the last one is answered."""
+
+    async def stream(self, feed: Feed) -> None:
+        """Hand over all that `feed` gives, in order. Never raises for what the network or the service does."""
         ...
 
 

@@ -156,6 +156,18 @@ def stood_still(phase: Phase) -> Outcome:
     return Outcome(kind=kind, phase=phase, text="this process stood still past the deadline", error_class="stood_still")
 
 
+def overtaken(phase: Phase) -> Outcome:
+    """The outcome of a message whose time was spent waiting for the answer to the one before it."""
+    text = "its time was over while the message before it on the connection was waited for"
+    return Outcome(kind=AttemptOutcome.UNTOUCHED, phase=phase, text=text, error_class="overtaken")
+
+
+def withdrawn(phase: Phase) -> Outcome:
+    """The outcome of a message whose envelope had left when its provider, its campaign or its pass was stopped."""
+    text = "sending was stopped before its body left"
+    return Outcome(kind=AttemptOutcome.UNTOUCHED, phase=phase, text=text, error_class="withdrawn")
+
+
 def local_refusal(error_class: str, text: str, enhanced: str, scope: Scope = Scope.RECIPIENT) -> Outcome:
     """A message that this server or SMTP itself can never take; nothing of it has left."""
     return Outcome(

@@ -7,11 +7,11 @@ the envelope was accepted, the body has left and the mark agrees. It never retri
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sendctl import faults
-from sendctl.clock import Deadline
-from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark, Scope
+from sendctl.providers.base import Job, Outcome, Outgoing, Phase, Scope
 from sendctl.providers.smtp import classify
 from sendctl.providers.smtp.classify import Step
 from sendctl.providers.smtp.connection import Connection, Dropped
@@ -28,29 +28,28 @@ _MAILBOX = re.compile(
 class Submission:
     """One message on its way: the only place where its phase advances."""
 
-    message: Outgoing
-    deadline: Deadline
-    mark: PhaseMark
+    job: Job
     phase: Phase = Phase.UNTOUCHED
     expires_s: float = 0.0  # the deadline on the loop's clock
+    offered_on: Connection | None = None  # where its envelope has left already, behind another message's dot
 
     def begin(self) -> None:
         """MAIL is about to leave. Once per message: a second try on a fresh connection is the same submission."""
         self._check_deadline()
         if self.phase is Phase.UNTOUCHED:
-            self.mark.begin()
+            self.job.mark.begin()
             self.phase = Phase.BEGUN
 
     def dot(self) -> None:
         """The final dot is about to leave."""
         self._check_deadline()
         faults.passing("provider.before_dot")
-        self.mark.dot()
+        self.job.mark.dot()
         self.phase = Phase.DOTTED
 
     def _check_deadline(self) -> None:
         # The loop's timers run late in a process that was stopped or suspended; this clock does not.
-        if self.deadline.passed():
+        if self.job.deadline.passed():
             raise TimeoutError
 
 
@@ -117,17 +116,18 @@ def dot_stuffed(content: bytes) -> bytes:
     return b"." + stuffed if stuffed.startswith(b".") else stuffed
 
 
-async def transact(connection: Connection, submission: Submission, reply_timeout_s: float) -> Outcome:
-    """Hand the message over; `submission.begin()` has been called.
+async def transact(
+    connection: Connection, submission: Submission, reply_timeout_s: float, follow: Callable[[Connection], bytes]
+) -> Outcome:
+    """Hand the message over; `submission.begin()` has been called. What `follow` gives leaves behind the dot.
 
     Raises Dropped, ProtocolViolation, TimeoutError and whatever the mark raises: by then `submission.phase` says
     what that means. Raises NothingAcknowledged on an idle connection that turns out to be closed.
     """
-    message = submission.message
     refusal = await _offer(connection, submission, reply_timeout_s)
     if refusal is not None:
         return refusal
-    body = dot_stuffed(message.content)
+    body = dot_stuffed(submission.job.message.content)
     whole = len(body) <= _ONE_WRITE_BYTES
     if not whole:
         connection.write(body)
@@ -136,8 +136,9 @@ async def transact(connection: Connection, submission: Submission, reply_timeout
         early = await connection.reply(submission.expires_s)
         connection.abort()  # the server is in mid-body and must not read on
         return classify.interrupted(early)
+    behind = follow(connection)
     submission.dot()
-    connection.write(body + b".\r\n" if whole else b".\r\n")
+    connection.write((body if whole else b"") + b".\r\n" + behind)
     outcome = classify.final(await connection.reply(submission.expires_s))
     faults.passing("provider.replied")
     return outcome
@@ -145,9 +146,9 @@ async def transact(connection: Connection, submission: Submission, reply_timeout
 
 async def _offer(connection: Connection, submission: Submission, reply_timeout_s: float) -> Outcome | None:
     """Send the envelope; None when the server awaits the body. One group where PIPELINING is offered (RFC 2920)."""
-    commands = envelope(submission.message, connection.extensions)
+    commands = envelope(submission.job.message, connection.extensions)
     pipelined = "PIPELINING" in connection.extensions
-    if pipelined:
+    if pipelined and submission.offered_on is None:
         connection.write(b"".join(commands.values()))
     for position, (step, command) in enumerate(commands.items(), start=1):
         if not pipelined:
