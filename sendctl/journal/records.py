@@ -7,6 +7,7 @@ other one records may be missing, so that what it does not say proves nothing.
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from sendctl.states import AttemptOutcome
 _text = json.encoder.encode_basestring_ascii  # as JSON, in quotes
 _compact = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 VERSION = 1
-RESERVED_BYTES = 32 * 1024 * 1024  # more than the largest window takes ahead
+NEWEST_WITHIN_BYTES = (8 * 1024, 1024 * 1024)  # the second: more than all connections can write behind a begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +162,31 @@ def _torn_at_most(rest: bytes) -> bool:
     return rest.endswith(b"\0") and b"\n" not in torn and b"\0" not in torn and not cut_at_its_end
 
 
-def read_end(path: Path, size_bytes: int = 65536) -> dict[tuple[int, int], Trace]:
-    """The traces that begin in the last records of a journal that may still grow."""
-    with path.open("rb") as file:
-        # Behind the last record lie preallocated zeros: at most what `reserve` takes at once.
-        file.seek(max(0, path.stat().st_size - RESERVED_BYTES - size_bytes))
-        written = file.read().rstrip(b"\0")[-size_bytes:]
-    return _collect(_decoded(written[written.find(b"\n") + 1 :].splitlines(keepends=True), []), []).traces
+def newest(path: Path) -> dict[tuple[int, int], Trace]:
+    """The trace that began last in a journal that may still grow; empty when there is none near its end."""
+    with path.open("rb", buffering=0) as file:
+        descriptor = file.fileno()
+        end = _end_of_records(descriptor, os.fstat(descriptor).st_size)
+        for size_bytes in NEWEST_WITHIN_BYTES:
+            start = max(0, end - size_bytes)
+            written = os.pread(descriptor, end - start, start)
+            begun = written.rfind(b'["b",', 0, written.rfind(b"\n") + 1)
+            if begun >= 0:
+                first = written.rfind(b"\n", 0, begun) + 1
+                return _collect(_decoded(written[first:].splitlines(keepends=True), []), []).traces
+    return {}
+
+
+def _end_of_records(descriptor: int, size_bytes: int) -> int:
+    """Where the zeros begin that were taken ahead: records have none, so that halving finds it in a few reads."""
+    low, high = 0, size_bytes
+    while low < high:
+        middle = (low + high) // 2
+        if os.pread(descriptor, 1, middle) in (b"", b"\0"):
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def _outcome(record: list[Any]) -> Outcome:

@@ -100,7 +100,7 @@ def run_forgotten(context: Context, run_id: str) -> str:
 def _looks_rewound(context: Context, note: RunNote, *, alive: bool) -> str:
     """The journal is read before the store: a begin is written only after its claim was committed.
 
-    Of a live run, which grows, the last records are enough: a rewind forgets the newest claims first.
+    Of a live run, which grows, the last message of each worker is enough: a rewind forgets the newest claims first.
     """
     traces = newest_traces(context.home, note) if alive else traces_of(context.home, note)[0]
     with context.store.read() as connection:
@@ -146,10 +146,10 @@ def traces_of(home: Home, note: RunNote) -> tuple[dict[tuple[int, int], Trace], 
 
 
 def newest_traces(home: Home, note: RunNote) -> dict[tuple[int, int], Trace]:
-    """What the ends of a run's journals know."""
+    """What began last in each of a run's journals."""
     traces: dict[tuple[int, int], Trace] = {}
     for path in home.journals(note.run_id):
-        traces |= records.read_end(path)
+        traces |= records.newest(path)
     return traces
 
 

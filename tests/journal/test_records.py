@@ -15,9 +15,9 @@ from sendctl.journal.records import (
     dot_line,
     encode,
     header_record,
+    newest,
     outcome_line,
     read,
-    read_end,
 )
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.states import AttemptOutcome
@@ -107,14 +107,24 @@ def test_a_header_of_another_version_is_no_header(path: Path) -> None:
     assert read(written(path, [encode(["run", 2, *header_record(HEADER)[2:]])])).header is None
 
 
-def test_the_end_of_a_growing_journal_has_its_newest_attempts(path: Path) -> None:
+def test_the_newest_attempt_of_a_growing_journal_is_found(path: Path) -> None:
     many = [begin_line(number, 1, "claim", f"key-{number}", "primary", 1.0, "print", 1.0) for number in range(5000)]
     everything = read(written(path, [RECORDS[0], *many], b"\0" * 300_000)).traces
-    newest = read_end(path, size_bytes=4096)
-    assert newest == {place: everything[place] for place in newest}
-    assert (4999, 1) in newest
-    assert 30 < len(newest) < 100
-    assert read_end(written(path, RECORDS)) == read(path).traces
+    assert newest(path) == {(4999, 1): everything[4999, 1]}
+    behind = [dot_line(number, 1) for number in range(5000)]  # what all connections wrote since
+    everything = read(written(path, [RECORDS[0], *many, *behind], b"\0" * 300_000)).traces
+    assert newest(path) == {(4999, 1): everything[4999, 1]}
+    torn = begin_line(5000, 1, "claim", "key-5000", "primary", 1.0, "print", 1.0)[:-20]
+    assert newest(written(path, [RECORDS[0], *many, torn], b"\0" * 300_000)) == {(4999, 1): Trace(*TRACE_OF_4999)}
+
+
+def test_a_journal_that_has_begun_nothing_has_no_newest_attempt(path: Path) -> None:
+    for content in (RECORDS[:1], []):
+        for zeros in (b"", b"\0" * 5000):
+            assert newest(written(path, content, zeros)) == {}
+
+
+TRACE_OF_4999 = (4999, 1, "claim", "key-4999", "primary", 1.0, "print", 1.0)
 
 
 outcomes = st.builds(

@@ -153,10 +153,10 @@ def injected(world: World) -> Iterator[pytest.MonkeyPatch]:
         patch.setitem(registry._ADAPTERS, "model", lambda table, _environ: ModelProvider(table.name, world))
         patch.setattr(homes, "dead_run", _dead_run(homes.dead_run))
         patch.setattr(homes, "held_lock", _held_lock(homes.held_lock))
-        note_of, read, read_end = homes.note_of, records.read, records.read_end
+        note_of, read, newest = homes.note_of, records.read, records.newest
         patch.setattr(homes, "note_of", lambda home, run_id: observed(note_of(home, run_id), run_id))
         patch.setattr(records, "read", lambda path: observed(read(path), _run_of(path)))
-        patch.setattr(records, "read_end", lambda path: observed(read_end(path), _run_of(path)))
+        patch.setattr(records, "newest", lambda path: observed(newest(path), _run_of(path)))
         search = lookups.search
         patch.setattr(lookups, "search", lambda *given, **options: observed(search(*given, **options), "log"))
         patch.setattr(meta, "read", _watched(meta.read))
