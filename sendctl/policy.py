@@ -25,6 +25,8 @@ class Decision(NamedTuple):
     transient: bool = False  # failed, but for a cause that may pass
 
 
+_ACCEPT = Decision("accept", charged=True)
+
 # Refusals that speak of what a provider can carry, and of nothing that is wrong with the message.
 UNSUPPORTED = frozenset({"size", "8bitmime-unsupported", "smtputf8-unsupported"})
 
@@ -52,7 +54,7 @@ def decide(
     """
     match outcome.kind:
         case AttemptOutcome.ACCEPTED:
-            return Decision("accept", charged=True)
+            return _ACCEPT
         case AttemptOutcome.REFUSED:
             following = _after(provider, providers) if outcome.error_class in UNSUPPORTED else None
             if following:  # nothing has left, and another provider may be able to carry it

@@ -258,8 +258,8 @@ class Clerk:
             until = self.desk.now + timedelta(seconds=campaign.controls.cooldown_s)
             limits.cool_down(connection, f"campaign:{campaign.name}", until)
         messages = tuple(self._claimed(due, provider, claim.id, campaign) for due, provider in pairs)
-        for item in messages:
-            self.desk.definition(connection, campaign.id, item.revision)
+        for revision in {item.revision for item in messages}:
+            self.desk.definition(connection, campaign.id, revision)
         return Window(campaign.id, messages, lease)
 
     def _claimed(self, due: Due, provider: str, claim_id: str, campaign: Campaign) -> Claimed:
@@ -278,7 +278,9 @@ class Clerk:
         """
         rates = self._rates(campaign, {provider for _, provider in pairs})
         hands = {scope: limits.tokens_at_hand(connection, scope, rate, self.desk.now) for scope, rate in rates.items()}
-        probing = {provider for _, provider in pairs if self._breakers.of(provider).state != "closed"}
+        probing = {name for name in {provider for _, provider in pairs} if self._breakers.of(name).state != "closed"}
+        if not rates and not probing:
+            return list(pairs), 0.0
         room = hands | {f"probe:{provider}": 1 for provider in probing}
         granted, short = [], set[str]()
         for due, provider in pairs:
@@ -312,7 +314,7 @@ class Clerk:
             groups[self._fate(due, definition, suppressed, remembered)].append(due)
         now = self.desk.now
         for name in ("suppress", "cancel", "expire"):
-            move(connection, name, [{"id": due.id, "updated_at": now} for due in groups[name]], claimed=False)
+            move(connection, name, [{"id": due.id} for due in groups[name]], claimed=False, now=now)
         ended = [due.enrollment_id for due in groups["suppress"]]
         enrollments.end(connection, ended, EnrollmentStatus.STOPPED, now)
         self.desk.advance(connection, [Passed(due, now) for due in groups["expire"]])
@@ -332,6 +334,8 @@ class Clerk:
             return "cancel"
         if due.expires_at is not None and due.expires_at <= self.desk.now:
             return "expire"
+        if definition.window is None:
+            return "go"
         return "later" if self._opening(due, definition) > self.desk.now else "go"
 
     def _opening(self, due: Due, definition: Definition) -> datetime:

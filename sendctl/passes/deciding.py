@@ -120,9 +120,10 @@ class Desk:
             outcome, provider=attempt.provider, attempts=attempt.number, charged_attempts=due.charged_attempts,
             controls=campaign.controls, providers=self.providers(definition), jitter=self.jitter,
         )  # fmt: skip
+        next_attempt_at = self.now + timedelta(seconds=decision.delay_s) if decision.delay_s else self.now
         return Settled(
-            due, attempt.number, attempt.claim_id, outcome, decision.transition, decision.charged,
-            self.now + timedelta(seconds=decision.delay_s), decision.next_provider, decision.transient, evidence, at,
+            due, attempt.number, attempt.claim_id, outcome, decision.transition, decision.charged, next_attempt_at,
+            decision.next_provider, decision.transient, evidence, at,
         )  # fmt: skip
 
     def load(self, connection: Connection, dues: Iterable[Due]) -> None:
@@ -170,8 +171,7 @@ class Desk:
 
     def accept(self, connection: Connection, due: Due, at: datetime, transition: str) -> bool:
         """A message is proven accepted after all: it is sent, and its enrollment goes on. False when it has moved."""
-        row = {"id": due.id, "sent_at": at, "updated_at": self.now, "last_error": None, "error_class": None}
-        if move(connection, transition, [row], claimed=False):
+        if move(connection, transition, [{"id": due.id, "sent_at": at}], claimed=False, now=self.now):
             return False
         self.advance(connection, [Passed(due, at)])
         return True
@@ -186,10 +186,8 @@ class Desk:
 
         The count against max_attempts begins anew: someone, or a day, has intervened.
         """
-        rows = [
-            {"id": due.id, "next_attempt_at": self.now, "charged_attempts": 0, "updated_at": self.now} for due in dues
-        ]
-        lost = move(connection, transition, rows, claimed=False)
+        rows = [{"id": due.id, "next_attempt_at": self.now, "charged_attempts": 0} for due in dues]
+        lost = move(connection, transition, rows, claimed=False, now=self.now)
         if transition == "retry":
             # The cause may have been the contents: what was certainly not accepted is composed afresh.
             outcomes.unfreeze(connection, [due.id for due in dues if due.id not in lost])
@@ -199,11 +197,8 @@ class Desk:
 
     def give_up(self, connection: Connection, dues: Sequence[Due], reason: str) -> set[int]:
         """Messages in doubt that shall not be sent again: failed, for good."""
-        rows = [
-            {"id": due.id, "failed_at": self.now, "transient": 0, "last_error": reason, "updated_at": self.now}
-            for due in dues
-        ]
-        lost = move(connection, "skip", rows, claimed=False)
+        rows = [{"id": due.id, "failed_at": self.now, "transient": 0, "last_error": reason} for due in dues]
+        lost = move(connection, "skip", rows, claimed=False, now=self.now)
         ended = [due.enrollment_id for due in dues if due.id not in lost]
         enrollments.end(connection, ended, EnrollmentStatus.FAILED, self.now)
         return lost

@@ -149,8 +149,7 @@ def _suppress_waiting(context: Context, connection: Connection, keys: Sequence[s
         return 0
     campaigns.lock(connection, {item.campaign_id for item in waiting}, ())
     now = context.store.now(connection)
-    rows = [{"id": item.message_id, "updated_at": now} for item in waiting]
-    lost = move(connection, "suppress", rows, claimed=False)
+    lost = move(connection, "suppress", [{"id": item.message_id} for item in waiting], claimed=False, now=now)
     moved = [item for item in waiting if item.message_id not in lost]
     enrollments.end(connection, [item.enrollment_id for item in moved], EnrollmentStatus.STOPPED, now)
     return len(moved)

@@ -62,7 +62,7 @@ def pick_due(connection: Connection, campaign_id: int, now: datetime, limit: int
         .order_by(_M.next_attempt_at)
         .limit(limit)
     )
-    rows: Iterable[Any] = connection.execute(skip_locked(connection, statement, messages))
+    rows = connection.execute(skip_locked(connection, statement, messages)).all()
     return list(map(Due._make, rows))
 
 
@@ -98,7 +98,7 @@ def suppressed(connection: Connection, keys: Sequence[str]) -> set[str]:
         return set()
     rows = given(connection, suppressions.c.address_key)
     statement = sa.select(rows.c.address_key).where(sa.exists().where(suppressions.c.address_key == rows.c.address_key))
-    return set(connection.execute(statement, bound((key,) for key in keys)).scalars())
+    return {row[0] for row in connection.execute(statement, bound([(key,) for key in keys])).all()}
 
 
 @dataclass(frozen=True, slots=True)

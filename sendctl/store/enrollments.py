@@ -71,7 +71,7 @@ def advance(
         for item, at in zip(passed, due_at, strict=True)
     ]
     statement = _advance(given(connection, *_PLACE))
-    moved = set(connection.execute(statement, bound(rows) | {"now": now}).scalars())
+    moved = {row[0] for row in connection.execute(statement, bound(rows) | {"now": now}).all()}
     going_on = [
         (item.due, at)
         for item, at in zip(passed, due_at, strict=True)

@@ -6,6 +6,7 @@ A row that did not change means that the race is lost; the loser is told, and no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -18,11 +19,12 @@ from sendctl.store.tables import messages
 
 Row = Mapping[str, Any]
 
-# What leaving `sending` clears.
+# What leaving `sending` clears, and what arriving at `sent` does.
 _UNCLAIMED = {"claim_id": None, "claim_expires_at": None, "run_id": None}
+_NO_ERROR = {"error_class": None, "last_error": None}
 
 
-def move(connection: Connection, transition: str, rows: Sequence[Row], *, claimed: bool) -> set[int]:
+def move(connection: Connection, transition: str, rows: Sequence[Row], *, claimed: bool, now: datetime) -> set[int]:
     """Apply one transition to many messages; returns the ids that were not in a source state (or claim) any more.
 
     Each row has `id`, `claim_id` when `claimed`, and the same further column names, which are set.
@@ -31,8 +33,11 @@ def move(connection: Connection, transition: str, rows: Sequence[Row], *, claime
         return set()
     names = tuple(rows[0])
     statement = _statement(given(connection, *(messages.c[name] for name in names)), transition, names, claimed)
-    moved = connection.execute(statement, bound([row[name] for name in names] for row in rows)).scalars()
-    return {row["id"] for row in rows}.difference(moved)
+    given_rows = bound([*row.values()] for row in rows)
+    moved = connection.execute(statement, given_rows | {"now": now}).all()
+    if len(moved) == len(rows):
+        return set()
+    return {row["id"] for row in rows}.difference(row[0] for row in moved)
 
 
 @cache
@@ -41,6 +46,9 @@ def _statement(rows: sa.Subquery, transition: str, names: tuple[str, ...], claim
     values: dict[str, Any] = {name: rows.c[name] for name in names if name not in ("id", "claim_id")}
     if State.SENDING in rule.sources:
         values |= _UNCLAIMED
+    if rule.target is State.SENT:
+        values |= _NO_ERROR
+    values["updated_at"] = sa.bindparam("now", type_=messages.c.updated_at.type)
     statement = sa.update(messages).where(messages.c.id == rows.c.id, messages.c.status.in_(sorted(rule.sources)))
     if claimed:
         statement = statement.where(messages.c.claim_id == rows.c.claim_id)

@@ -53,7 +53,7 @@ def settle(connection: Connection, settled: Sequence[Settled], advancing: Advanc
         groups[item.transition].append(item)
     lost: set[int] = set()
     for transition, items in groups.items():
-        lost |= move(connection, transition, [_message(item, now) for item in items], claimed=True)
+        lost |= move(connection, transition, list(map(_message, items)), claimed=True, now=now)
     kept = [item for item in settled if item.due.id not in lost]
     _record_attempts(connection, kept)
     unfreeze(connection, [item.due.id for item in kept if item.outcome.kind is AttemptOutcome.UNTOUCHED])
@@ -77,16 +77,13 @@ def advance_all(connection: Connection, passed: Sequence[Passed], advancing: Adv
         advance(connection, some, advancing.definitions[campaign_id], secret=advancing.secret, now=now)
 
 
-def _message(item: Settled, now: datetime) -> dict[str, Any]:
-    base = {
-        "id": item.due.id, "claim_id": item.claim_id, "updated_at": now,
-        "charged_attempts": item.due.charged_attempts + item.charged,
-        "error_class": item.outcome.error_class or None,
-        "last_error": None if item.transition == "accept" else item.outcome.text or None,
-    }  # fmt: skip
+def _message(item: Settled) -> dict[str, Any]:
+    charged_attempts = item.due.charged_attempts + item.charged
+    base = {"id": item.due.id, "claim_id": item.claim_id, "charged_attempts": charged_attempts}
+    if item.transition == "accept":
+        return base | {"sent_at": item.at}
+    base |= {"error_class": item.outcome.error_class or None, "last_error": item.outcome.text or None}
     match item.transition:
-        case "accept":
-            return base | {"sent_at": item.at}
         case "refuse":
             return base | {"failed_at": item.at, "transient": int(item.transient)}
         case "doubt":

@@ -122,13 +122,13 @@ def put_back(connection: Connection, place: Place, proven: Proven, *, revision: 
 
     `revision` is the one with the proven contents: with it a second copy, if ever one is sent, is the same to the byte.
     """
-    row: dict[str, object] = {"id": place.message_id, "attempts": place.attempts + 1, "updated_at": now}
+    row: dict[str, object] = {"id": place.message_id, "attempts": place.attempts + 1}
     if revision is not None:
         row |= {"revision": revision, "composed_at": proven.composed_at}
     if proven.accepted:
-        lost = move(connection, "replay_accepted", [row | {"sent_at": proven.at}], claimed=False)
+        lost = move(connection, "replay_accepted", [row | {"sent_at": proven.at}], claimed=False, now=now)
     else:
-        lost = move(connection, "replay_doubt", [row | {"in_doubt_at": proven.at}], claimed=False)
+        lost = move(connection, "replay_doubt", [row | {"in_doubt_at": proven.at}], claimed=False, now=now)
     if lost:
         return False
     connection.execute(

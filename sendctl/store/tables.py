@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -43,10 +44,11 @@ class UtcTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: object, dialect: Dialect) -> datetime | None:
         if isinstance(value, str):
-            return datetime.fromisoformat(value).replace(tzinfo=UTC)
+            return datetime.fromisoformat(value + "+00:00")
         return value.astimezone(UTC) if isinstance(value, datetime) else None
 
 
+@lru_cache(maxsize=4096)  # a window's moments go into several statements
 def text_of(value: datetime) -> str:
     """The SQLite form of a moment."""
     return value.astimezone(UTC).isoformat(" ", "microseconds")[:26]

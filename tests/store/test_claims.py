@@ -105,7 +105,7 @@ def test_a_window_is_claimed_whole_or_not_at_all(ground: Ground) -> None:
     def claim_what_was_cancelled() -> None:
         with ground.store.write() as connection:
             picked = claims.pick_due(connection, 1, now, 2)
-            move(connection, "cancel", [{"id": picked[0].id, "updated_at": now}], claimed=False)
+            move(connection, "cancel", [{"id": picked[0].id}], claimed=False, now=now)
             pairs = [(due, "primary") for due in picked]
             claims.claim(connection, pairs, Claim("claim", run_id, 0, now + timedelta(minutes=5)), revision=1, now=now)
 

@@ -35,7 +35,7 @@ def one_in_each_state(ground: Ground) -> dict[int, State]:
 def rows_for(ground: Ground, name: str, ids: Any, **values: Any) -> list[dict[str, Any]]:
     stamp = STAMPS.get(TRANSITIONS[name].target)
     more = {stamp: ground.clock.now} if stamp else {}
-    return [{"id": message_id, "updated_at": ground.clock.now, **more, **values} for message_id in ids]
+    return [{"id": message_id, **more, **values} for message_id in ids]
 
 
 def states(connection: Connection) -> dict[int, State]:
@@ -56,7 +56,7 @@ def test_a_move_changes_messages_in_its_source_states_and_no_others(ground: Grou
     for name in MOVES:
         rule = TRANSITIONS[name]
         with undone(ground) as connection:
-            lost = move(connection, name, rows_for(ground, name, before), claimed=False)
+            lost = move(connection, name, rows_for(ground, name, before), claimed=False, now=ground.clock.now)
             assert lost == {message_id for message_id, state in before.items() if state not in rule.sources}, name
             wanted = {key: rule.target if state in rule.sources else state for key, state in before.items()}
             assert states(connection) == wanted, name
@@ -69,7 +69,13 @@ def test_a_claimed_move_needs_the_claim_itself(ground: Ground) -> None:
         held = TRANSITIONS[name].sources == {State.SENDING}
         for claim_id, wins in (("mine", held), ("another's", False), ("", False)):
             with undone(ground) as connection:
-                lost = move(connection, name, rows_for(ground, name, before, claim_id=claim_id), claimed=True)
+                lost = move(
+                    connection,
+                    name,
+                    rows_for(ground, name, before, claim_id=claim_id),
+                    claimed=True,
+                    now=ground.clock.now,
+                )
                 assert lost == set(before) - ({mine} if wins else set()), (name, claim_id)
                 changed = {mine: TRANSITIONS[name].target} if wins else {}
                 assert states(connection) == before | changed
@@ -79,7 +85,16 @@ def test_leaving_sending_ends_the_claim(ground: Ground) -> None:
     before = one_in_each_state(ground)
     (mine,) = [message_id for message_id, state in before.items() if state is State.SENDING]
     with ground.store.write() as connection:
-        assert move(connection, "accept", rows_for(ground, "accept", [mine], claim_id="mine"), claimed=True) == set()
+        assert (
+            move(
+                connection,
+                "accept",
+                rows_for(ground, "accept", [mine], claim_id="mine"),
+                claimed=True,
+                now=ground.clock.now,
+            )
+            == set()
+        )
     query = "SELECT claim_id, run_id, claim_expires_at FROM messages WHERE id = :id"
     assert [tuple(row) for row in ground.rows(query, id=mine)] == [(None, None, None)]
 
@@ -101,10 +116,13 @@ def test_losers_are_named_and_winners_moved_when_both_are_in_one_batch(ground: G
     ids = sorted(row[0] for row in ground.rows("SELECT id FROM messages"))
     ground.change(f"UPDATE messages SET status = 'cancelled' WHERE id IN ({ids[1]}, {ids[3]})")
     with ground.store.write() as connection:
-        assert move(connection, "suppress", rows_for(ground, "suppress", ids), claimed=False) == {ids[1], ids[3]}
+        assert move(connection, "suppress", rows_for(ground, "suppress", ids), claimed=False, now=ground.clock.now) == {
+            ids[1],
+            ids[3],
+        }
     assert ground.states() == {"suppressed": 3, "cancelled": 2}
 
 
 def test_moving_nothing_asks_the_database_nothing(ground: Ground) -> None:
     with ground.store.read() as connection:
-        assert move(connection, "accept", [], claimed=True) == set()
+        assert move(connection, "accept", [], claimed=True, now=ground.clock.now) == set()
