@@ -49,6 +49,7 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "messages_per_connection": Option("whole", 0, 1_000_000),
         "connect_timeout_s": _TIMEOUT,
         "reply_timeout_s": _TIMEOUT,
+        "pipelining": Option("flag"),
         "ca_file": Option("file"),
         "local_hostname": Option("text"),
     },

@@ -39,6 +39,8 @@ class Options:
     auth_mechanisms: str = "PLAIN LOGIN"
     latency_s: float = 0.0
     fsync: bool = True
+    discards_behind_dot: bool = False
+    refuses_early: str = ""  # a regular expression: at their first byte bodies are refused and taken for commands
 
 
 class Server:
@@ -112,6 +114,7 @@ class Session(asyncio.Protocol):
         self._sender: str | None = None
         self._recipient: str | None = None
         self._in_data = False
+        self._refusing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         first = not hasattr(self, "transport")
@@ -127,6 +130,10 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        if self._refusing:
+            self._say("552 5.3.4 too big")
+            self._sender = self._recipient = None
+            self._refusing = False
         self._work()
 
     def _work(self) -> None:
@@ -246,6 +253,9 @@ class Session(asyncio.Protocol):
             self._say("554 5.5.1 no valid recipients")
             return
         self._say("354 go ahead")
+        if self._options.refuses_early and re.search(self._options.refuses_early, self._recipient):
+            self._refusing = True
+            return
         self._in_data, self._scanned = True, 0
         action = self._options.script.action("body", self._recipient)
         if action:
@@ -271,6 +281,8 @@ class Session(asyncio.Protocol):
 
     def _dot(self, content: bytes) -> None:
         sender, recipient = self._sender, self._recipient
+        if self._options.discards_behind_dot:
+            self._buffer.clear()
         self._server.heard(self, f". {len(content)}")
         self._sender = self._recipient = None
         if self._strikes("dot", recipient or ""):

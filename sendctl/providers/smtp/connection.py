@@ -107,6 +107,10 @@ class Connection(asyncio.Protocol):
         if self._open_transport().is_closing():  # a write failed just now; the loop will say so only later
             raise Dropped("the connection broke while sending")
 
+    def arrived(self) -> Reply | None:
+        """The next reply if it is here already: those to a pipelined group arrive together."""
+        return self._replies.popleft() if self._replies else None
+
     async def reply(self, expires_s: float | None) -> Reply:
         """The next reply. Raises TimeoutError when the whole reply is not there at `expires_s` on the loop's clock.
 

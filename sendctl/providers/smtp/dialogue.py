@@ -53,6 +53,8 @@ class Submission:
             raise TimeoutError
 
 
+_ENVELOPE = (Step.MAIL, Step.RCPT, Step.DATA)
+
 # A body this small leaves in one write with the dot: the kernel takes both or neither.
 _ONE_WRITE_BYTES = 16 * 1024
 
@@ -98,16 +100,16 @@ def _needs_utf8(message: Outgoing) -> bool:
     return message.smtputf8 or not (message.sender.isascii() and message.recipient.isascii())
 
 
-def envelope(message: Outgoing, extensions: dict[str, str]) -> dict[Step, bytes]:
-    """The three commands, in order, as bytes with CRLF."""
+def envelope(message: Outgoing, extensions: dict[str, str]) -> tuple[bytes, bytes, bytes]:
+    """MAIL, RCPT and DATA as bytes with CRLF."""
     parameters = f" SIZE={len(message.content)}" if "SIZE" in extensions else ""  # RFC 1870 section 3
     parameters += " BODY=8BITMIME" if message.eight_bit else ""  # RFC 6152
     parameters += " SMTPUTF8" if _needs_utf8(message) else ""  # RFC 6531 section 3.4
-    return {
-        Step.MAIL: f"MAIL FROM:<{message.sender}>{parameters}\r\n".encode(),
-        Step.RCPT: f"RCPT TO:<{message.recipient}>\r\n".encode(),
-        Step.DATA: b"DATA\r\n",
-    }
+    return (
+        f"MAIL FROM:<{message.sender}>{parameters}\r\n".encode(),
+        f"RCPT TO:<{message.recipient}>\r\n".encode(),
+        b"DATA\r\n",
+    )
 
 
 def dot_stuffed(content: bytes) -> bytes:
@@ -146,34 +148,32 @@ async def transact(
 
 async def _offer(connection: Connection, submission: Submission, reply_timeout_s: float) -> Outcome | None:
     """Send the envelope; None when the server awaits the body. One group where PIPELINING is offered (RFC 2920)."""
-    commands = envelope(submission.job.message, connection.extensions)
     pipelined = "PIPELINING" in connection.extensions
-    if pipelined and submission.offered_on is None:
-        connection.write(b"".join(commands.values()))
-    for position, (step, command) in enumerate(commands.items(), start=1):
+    commands = envelope(submission.job.message, connection.extensions) if submission.offered_on is None else ()
+    if pipelined and commands:
+        connection.write(b"".join(commands))
+    for position, step in enumerate(_ENVELOPE):
         if not pipelined:
             if not connection.quiet():
                 raise ProtocolViolation("the server answered before it was asked")
-            connection.write(command)
-        expires_s = min(submission.expires_s, connection.in_s(reply_timeout_s))
-        reply = await _envelope_reply(connection, step, expires_s)
+            connection.write(commands[position])
+        reply = connection.arrived() or await _envelope_reply(connection, step, submission, reply_timeout_s)
+        if step is Step.MAIL and reply.code == 421 and connection.carried > 1:
+            raise NothingAcknowledged  # RFC 5321 section 3.8: the service is closing the channel
         if not classify.wanted(step, reply):
-            connection.owed = len(commands) - position if pipelined else 0
+            connection.owed = len(_ENVELOPE) - 1 - position if pipelined else 0
             connection.recipient_refused = step is Step.RCPT
             connection.needs_reset = True
             return classify.refused(step, reply)
     return None
 
 
-async def _envelope_reply(connection: Connection, step: Step, expires_s: float) -> Reply:
+async def _envelope_reply(connection: Connection, step: Step, submission: Submission, reply_timeout_s: float) -> Reply:
     idled = step is Step.MAIL and connection.carried > 1
     try:
-        reply = await connection.reply(expires_s)
+        return await connection.reply(min(submission.expires_s, connection.in_s(reply_timeout_s)))
     except Dropped as dropped:
         raise NothingAcknowledged if idled else dropped from dropped
-    if idled and reply.code == 421:  # RFC 5321 section 3.8: the service is closing the channel
-        raise NothingAcknowledged
-    return reply
 
 
 async def clear_refused(connection: Connection, reply_timeout_s: float) -> None:

@@ -135,7 +135,7 @@ class Lane:
             return b""
         connection.carried += 1
         self._ahead.offered_on = connection
-        return b"".join(envelope(self._ahead.job.message, connection.extensions).values())
+        return b"".join(envelope(self._ahead.job.message, connection.extensions))
 
 
 def _in_phase(outcome: Outcome, phase: Phase) -> Outcome:

@@ -51,7 +51,10 @@ class Pool:
         if self._settings.tls != "none" and self._tls is None:
             self._tls = tls_context(self._settings)
         async with asyncio.timeout_at(expires_s):
-            return await open_connection(self._settings, self._tls)
+            connection = await open_connection(self._settings, self._tls)
+        if not self._settings.pipelining:
+            connection.extensions.pop("PIPELINING", None)
+        return connection
 
     def may_carry_another(self, connection: Connection) -> bool:
         """Whether one more message may be begun on a connection."""

@@ -55,13 +55,21 @@ class Reply(NamedTuple):
     def text(self) -> str:
         """The reply as one printable line with its code; an enhanced code repeated on each line stands once."""
         first, *rest = self.lines
+        if not rest:
+            return printable((b"%d %s" % (self.code, first)).rstrip())
         whole = b" ".join([b"%d" % self.code, first, *[_ENHANCED.sub(b"", line, 1) for line in rest]])
         return printable(whole.rstrip())
 
     @property
     def queue_id(self) -> str:
         """The server's own name for the accepted message, else its text without codes."""
-        text = printable(b" ".join([_ENHANCED.sub(b"", line, 1) for line in self.lines])).strip()
+        lines = self.lines
+        bare = (
+            _ENHANCED.sub(b"", lines[0], 1)
+            if len(lines) == 1
+            else b" ".join([_ENHANCED.sub(b"", line, 1) for line in lines])
+        )
+        text = printable(bare).strip()
         match = _QUEUE_ID.search(text)
         return match[match.lastindex or 0] if match else text
 

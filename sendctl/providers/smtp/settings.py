@@ -37,6 +37,7 @@ class SmtpSettings:
     ca_file: str = ""
     local_hostname: str = ""  # empty: the address literal of our end of the connection
     messages_per_connection: int = 0
+    pipelining: bool = True  # where the server offers it
 
     def __post_init__(self) -> None:
         found = smtp_conflicts(

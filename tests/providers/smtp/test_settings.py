@@ -33,12 +33,14 @@ def test_a_whole_table_is_taken_over() -> None:
         "ca_file": "/etc/ca.pem",
         "local_hostname": "sender.example.com",
         "messages_per_connection": 100,
+        "pipelining": False,
     }
     relay = smtp_from_table("relay", table, "secret")
     assert (relay.name, relay.connections) == ("relay", 9)
     settings = settings_from_table("relay", table, "secret")
     assert (settings.password, settings.connect_timeout_s, settings.reply_timeout_s) == ("secret", 3.0, 4.5)
     assert (settings.local_hostname, settings.messages_per_connection) == ("sender.example.com", 100)
+    assert not settings.pipelining
     assert "secret" not in repr(settings)
 
 
