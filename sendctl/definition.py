@@ -11,13 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, time
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most `count` messages in `per_s` seconds."""
-
-    count: int
-    per_s: int
+from sendctl.durations import Rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ Text in, numbers out, and back. Never reads a clock or the machine's time zone: 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-
-from sendctl.definition import Rate
 
 LONGEST_S = 3650 * 86400  # ten years: more is a slip of the pen, and datetime arithmetic stays far from its limits
 
@@ -26,6 +25,14 @@ _RATE_NAMES = {1: "s", 60: "min", 3600: "h", 86400: "day"}
 # RFC 3339 section 5.6, with the seconds and the offset optional; datetime.fromisoformat alone would also take
 # week dates and a bare date, which says midnight where nobody meant it.
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` messages in `per_s` seconds."""
+
+    count: int
+    per_s: int
 
 
 def parse_duration_s(text: str) -> int:

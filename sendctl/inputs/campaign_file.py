@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from sendctl.definition import Controls, Definition, Rate, Step, Trigger, Window
-from sendctl.durations import LONGEST_S, parse_rate
+from sendctl.definition import Controls, Definition, Step, Trigger, Window
+from sendctl.durations import LONGEST_S, Rate, parse_rate
 from sendctl.errors import BadInput
 from sendctl.inputs import campaign_checks as checks
 from sendctl.inputs.campaign_places import CampaignFile

@@ -15,7 +15,8 @@ from sqlalchemy.engine import Connection
 
 from sendctl import faults
 from sendctl.clock import Lease
-from sendctl.definition import Definition, Rate
+from sendctl.definition import Definition
+from sendctl.durations import Rate
 from sendctl.errors import StoreRewound
 from sendctl.identity import new_id
 from sendctl.passes.consequences import Breakers, pause, stop_reasons

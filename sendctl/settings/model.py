@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sendctl.definition import Rate
+from sendctl.durations import Rate
 
 
 @dataclass(frozen=True, slots=True)

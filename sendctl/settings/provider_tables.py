@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from sendctl.definition import Rate
-from sendctl.durations import parse_rate
+from sendctl.durations import Rate, parse_rate
 from sendctl.settings.environment import as_written, provider_names, provider_of, unquoted
 from sendctl.settings.model import ProviderTable
 from sendctl.settings.provider_options import OPTIONS, read_options

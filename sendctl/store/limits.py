@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from sendctl.definition import Rate
+from sendctl.durations import Rate
 from sendctl.store.dialect import insert_ignore, skip_locked, upsert
 from sendctl.store.tables import limits, provider_state
 

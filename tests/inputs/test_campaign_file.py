@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sendctl.definition import Controls, Definition, Rate, Step, Trigger, Window, from_json, to_json
+from sendctl.definition import Controls, Definition, Step, Trigger, Window, from_json, to_json
+from sendctl.durations import Rate
 from sendctl.errors import BadInput
 from sendctl.inputs.campaign_file import load_definition
 from tests.inputs.campaign_files import GOOD, only_problem, problems

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from sendctl.definition import Rate
+from sendctl.durations import Rate
 from sendctl.passes import control
 from sendctl.store import limits
 from tests.store.ground import ACCEPTED, DOWN, START, Ground

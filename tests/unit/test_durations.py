@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sendctl.definition import Rate
-from sendctl.durations import LONGEST_S, format_duration, format_rate, parse_duration_s, parse_rate, parse_when
+from sendctl.durations import LONGEST_S, Rate, format_duration, format_rate, parse_duration_s, parse_rate, parse_when
 
 NOW = datetime(2026, 11, 22, 4, 13, 5, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")

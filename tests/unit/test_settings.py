@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sendctl.definition import Rate
+from sendctl.durations import Rate
 from sendctl.errors import BadConfig, ExitCode
 from sendctl.settings import (
     ProviderTable,
