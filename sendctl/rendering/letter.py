@@ -101,16 +101,20 @@ class Letter:
 
         Takes a third of the time, and the rows of a file are all checked with one token. If False, ask `known`.
         """
-        if self._columns is None or token != self._known_token:
-            return False
-        if type(contact) is not dict or not contact.keys() >= self._columns:
+        if type(contact) is not dict:
             return False
         try:
             joined = "".join(contact.values())
         except TypeError:
             return False
         # Nothing printable breaks a line or is refused by data.frozen.
-        return joined.isprintable() and len(joined) <= self._most_characters
+        return joined.isprintable() and self.surely_knows_all(contact.keys(), token, len(joined))
+
+    def surely_knows_all(self, columns: Set[str], token: str, most_characters: int) -> bool:
+        """The same for all contacts with these columns and printable text of at most so many characters as values."""
+        if self._columns is None or token != self._known_token:
+            return False
+        return columns >= self._columns and most_characters <= self._most_characters
 
 
 class _Form:

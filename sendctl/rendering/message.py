@@ -9,7 +9,7 @@ Fields left out on purpose, with the reasons in docs/templates.md: a name in To,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -102,6 +102,14 @@ class StepRenderer:
         if not absent:
             checked(headers.subject, self._parts["subject"].render(scope), "subject")
         return sorted(absent)
+
+    def surely_fits(self, columns: Set[str], token: str, most_characters: int) -> bool:
+        """Whether `missing` finds nothing for any contact with these columns and this token.
+
+        The values are printable text, and those of one contact have `most_characters` together at most. Asked once for
+        many contacts; if False, ask `missing` about each.
+        """
+        return self._letter is not None and self._letter.surely_knows_all(columns, token, most_characters)
 
     def render(self, recipient: Recipient, frozen: Frozen) -> Outgoing:
         """The message, ready to hand over. Raises RenderError."""

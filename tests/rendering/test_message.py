@@ -218,6 +218,19 @@ def test_missing_names_every_undefined_variable_of_a_bare_template():
     assert renderer().missing(ANA) == []
 
 
+def test_many_people_surely_fit_where_their_columns_and_the_length_of_their_values_decide():
+    ready = renderer()
+    assert not ready.surely_fits({"first_name"}, ANA.token, 10)  # nobody has been looked at with this token yet
+    assert ready.missing(ANA) == []
+    assert ready.surely_fits({"first_name", "email"}, ANA.token, 10)
+    assert not ready.surely_fits({"email"}, ANA.token, 10)
+    assert not ready.surely_fits({"first_name"}, "another", 10)
+    assert not ready.surely_fits({"first_name"}, ANA.token, 1 << 20)
+    guarded = renderer(text="{% if contact.first_name %}Hello{% endif %}")
+    assert guarded.missing(ANA) == []
+    assert not guarded.surely_fits({"first_name"}, ANA.token, 10)
+
+
 def test_missing_lets_guards_pass_and_follows_loops():
     guarded = renderer(
         text="{{ contact.city|default('your town') }}{% if contact.vip is defined %}{{ contact.vip }}{% endif %}"
