@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sendctl.identity import link_token, new_id, new_secret, provider_key
+from sendctl.identity import FirstNames, link_token, new_id, new_secret, provider_key
 
 SECRET = "00" * 32
 words = st.text(max_size=20)
@@ -42,6 +43,18 @@ def test_a_token_is_one_enrollments_alone(one: list[str], two: list[str]) -> Non
 
     assert (token(one) == token(two)) == (one == two)
     assert re.fullmatch("[a-z2-7]{32}", token(one))
+
+
+@given(words, st.lists(words | st.emails(), max_size=5))
+def test_many_names_at_once_are_those_that_each_has_alone(campaign: str, address_keys: list[str]) -> None:
+    secret = new_secret()
+    names = FirstNames(secret, campaign=campaign, channel="email")
+    assert names.provider_keys(address_keys) == [
+        key((campaign, address_key, "", 0, 0, "email"), secret) for address_key in address_keys
+    ]
+    tokens = names.link_tokens(address_keys)
+    assert tokens == [link_token(secret, campaign=campaign, address_key=each, subject_key="") for each in address_keys]
+    assert all(len(base64.b32decode(token.upper())) == 20 for token in tokens)
 
 
 def test_moving_a_letter_from_one_part_to_the_next_is_another_slot() -> None:
