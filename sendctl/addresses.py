@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -94,6 +95,17 @@ def parse_email(text: str) -> Email:
         key = text.lower()
         return Email(text if key == text else text[: text.index("@")] + key[text.index("@") :], key, False)
     return _parse_carefully(text)
+
+
+def plain_emails(texts: Sequence[str]) -> tuple[Sequence[str], Sequence[str]] | None:
+    """The addresses and keys that `parse_email` gives, if all of these are of the common form; else None."""
+    if max(map(len, texts)) > LABEL_MAX_OCTETS or not all(map(_PLAIN, texts)):
+        return None
+    joined = "\n".join(texts)
+    lowered = joined.lower()
+    if lowered == joined:
+        return texts, texts
+    return [parse_email(text).address for text in texts], lowered.split("\n")
 
 
 def _parse_carefully(text: str) -> Email:

@@ -73,11 +73,11 @@ def contact_row(
         mailbox = parse_email(email) if email else None
     except ValueError:
         mailbox = _trimmed_email(email or "")
-    number = _phone(phone) if phone else None
+    number = phone_of(phone) if phone else None
     if mailbox is None and number is None:
         raise ValueError("neither email nor phone")
     name = _external_id(external_id) if external_id else None
-    zone = timezone if timezone in _zones() else _timezone(timezone) if timezone else None
+    zone = timezone if timezone in zones() else _timezone(timezone) if timezone else None
     return ContactRow(line, mailbox, number, name, zone, values)
 
 
@@ -89,7 +89,8 @@ def _trimmed_email(text: str) -> Email | None:
         raise ValueProblem("email", str(error)) from None
 
 
-def _phone(text: str) -> str | None:
+def phone_of(text: str) -> str | None:
+    """The number, None if there is none. Raises ValueProblem."""
     trimmed = text.strip(" \t")
     try:
         return parse_phone(trimmed) if trimmed else None
@@ -106,7 +107,7 @@ def _external_id(text: str) -> str | None:
 
 def _timezone(text: str) -> str | None:
     trimmed = text.strip(" \t")
-    if not trimmed or trimmed in _zones():
+    if not trimmed or trimmed in zones():
         return trimmed or None
     shown = repr(trimmed[:60])
     near = _zone_of_word().get(trimmed.lower().replace(" ", "_"))
@@ -115,7 +116,8 @@ def _timezone(text: str) -> str | None:
 
 
 @cache
-def _zones() -> frozenset[str]:
+def zones() -> frozenset[str]:
+    """The names of time zones that a contact may have."""
     # "localtime" is whatever this host is set to and "Factory" means that it is not set: neither is a person's zone.
     return frozenset(zoneinfo.available_timezones() - {"localtime", "Factory"})
 
@@ -123,5 +125,5 @@ def _zones() -> frozenset[str]:
 @cache
 def _zone_of_word() -> dict[str, str]:
     """Zones by what people write instead: another case, or the city alone."""
-    cities = {zone.rpartition("/")[2].lower(): zone for zone in sorted(_zones()) if "/" in zone}
-    return cities | {zone.lower(): zone for zone in _zones()}
+    cities = {zone.rpartition("/")[2].lower(): zone for zone in sorted(zones()) if "/" in zone}
+    return cities | {zone.lower(): zone for zone in zones()}

@@ -1,4 +1,4 @@
-"""Contacts from CSV: one record at a time, each a ContactRow or the reason why not.
+"""Contacts from CSV: many at once where all are plain, else one record at a time, a ContactRow or the reason why not.
 
 Never sends a row whose borders are uncertain: where quotes are broken, all lines read so far are one bad record.
 """
@@ -10,14 +10,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from sendctl.inputs.contact_rows import IGNORED_COLUMNS, BadRow, ContactRow, ValueProblem, contact_row
+from sendctl.inputs.contact_tables import ContactTable, contact_table
 from sendctl.inputs.csv_header import Header
 from sendctl.inputs.csv_records import broken_column, broken_reason, csv_records
 from sendctl.inputs.source_file import RECORD_MAX_CHARACTERS, LineReader, RecordTooLong, find_flaw
 
 
-def csv_rows(lines: LineReader, header: Header) -> Iterator[ContactRow | BadRow]:
+def csv_parts(lines: LineReader, header: Header) -> Iterator[ContactTable | ContactRow | BadRow]:
     """The records after the header. Records whose fields are all empty are blank lines and are left out."""
-    while True:
+    while texts := lines.ahead():
+        table = None if lines.ahead_is_flawed() else contact_table(lines.line + 1, texts, header)
+        if table is not None:
+            lines.pass_over(texts)
+            yield table
+        else:
+            yield from _one_by_one(lines, header)
+
+
+def _one_by_one(lines: LineReader, header: Header) -> Iterator[ContactRow | BadRow]:
+    """The records that begin in the lines ahead."""
+    while not lines.used_up():
         try:
             yield from _well_formed(lines, header)
         except csv.Error as error:
@@ -25,8 +37,6 @@ def csv_rows(lines: LineReader, header: Header) -> Iterator[ContactRow | BadRow]
         except RecordTooLong:
             reason = f"the record has more than {RECORD_MAX_CHARACTERS} characters; only its beginning is kept"
             yield BadRow(lines.first_line(), 1, reason, lines.raw())
-        else:
-            return
         lines.begin_record()
 
 
@@ -50,6 +60,8 @@ def _well_formed(lines: LineReader, header: Header) -> Iterator[ContactRow | Bad
         elif any(field.strip() for field in fields):
             yield _misshapen(lines, header, fields)
         lines.begin_record()
+        if lines.used_up():
+            return
 
 
 def _refused(lines: LineReader, header: Header, error: ValueError) -> BadRow:

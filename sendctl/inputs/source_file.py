@@ -13,6 +13,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
+from operator import length_hint
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -21,7 +22,7 @@ from sendctl.errors import BadInput, StoppedEarly
 RECORD_MAX_CHARACTERS = 1024 * 1024
 _LINE_KEPT_BYTES = 4 * RECORD_MAX_CHARACTERS + 1  # UTF-8 has at most 4 bytes for a character
 INPUT_MAX_BYTES = 16 * 1024**3  # what standard input may fill of the temporary file system
-_BUFFER_BYTES = 256 * 1024
+_BUFFER_BYTES = 128 * 1024
 _FLAW = re.compile("[\0\udc80-\udcff]")
 _UTF8_BOM = b"\xef\xbb\xbf"
 _MAGIC = (  # the longer prefix first: UTF-32 LE begins like UTF-16 LE
@@ -117,10 +118,36 @@ class LineReader:
         self._stream = stream
         self._block: Iterator[str] = iter(())
         self._block_flawed = False
+        self._together: list[str] = []
         self.line = 0  # of the newest line, 1-based
         self.record: list[str] = []
         self.record_characters = 0
         self.flawed = False  # the record has a NUL, or a byte that is not UTF-8 (decoded as a lone surrogate, PEP 383)
+
+    def ahead(self) -> list[str]:
+        """The next lines, many at once, without reading on: one record may begin in them and end behind them.
+
+        Empty at the end of the file. Between two records only.
+        """
+        self._together = []
+        if self.used_up() and not self._next_block():
+            return []
+        texts = list(self._block)
+        self._block = iter(texts)
+        return texts
+
+    def ahead_is_flawed(self) -> bool:
+        """Whether there is a NUL, or a byte that is not UTF-8, in or before the lines of `ahead`."""
+        return self._block_flawed
+
+    def pass_over(self, texts: list[str]) -> None:
+        """All lines of `ahead`, of which each is a record, are read."""
+        self._block, self._together = iter(()), texts
+        self.line += len(texts)
+
+    def used_up(self) -> bool:
+        """Whether the lines that were decoded together are all read: the rest of the file is still to be decoded."""
+        return length_hint(self._block) == 0
 
     def begin_record(self) -> None:
         """What was read belongs to a finished record."""
@@ -165,12 +192,23 @@ class LineReader:
             text, self._block_flawed = data.decode(), b"\0" in data
         except UnicodeDecodeError:
             text, self._block_flawed = data.decode(errors="surrogateescape"), True
-        self._block = iter(io.StringIO(text, newline="\n"))  # unlike splitlines, divides at line feeds only
+        self._block = iter(list(io.StringIO(text, newline="\n")))  # unlike splitlines, divides at line feeds only
         return True
 
     def raw(self) -> str:
         """The record's text without the last line end."""
-        return "".join(self.record).removesuffix("\n").removesuffix("\r")
+        return _without_end("".join(self.record))
+
+    def raw_at(self, line: int) -> str | None:
+        """The same for the record that begins there, if it is the newest, or among those passed over last."""
+        place = line - 1 - self.line + len(self._together)
+        if self._together:
+            return _without_end(self._together[place]) if 0 <= place < len(self._together) else None
+        return self.raw() if line == self.first_line() else None
+
+
+def _without_end(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def open_source(source: Path | Literal["-"], stdin: BinaryIO | None = None) -> SourceFile:

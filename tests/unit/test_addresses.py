@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sendctl.addresses import Email, address_key, parse_email, parse_phone
+from sendctl.addresses import Email, address_key, parse_email, parse_phone, plain_emails
 
 
 @pytest.mark.parametrize(
@@ -199,3 +199,32 @@ def test_any_text_is_a_phone_number_or_a_value_error(text):
     assert number[1:].isascii()
     assert number[1:].isdigit()
     assert 8 <= len(number) - 1 <= 15
+
+
+LIKE_ADDRESSES = st.from_regex(
+    r"[A-Za-z.+\-]{1,4}@[A-Za-z0-9\-]{1,3}(\.[A-Za-z0-9\-]{0,70}){0,2}[ \n]?", fullmatch=True
+)
+
+
+@given(st.lists(LIKE_ADDRESSES | st.emails() | st.sampled_from(["A@b.example", "a@B.example"]), min_size=1, max_size=4))
+def test_addresses_of_the_common_form_are_the_same_together_as_alone(texts):
+    together = plain_emails(texts)
+    if together is not None:
+        assert [Email(*both, False) for both in zip(*together, strict=True)] == [parse_email(text) for text in texts]
+
+
+def test_addresses_of_the_common_form_are_known_together():
+    assert plain_emails(["a@b.example", "c@d.example"]) == (["a@b.example", "c@d.example"],) * 2
+    assert plain_emails(["a@b.example", "C@D.example"]) == (
+        ["a@b.example", "C@d.example"],
+        ["a@b.example", "c@d.example"],
+    )
+    for other in (
+        "",
+        " a@b.example",
+        "a@b.example\n",
+        "ü@b.example",
+        "a@xn--bcher-kva.example",
+        "a" * 60 + "@b.example",
+    ):
+        assert plain_emails(["a@b.example", other]) is None
