@@ -34,7 +34,7 @@ from sendctl.states import CampaignStatus
 from sendctl.store import audit, campaigns, loading, meta, outcomes
 from sendctl.store.campaigns import Campaign
 from sendctl.store.enrollments import expiry
-from sendctl.store.loading import Ids, Loaded
+from sendctl.store.loading import IdBlock, Ids, Loaded
 
 NOW_LASTS = timedelta(seconds=60)  # as long as cron lets pass between two passes: nothing is late by less
 _SUPPORTED = "e-mail campaigns with initial and drip steps are."
@@ -240,7 +240,7 @@ def _take_ids(context: Context, count: int) -> Ids:
 def _no_ids() -> Ids:
     """Ids for a dry run, which is rolled back: below all real ones."""
     below = range(-1, -(1 << 62), -1)
-    return Ids(below, below, below)
+    return Ids(IdBlock(below), IdBlock(below), IdBlock(below))
 
 
 def _fill(

@@ -6,13 +6,13 @@ is never taken for a fault of all rows, one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sendctl.errors import BadInput, SendctlError
 from sendctl.inputs.campaign_places import CampaignFile
-from sendctl.inputs.contacts import BadRow, ContactFile, ContactRow, SkipFile
+from sendctl.inputs.contacts import BadRow, ContactFile, ContactRow, ContactTable, SkipFile
 from sendctl.passes.campaign_faults import Undefined, at_fault, column_of, plain, undefined, without_source
 from sendctl.passes.rendered import recipient_of
 from sendctl.rendering.message import StepRenderer
@@ -52,6 +52,22 @@ def sendable(row: ContactRow | BadRow, renderers: Sequence[StepRenderer]) -> boo
     return isinstance(row, ContactRow) and row.email is not None and problem_of(row.attributes, renderers) is None
 
 
+def all_sendable(part: ContactTable | ContactRow | BadRow, renderers: Sequence[StepRenderer]) -> bool:
+    """Whether these are contacts who are surely good, seen all at once. If not, look at each row."""
+    if not isinstance(part, ContactTable):
+        return False
+    texts = ["".join(record) for record in part.records]
+    columns, most_characters = frozenset(part.names), max(map(len, texts))
+    # Questions about the columns first: where they have no answer, it would be the same for each table of the file.
+    fits = all(renderer.surely_fits(columns, ANY_TOKEN, most_characters) for renderer in renderers)
+    return fits and "".join(texts).isprintable()
+
+
+def rows_of(part: ContactTable | ContactRow | BadRow) -> Iterable[ContactRow | BadRow]:
+    """The rows of a part of the file, one by one."""
+    return part.rows() if isinstance(part, ContactTable) else (part,)
+
+
 @dataclass
 class Checked:
     """How many rows are good, and how many are not."""
@@ -73,14 +89,20 @@ def check_rows(
     judge = _Judge(file, campaign, renderers)
     judge.check_columns()
     checked = Checked()
-    for row in file.rows():
-        if progress is not None and checked.good % ROWS_PER_TICK == 0:
+    ticks = 0
+    for part in file.parts():
+        if progress is not None and checked.good >= ticks * ROWS_PER_TICK:
             progress("checking", file.position_bytes(), file.size_bytes)
-        problem = judge.problem(row)
-        if problem is None:
-            checked.good += 1
-        else:
-            _count(checked, judge, row, problem, keep)
+            ticks = checked.good // ROWS_PER_TICK + 1
+        if isinstance(part, ContactTable) and all_sendable(part, renderers):
+            checked.good += len(part.records)
+            continue
+        for row in rows_of(part):
+            problem = judge.problem(row)
+            if problem is None:
+                checked.good += 1
+            else:
+                _count(checked, judge, row, problem, keep)
     if checked.bad > 1 and not checked.good and checked.common:
         raise undefined(campaign, sorted(checked.common), file.name, judge.keys, every_row=True)
     if checked.bad and (keep is None or not checked.good):

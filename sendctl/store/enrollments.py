@@ -19,6 +19,12 @@ from sendctl.store.claims import Due
 from sendctl.store.ids import take_ids
 from sendctl.store.tables import enrollments, messages
 
+# What the row of a message says that is planned and has not been tried; the first step is that of an enqueue.
+NOT_TRIED = {
+    "step_index": 0, "occurrence": 0, "status": State.QUEUED.value, "attempts": 0, "charged_attempts": 0,
+    "transient": 0,
+}  # fmt: skip
+
 
 class Passed(NamedTuple):
     """A step that is over for one enrollment, and since when (the next step's delay counts from there)."""
@@ -126,11 +132,10 @@ def planned_message(
 ) -> dict[str, Any]:  # fmt: skip
     """The row of a message that is planned and has not been tried."""
     return {
-        "id": message_id, "campaign_id": campaign_id, "enrollment_id": enrollment_id, "step_index": step_index,
-        "occurrence": 0, "channel": channel, "recipient": recipient, "recipient_key": recipient_key,
-        "provider_key": key, "status": State.QUEUED, "due_at": due_at, "next_attempt_at": due_at,
-        "expires_at": expires_at, "attempts": 0, "charged_attempts": 0, "transient": 0, "created_at": now,
-        "updated_at": now,
+        **NOT_TRIED, "id": message_id, "campaign_id": campaign_id, "enrollment_id": enrollment_id,
+        "step_index": step_index, "channel": channel, "recipient": recipient, "recipient_key": recipient_key,
+        "provider_key": key, "due_at": due_at, "next_attempt_at": due_at, "expires_at": expires_at,
+        "created_at": now, "updated_at": now,
     }  # fmt: skip
 
 

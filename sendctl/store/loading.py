@@ -5,16 +5,18 @@ All of a load happens in the caller's transaction, which also decided on the ids
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import EnrollmentStatus, State
-from sendctl.store.dialect import insert_rows
-from sendctl.store.enrollments import planned_message
+from sendctl.store.bulk import bound, given
+from sendctl.store.columns import insert_columns
+from sendctl.store.enrollments import NOT_TRIED
 from sendctl.store.id_set import IdSet
 from sendctl.store.ids import take_ids
 from sendctl.store.tables import contacts, enrollments, messages
@@ -23,36 +25,53 @@ SHOWN_REPEATS = 20
 PUT_OFF_ROWS = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One valid row of a contacts file, as the ledger needs it."""
+class Entries(NamedTuple):
+    """Valid rows of a contacts file, as the ledger needs them, column by column. All have one value for each row."""
 
-    line: int
-    address_key: str
-    email: str | None
-    phone: str | None
-    external_id: str | None
-    timezone: str | None
-    attributes: str  # JSON object
-    token: str
-    provider_key: str
-    due_at: datetime
-    expires_at: datetime | None
+    lines: Sequence[int]
+    address_keys: Sequence[str]
+    emails: Sequence[str | None]
+    phones: Sequence[str | None]
+    external_ids: Sequence[str | None]
+    timezones: Sequence[str | None]
+    attributes: Sequence[str]  # JSON objects
+    tokens: Sequence[str]
+    provider_keys: Sequence[str]
+    due_at: Sequence[datetime]
+    expires_at: Sequence[datetime | None]
+
+    def at(self, places: Sequence[int]) -> Entries:
+        """Those at these places, which are in order and no more than once each."""
+        if len(places) == len(self.lines):
+            return self
+        return Entries._make([column[place] for place in places] for column in self)
 
 
-class Ids:
-    """Ids for a whole load, taken beforehand: a long transaction must not hold the counters."""
+class IdBlock:
+    """Ids of one kind for a whole load, taken beforehand: a long transaction must not hold the counters."""
 
-    def __init__(self, contact_ids: range, enrollment_ids: range, message_ids: range) -> None:
-        self.enrollment_ids, self.message_ids = enrollment_ids, message_ids
-        self.contacts: Iterator[int] = iter(contact_ids)
-        self.enrollments: Iterator[int] = iter(enrollment_ids)
-        self.messages: Iterator[int] = iter(message_ids)
+    def __init__(self, ids: range) -> None:
+        self.ids = ids
+        self._used = 0
+
+    def take(self, count: int) -> range:
+        """The next ids."""
+        taken = self.ids[self._used : self._used + count]
+        self._used += count
+        return taken
+
+
+class Ids(NamedTuple):
+    """Ids of all kinds that a load needs."""
+
+    contacts: IdBlock
+    enrollments: IdBlock
+    messages: IdBlock
 
 
 def take_for(connection: Connection, count: int) -> Ids:
     """Ids for at most `count` new people."""
-    return Ids(*(take_ids(connection, kind, count) for kind in ("contacts", "enrollments", "messages")))
+    return Ids(*(IdBlock(take_ids(connection, kind, count)) for kind in ("contacts", "enrollments", "messages")))
 
 
 def only_one_loads(connection: Connection) -> None:
@@ -70,90 +89,95 @@ class Loaded:
     known: int = 0  # people who were enrolled before
     repeated_count: int = 0  # rows whose address stood in the file before
     repeated: list[tuple[int, str]] = field(default_factory=list)  # the first of these: (line, address)
-    people: IdSet = field(default_factory=IdSet)  # enrollments of the file's people
-    repeaters: IdSet = field(default_factory=IdSet)  # those of them that stand in it more than once
+    people: IdSet = field(default_factory=IdSet)  # enrollments of the file's people that are known
+    repeaters: IdSet = field(default_factory=IdSet)  # enrollments of those who stand in the file more than once
 
 
 def load_chunk(
-    connection: Connection, campaign_id: int, channel: str, chunk: Sequence[Entry], ids: Ids, loaded: Loaded,
-    now: datetime,
-) -> None:  # fmt: skip
+    connection: Connection, campaign_id: int, channel: str, chunk: Entries, ids: Ids, loaded: Loaded, now: datetime
+) -> None:
     """Enroll the people of a chunk who are not yet in the campaign, with their first message, and count in `loaded`.
 
     Of rows with one address the first counts, in whichever chunks they are.
     """
-    first: dict[str, Entry] = {}
-    again = [entry for entry in chunk if first.setdefault(entry.address_key, entry) is not entry]
+    keys = chunk.address_keys
+    first: dict[str, int] = {}
+    again = [place for place, key in enumerate(keys) if first.setdefault(key, place) != place]
     people = _known_people(connection, list(first))
-    loaded.contacts += len(first) - len(people)
-    places = _places(connection, campaign_id, [person for person, _ in people.values()])
-    fresh = [entry for key, entry in first.items() if key not in people or people[key][0] not in places]
-    for entry in first.values():
-        person = people.get(entry.address_key)
-        if person is not None and person[0] in places:
-            if loaded.people.add(places[person[0]]):
-                loaded.known += 1
-            else:
-                again.append(entry)
-    _write_contacts(connection, [first[key] for key in first if key not in people], people, ids, now)
-    _refresh(connection, [(people[entry.address_key], entry) for entry in fresh], now)
-    places |= _enroll(connection, campaign_id, channel, fresh, people, ids, now)
-    loaded.enrolled += len(fresh)
-    for entry in fresh:
-        loaded.people.add(places[people[entry.address_key][0]])
-    _count_repeated(loaded, [(entry, places[people[entry.address_key][0]]) for entry in again])
+    places = _places(connection, campaign_id, [person for person, _ in people.values()]) if people else {}
+    enrolled = {key: places[person] for key, (person, _) in people.items() if person in places}
+    again += [first[key] for key, place in enrolled.items() if not _is_known(place, ids, loaded)]
+    unknown = chunk.at([place for key, place in first.items() if key not in people])
+    fresh = chunk.at([place for key, place in first.items() if key not in enrolled])
+    _refresh(connection, people, fresh, now)
+    contact_ids = {key: person for key, (person, _) in people.items()} | _add_contacts(connection, unknown, ids, now)
+    enrolled |= _enroll(connection, campaign_id, channel, fresh, contact_ids, ids, now)
+    loaded.contacts += len(unknown.lines)
+    loaded.enrolled += len(fresh.lines)
+    _count_repeated(loaded, [(chunk.lines[place], keys[place], enrolled[keys[place]]) for place in again])
 
 
-def _count_repeated(loaded: Loaded, again: list[tuple[Entry, int]]) -> None:
-    again.sort(key=lambda pair: pair[0].line)
+def _is_known(enrollment_id: int, ids: Ids, loaded: Loaded) -> bool:
+    """Whether somebody was enrolled before this load, and stands in its file for the first time. Counts them."""
+    if enrollment_id in ids.enrollments.ids or not loaded.people.add(enrollment_id):
+        return False
+    loaded.known += 1
+    return True
+
+
+def _count_repeated(loaded: Loaded, again: list[tuple[int, str, int]]) -> None:
+    again.sort()
     loaded.repeated_count += len(again)
-    for entry, enrollment_id in again:
+    for line, address_key, enrollment_id in again:
         loaded.repeaters.add(enrollment_id)
         if len(loaded.repeated) < SHOWN_REPEATS:
-            loaded.repeated.append((entry.line, entry.address_key))
+            loaded.repeated.append((line, address_key))
 
 
 def _known_people(connection: Connection, keys: list[str]) -> dict[str, tuple[int, str]]:
     """(contact id, attributes) by address."""
-    statement = sa.select(contacts.c.address_key, contacts.c.id, contacts.c.attributes).where(
-        contacts.c.address_key.in_(keys)
+    wanted = given(connection, contacts.c.address_key)
+    statement = sa.select(contacts.c.address_key, contacts.c.id, contacts.c.attributes).join(
+        wanted, wanted.c.address_key == contacts.c.address_key
     )
-    return {row.address_key: (row.id, row.attributes) for row in connection.execute(statement)}
+    found = connection.execute(statement, bound((key,) for key in keys))
+    return {row.address_key: (row.id, row.attributes) for row in found}
 
 
 def _places(connection: Connection, campaign_id: int, contact_ids: list[int]) -> dict[int, int]:
     """Each contact's enrollment for the campaign itself (no subject), where there is one."""
-    if not contact_ids:
-        return {}
-    statement = sa.select(enrollments.c.contact_id, enrollments.c.id).where(
-        enrollments.c.campaign_id == campaign_id, enrollments.c.contact_id.in_(contact_ids),
-        enrollments.c.subject_key == "",
-    )  # fmt: skip
-    return {row.contact_id: row.id for row in connection.execute(statement)}
+    wanted = given(connection, enrollments.c.contact_id)
+    statement = (
+        sa.select(enrollments.c.contact_id, enrollments.c.id)
+        .join(wanted, wanted.c.contact_id == enrollments.c.contact_id)
+        .where(enrollments.c.campaign_id == campaign_id, enrollments.c.subject_key == "")
+    )
+    found = connection.execute(statement, bound((contact_id,) for contact_id in contact_ids))
+    return {row.contact_id: row.id for row in found}
 
 
-def _write_contacts(
-    connection: Connection, entries: Sequence[Entry], people: dict[str, tuple[int, str]], ids: Ids, now: datetime
-) -> None:
-    rows = []
-    for entry in entries:
-        contact_id = next(ids.contacts)
-        people[entry.address_key] = (contact_id, entry.attributes)
-        rows.append({
-            "id": contact_id, "address_key": entry.address_key, "email": entry.email, "phone": entry.phone,
-            "external_id": entry.external_id, "timezone": entry.timezone, "attributes": entry.attributes,
-            "created_at": now, "updated_at": now,
-        })  # fmt: skip
-    insert_rows(connection, contacts, rows)
+def _add_contacts(connection: Connection, entries: Entries, ids: Ids, now: datetime) -> dict[str, int]:
+    """Returns the new contact of each address."""
+    contact_ids = ids.contacts.take(len(entries.lines))
+    each = {
+        "id": contact_ids, "address_key": entries.address_keys, "email": entries.emails, "phone": entries.phones,
+        "external_id": entries.external_ids, "timezone": entries.timezones, "attributes": entries.attributes,
+    }  # fmt: skip
+    insert_columns(connection, contacts, each, {"created_at": now, "updated_at": now})
+    return dict(zip(entries.address_keys, contact_ids, strict=True))
 
 
-def _refresh(connection: Connection, pairs: Sequence[tuple[tuple[int, str], Entry]], now: datetime) -> None:
+def _refresh(connection: Connection, people: dict[str, tuple[int, str]], entries: Entries, now: datetime) -> None:
     """Contacts keep the latest attributes; enrollments keep theirs."""
+    if not people:
+        return
     rows = [
-        {"b_id": contact_id, "b_attributes": entry.attributes, "b_timezone": entry.timezone, "b_now": now}
-        for (contact_id, attributes), entry in pairs
-        if attributes != entry.attributes
-    ]
+        {"b_id": people[key][0], "b_attributes": attributes, "b_timezone": timezone, "b_now": now}
+        for key, attributes, timezone in zip(
+            entries.address_keys, entries.attributes, entries.timezones, strict=True
+        )
+        if key in people and people[key][1] != attributes
+    ]  # fmt: skip
     if rows:
         statement = (
             sa.update(contacts)
@@ -167,32 +191,27 @@ def _refresh(connection: Connection, pairs: Sequence[tuple[tuple[int, str], Entr
 
 
 def _enroll(
-    connection: Connection, campaign_id: int, channel: str, entries: Sequence[Entry],
-    people: dict[str, tuple[int, str]], ids: Ids, now: datetime,
-) -> dict[int, int]:  # fmt: skip
-    """Returns the new enrollment of each contact."""
-    enrolled, planned = [], []
-    places: dict[int, int] = {}
-    for entry in entries:
-        contact_id, enrollment_id = people[entry.address_key][0], next(ids.enrollments)
-        places[contact_id] = enrollment_id
-        enrolled.append({
-            "id": enrollment_id, "campaign_id": campaign_id, "contact_id": contact_id,
-            "subject_key": "", "status": EnrollmentStatus.ACTIVE, "current_step_index": 0,
-            "next_scheduled_at": entry.due_at, "token": entry.token, "timezone": entry.timezone,
-            "snapshot": entry.attributes, "created_at": now, "updated_at": now,
-        })  # fmt: skip
-        planned.append(
-            planned_message(
-                message_id=next(ids.messages), campaign_id=campaign_id, enrollment_id=enrollment_id, step_index=0,
-                channel=channel, recipient=(entry.email if channel == "email" else entry.phone) or "",
-                recipient_key=entry.address_key, key=entry.provider_key, due_at=entry.due_at,
-                expires_at=entry.expires_at, now=now,
-            )
-        )  # fmt: skip
-    insert_rows(connection, enrollments, enrolled)
-    insert_rows(connection, messages, planned)
-    return places
+    connection: Connection, campaign_id: int, channel: str, entries: Entries, contact_ids: Mapping[str, int],
+    ids: Ids, now: datetime,
+) -> dict[str, int]:  # fmt: skip
+    """Plan their first messages. Returns the new enrollment of each address."""
+    count = len(entries.lines)
+    enrollment_ids = ids.enrollments.take(count)
+    always = {"campaign_id": campaign_id, "created_at": now, "updated_at": now}
+    each: dict[str, Sequence[object]] = {
+        "id": enrollment_ids, "contact_id": [contact_ids[key] for key in entries.address_keys],
+        "next_scheduled_at": entries.due_at, "token": entries.tokens, "timezone": entries.timezones,
+        "snapshot": entries.attributes,
+    }  # fmt: skip
+    same = {"subject_key": "", "status": EnrollmentStatus.ACTIVE.value, "current_step_index": 0}
+    insert_columns(connection, enrollments, each, same | always)
+    each = {
+        "id": ids.messages.take(count), "enrollment_id": enrollment_ids, "recipient": entries.emails,
+        "recipient_key": entries.address_keys, "provider_key": entries.provider_keys, "due_at": entries.due_at,
+        "next_attempt_at": entries.due_at, "expires_at": entries.expires_at,
+    }  # fmt: skip
+    insert_columns(connection, messages, each, {"channel": channel, **NOT_TRIED, **always})
+    return dict(zip(entries.address_keys, enrollment_ids, strict=True))
 
 
 def put_off(
@@ -204,8 +223,8 @@ def put_off(
     """
     expires_at = None if expires_after_s is None else moment + timedelta(seconds=expires_after_s)
     for start in range(0, enrolled, PUT_OFF_ROWS):
-        planned, places = (block[start : min(start + PUT_OFF_ROWS, enrolled)] for block in (
-            ids.message_ids, ids.enrollment_ids))  # fmt: skip
+        planned, places = (block.ids[start : min(start + PUT_OFF_ROWS, enrolled)] for block in (
+            ids.messages, ids.enrollments))  # fmt: skip
         connection.execute(
             sa.update(messages)
             .where(messages.c.id.between(planned[0], planned[-1]), messages.c.due_at < moment)

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from sendctl.states import AttemptOutcome
-from sendctl.store.dialect import insert_rows
+from sendctl.store.columns import insert_columns
 from sendctl.store.tables import attempts, metadata
 from tests.store.ground import ACCEPTED, DOWN, UNKNOWN, Ground
 
@@ -183,4 +183,4 @@ def test_the_bulk_way_in_meets_the_same_guards_with_the_same_errors(ground: Grou
     with ground.store.read() as connection:
         row = dict(connection.execute(sa.select(attempts)).mappings().one())
     with pytest.raises(sa.exc.IntegrityError), ground.store.write() as connection:
-        insert_rows(connection, attempts, [row | {"number": 2}])
+        insert_columns(connection, attempts, {"number": [2]}, {name: row[name] for name in row if name != "number"})
