@@ -61,6 +61,10 @@ class ContactFile:
             yield from json_rows(lines)
         self._source.refuse_change()
 
+    def refuse_change(self) -> None:
+        """Raises BadInput if the file was written to since it was opened."""
+        self._source.refuse_change()
+
     def position_bytes(self) -> int:
         """How far the newest reading is, to the length of a buffer; for a progress bar against `size_bytes`."""
         return self._source.position_bytes()

@@ -7,7 +7,7 @@ flat at any size.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,11 +24,13 @@ from sendctl.errors import BadInput, ExitCode, StoppedEarly, UsageError
 from sendctl.inputs.campaign_file import load_campaign
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
+from sendctl.passes import second_reader
 from sendctl.passes.campaign_faults import at_fault, compiled
 from sendctl.passes.context import Context, who
-from sendctl.passes.enrolling import EntryMaker, enroll
+from sendctl.passes.enrolling import Chunk, EntryMaker, enroll
 from sendctl.passes.remembered import TakenUp, take_up
 from sendctl.passes.row_checks import Problem, Progress, check_rows, problem_of
+from sendctl.passes.second_reader import SecondReader
 from sendctl.rendering.message import StepRenderer
 from sendctl.states import CampaignStatus
 from sendctl.store import audit, campaigns, loading, meta, outcomes
@@ -90,14 +92,17 @@ def run(
     _check_existing(context, campaign, renderers)
     with ExitStack() as stack:
         file = stack.enter_context(open_contacts(contacts)) if contacts is not None else None
-        keep = None
+        keep, second = None, None
         if file is not None:
             keep = stack.enter_context(file.skip_file(skip_bad)) if skip_bad is not None else None
-            checked = check_rows(file, campaign, renderers, keep, progress)
+            if file.size_bytes >= second_reader.LARGE_BYTES:
+                context.store.close()  # it is opened again: no connection may be open when a process forks
+                second = stack.enter_context(second_reader.started(file, campaign.definition, renderers))
+            checked = check_rows(file, campaign, renderers, keep, progress, second)
             report.rows, report.skipped = checked.good, checked.bad
         start_at = campaign.definition.start_at if at is None else None if at == "now" else at
         leaving_out = renderers if report.skipped else []
-        _write(context, campaign.definition, _People(file, leaving_out, start_at, keep), report, progress)
+        _write(context, campaign.definition, _People(file, leaving_out, start_at, keep, second), report, progress)
     if report.enrolled and not dry_run:
         _note_remembered(report, take_up(context, campaign.definition.name))
     _warn_of_nobody(report, file)
@@ -209,6 +214,7 @@ class _People:
     leaving_out: Sequence[StepRenderer]
     start_at: datetime | None
     keep: SkipFile | None
+    second: SecondReader | None
 
 
 def _write(
@@ -254,10 +260,8 @@ def _fill(
     if campaign is None:
         campaign = campaigns.create(connection, definition, now)
     if people.file is not None:
-        maker = EntryMaker(definition, meta.read(connection).secret, people.start_at or now)
-        entries = maker.entries(people.file, people.leaving_out)
-        _note_loaded(report, enroll(connection, campaign, people.file, entries, ids, now, progress))
-        report.first_due_at = maker.first_due_at if report.enrolled else None
+        chunks = _chunks(definition, people.file, people, meta.read(connection).secret, people.start_at or now)
+        _note_loaded(report, enroll(connection, campaign, people.file, chunks, ids, now, progress))
         _check_start(definition, people.start_at, now, report)
     done = context.store.now(connection)
     if report.enrolled and people.start_at is None and done - now > NOW_LASTS and not report.dry_run:
@@ -271,6 +275,15 @@ def _fill(
         detail={"revision": report.revision, "enrolled": report.enrolled, "known": report.known,
                 "repeated": report.repeated_count, "skipped": report.skipped, "changed": report.changed},
     )  # fmt: skip
+
+
+def _chunks(
+    definition: Definition, file: ContactFile, people: _People, secret: str, start_at: datetime
+) -> Iterator[Chunk]:
+    """The second reading, here or in the second process."""
+    if people.second is not None:
+        return people.second.chunks(secret, start_at, leaving_out=bool(people.leaving_out))
+    return EntryMaker(definition, secret, start_at).chunks(file, people.leaving_out)
 
 
 def _check_start(definition: Definition, start_at: datetime | None, now: datetime, report: EnqueueReport) -> None:
@@ -291,6 +304,7 @@ def _note_loaded(report: EnqueueReport, loaded: Loaded) -> None:
     report.contacts, report.enrolled, report.known = loaded.contacts, loaded.enrolled, loaded.known
     report.repeated_count, report.repeated = loaded.repeated_count, loaded.repeated
     report.repeated_addresses = len(loaded.repeaters)
+    report.first_due_at = loaded.first_due_at
 
 
 def _extend(connection: Connection, definition: Definition, report: EnqueueReport, now: datetime) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Connection
 
@@ -28,6 +28,13 @@ CHANNEL = "email"
 JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
+class Chunk(NamedTuple):
+    """Entries that are loaded together, and how far the file was read for them."""
+
+    entries: Entries
+    position_bytes: int
+
+
 class EntryMaker:
     """Turns good rows into ledger entries: identities, due times, frozen attributes."""
 
@@ -37,13 +44,12 @@ class EntryMaker:
         self._start_at = start_at + timedelta(seconds=definition.steps[0].after_s)
         self._due_at: dict[str, datetime] = {}
 
-    @property
-    def first_due_at(self) -> datetime | None:
-        """The earliest due time of the entries made so far."""
-        return min(self._due_at.values(), default=None)
+    def chunks(self, file: ContactFile, leaving_out: Sequence[StepRenderer]) -> Iterator[Chunk]:
+        """The entries of the file's contacts. With renderers, rows that these cannot fill are left out."""
+        for entries in self._entries(file, leaving_out):
+            yield Chunk(entries, file.position_bytes())
 
-    def entries(self, file: ContactFile, leaving_out: Sequence[StepRenderer]) -> Iterator[Entries]:
-        """The entries of the file's contacts, in chunks. With renderers, rows that these cannot fill are left out."""
+    def _entries(self, file: ContactFile, leaving_out: Sequence[StepRenderer]) -> Iterator[Entries]:
         rows: list[ContactRow] = []
         for part in file.parts():
             if isinstance(part, ContactTable) and (not leaving_out or all_sendable(part, leaving_out)):
@@ -63,19 +69,19 @@ class EntryMaker:
         last = table.first_line + len(table.records)
         lines = range(table.first_line, last)
         attributes = json_objects(table.names, table.records)
-        return self._chunks(
+        return self._divided(
             lines, table.address_keys, table.addresses, table.phones, table.external_ids, table.timezones, attributes
         )
 
     def _of_rows(self, rows: Sequence[ContactRow]) -> Iterator[Entries]:
         addresses = [row.email for row in rows if row.email is not None]
-        return self._chunks(
+        return self._divided(
             [row.line for row in rows], [email.key for email in addresses], [email.address for email in addresses],
             [row.phone for row in rows], [row.external_id for row in rows], [row.timezone for row in rows],
             [JSON.encode(row.attributes) for row in rows],
         )  # fmt: skip
 
-    def _chunks(self, *columns: Sequence[Any]) -> Iterator[Entries]:
+    def _divided(self, *columns: Sequence[Any]) -> Iterator[Entries]:
         """Entries of at most CHUNK_ROWS from columns in the order of `Entries`, with what is made of them."""
         for start in range(0, len(columns[0]), CHUNK_ROWS):
             part = [column[start : start + CHUNK_ROWS] for column in columns]
@@ -92,15 +98,15 @@ class EntryMaker:
 
 
 def enroll(
-    connection: Connection, campaign: Campaign, file: ContactFile, entries: Iterator[Entries], ids: Ids, now: datetime,
+    connection: Connection, campaign: Campaign, file: ContactFile, chunks: Iterator[Chunk], ids: Ids, now: datetime,
     progress: Progress | None,
 ) -> Loaded:  # fmt: skip
-    """Load all entries; returns what was added."""
+    """Load all entries of a file; returns what was added."""
     loaded = Loaded()
-    for chunk in entries:
-        loading.load_chunk(connection, campaign.id, CHANNEL, chunk, ids, loaded, now)
+    for chunk in chunks:
+        loading.load_chunk(connection, campaign.id, CHANNEL, chunk.entries, ids, loaded, now)
         if progress is not None:
-            progress("loading", file.position_bytes(), file.size_bytes)
+            progress("loading", chunk.position_bytes, file.size_bytes)
     return loaded
 
 

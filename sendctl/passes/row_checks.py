@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sendctl.errors import BadInput, SendctlError
 from sendctl.inputs.campaign_places import CampaignFile
@@ -18,9 +18,10 @@ from sendctl.passes.rendered import recipient_of
 from sendctl.rendering.message import StepRenderer
 
 SHOWN_PROBLEMS = 20
-ROWS_PER_TICK = 2000
+GROUP_ROWS = 2000
 ANY_TOKEN = "t" * 32  # stands for a token that is not made yet
 Progress = Callable[[str, int, int], None]  # phase, bytes done, bytes in all
+Part = ContactTable | ContactRow | BadRow  # of a contacts file
 
 
 class Problem(NamedTuple):
@@ -52,7 +53,7 @@ def sendable(row: ContactRow | BadRow, renderers: Sequence[StepRenderer]) -> boo
     return isinstance(row, ContactRow) and row.email is not None and problem_of(row.attributes, renderers) is None
 
 
-def all_sendable(part: ContactTable | ContactRow | BadRow, renderers: Sequence[StepRenderer]) -> bool:
+def all_sendable(part: Part, renderers: Sequence[StepRenderer]) -> bool:
     """Whether these are contacts who are surely good, seen all at once. If not, look at each row."""
     if not isinstance(part, ContactTable):
         return False
@@ -63,9 +64,44 @@ def all_sendable(part: ContactTable | ContactRow | BadRow, renderers: Sequence[S
     return fits and "".join(texts).isprintable()
 
 
-def rows_of(part: ContactTable | ContactRow | BadRow) -> Iterable[ContactRow | BadRow]:
+def rows_of(part: Part) -> Iterable[ContactRow | BadRow]:
     """The rows of a part of the file, one by one."""
     return part.rows() if isinstance(part, ContactTable) else (part,)
+
+
+def is_good(part: Part, renderers: Sequence[StepRenderer]) -> bool:
+    """Whether all rows of a part of the file are good."""
+    return all_sendable(part, renderers) or all(sendable(row, renderers) for row in rows_of(part))
+
+
+def _count_of(part: Part) -> int:
+    return len(part.records) if isinstance(part, ContactTable) else 1
+
+
+class Groups:
+    """Whose turn it is when two processes check one file: group by group, the second one's first. Both count alike."""
+
+    def __init__(self) -> None:
+        self._number, self._left = 0, 0
+
+    @property
+    def is_seconds(self) -> bool:
+        """Whether the second process checks this group."""
+        return self._number % 2 == 1
+
+    def begins_with(self, part: Part) -> bool:
+        """Count the next part in; whether it is the first of a group."""
+        begins = self._left <= 0
+        if begins:
+            self._number, self._left = self._number + 1, GROUP_ROWS
+        self._left -= _count_of(part)
+        return begins
+
+
+class Verdicts(Protocol):
+    """What the second process says of its groups."""
+
+    def group_is_good(self) -> bool: ...
 
 
 @dataclass
@@ -80,22 +116,25 @@ class Checked:
 
 def check_rows(
     file: ContactFile, campaign: CampaignFile, renderers: Sequence[StepRenderer], keep: SkipFile | None,
-    progress: Progress | None,
+    progress: Progress | None, verdicts: Verdicts | None = None,
 ) -> Checked:  # fmt: skip
     """Count the good rows. Bad ones end the command, or are written to `keep` if there is a good one too.
+
+    With `verdicts` another process checks every other group; those that it does not find good are checked again here.
 
     Raises BadInput naming the first bad rows with file, line, column and reason, or what is wrong with the campaign.
     """
     judge = _Judge(file, campaign, renderers)
     judge.check_columns()
     checked = Checked()
-    ticks = 0
+    groups, told_good = Groups(), False
     for part in file.parts():
-        if progress is not None and checked.good >= ticks * ROWS_PER_TICK:
-            progress("checking", file.position_bytes(), file.size_bytes)
-            ticks = checked.good // ROWS_PER_TICK + 1
-        if isinstance(part, ContactTable) and all_sendable(part, renderers):
-            checked.good += len(part.records)
+        if groups.begins_with(part):
+            told_good = verdicts is not None and groups.is_seconds and verdicts.group_is_good()
+            if progress is not None:
+                progress("checking", file.position_bytes(), file.size_bytes)
+        if told_good or all_sendable(part, renderers):
+            checked.good += _count_of(part)
             continue
         for row in rows_of(part):
             problem = judge.problem(row)

@@ -87,6 +87,7 @@ class Loaded:
     contacts: int = 0  # people not in the store before
     enrolled: int = 0
     known: int = 0  # people who were enrolled before
+    first_due_at: datetime | None = None  # of those enrolled
     repeated_count: int = 0  # rows whose address stood in the file before
     repeated: list[tuple[int, str]] = field(default_factory=list)  # the first of these: (line, address)
     people: IdSet = field(default_factory=IdSet)  # enrollments of the file's people that are known
@@ -114,6 +115,8 @@ def load_chunk(
     enrolled |= _enroll(connection, campaign_id, channel, fresh, contact_ids, ids, now)
     loaded.contacts += len(unknown.lines)
     loaded.enrolled += len(fresh.lines)
+    dues = [moment for moment in (loaded.first_due_at, *set(fresh.due_at)) if moment is not None]
+    loaded.first_due_at = min(dues, default=None)
     _count_repeated(loaded, [(chunk.lines[place], keys[place], enrolled[keys[place]]) for place in again])
 
 
