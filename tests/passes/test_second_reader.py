@@ -20,7 +20,7 @@ PLANNED = ("contacts", "enrollments", "messages")
 FILTERED = STEP.replace('text = "Hello', 'text = "{{ contact.first_name|upper }} Hello')
 PLAIN = contacts_file(1, 30)
 MIXED = PLAIN + 'P00003@x.example,Again\nann@bücher.example,"A ""\\"" A"\n' + contacts_file(31, 60).partition("\n")[2]
-BAD = PLAIN + "nobody,X\n" + contacts_file(31, 50).partition("\n")[2] + '"a@x.example,Y\n'
+BAD = PLAIN + "nobody,X\nbell@x.example,\x07\n" + contacts_file(31, 50).partition("\n")[2] + '"a@x.example,Y\n'
 LONG = contacts_file(1, 2000)  # more than fits into a pipe: the second reader is at work when the first chunk is loaded
 JSON = "".join(f'{{"email": "p{n}@x.example", "first_name": "{n}"}}\n' for n in range(40))
 
