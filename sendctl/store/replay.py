@@ -17,6 +17,8 @@ from sendctl.store.dialect import insert_ignore, upsert
 from sendctl.store.ledger import move
 from sendctl.store.tables import attempts, messages, replayed_keys
 
+NO_REPLY = "a journal has its last byte and no reply"
+
 
 @dataclass(frozen=True, slots=True)
 class Proven:
@@ -128,7 +130,9 @@ def put_back(connection: Connection, place: Place, proven: Proven, *, revision: 
     if proven.accepted:
         lost = move(connection, "replay_accepted", [row | {"sent_at": proven.at}], claimed=False, now=now)
     else:
-        lost = move(connection, "replay_doubt", [row | {"in_doubt_at": proven.at}], claimed=False, now=now)
+        # What stands there is about an earlier attempt.
+        row |= {"in_doubt_at": proven.at, "last_error": proven.text or NO_REPLY, "error_class": None}
+        lost = move(connection, "replay_doubt", [row], claimed=False, now=now)
     if lost:
         return False
     connection.execute(

@@ -165,6 +165,24 @@ def test_doubt_that_the_backup_forgot_is_doubt_again_and_not_sent_again(ground: 
     assert judge.people() == ["p00001", "p00002"]
 
 
+def test_what_a_replay_puts_back_says_why_and_keeps_no_error_of_an_earlier_attempt(
+    ground: Ground, judge: Judge
+) -> None:
+    ground.enqueue(2)
+    judge.answer = lambda _message: DEFERRED
+    ground.send_due()
+    ground.clock.forward(hours=1)
+    before = ground.backup()
+    judge.answer = lambda message: UNKNOWN if message.recipient.startswith("p00001") else ACCEPTED
+    ground.send_due()
+    ground.put_back(before)
+    assert ground.rows("SELECT DISTINCT last_error, error_class FROM messages") == [("later", "rcpt")]
+    refuses(ground)
+    ground.recover()
+    told = ground.rows("SELECT status, last_error, error_class FROM messages ORDER BY recipient")
+    assert [tuple(row) for row in told] == [("in_doubt", "silence", None), ("sent", None, None)]
+
+
 def test_an_acceptance_after_a_retry_that_the_backup_saw_in_flight_is_not_lost(ground: Ground, judge: Judge) -> None:
     """In the backup attempt 1 is in flight; it was deferred, and attempt 2 of a later run was accepted."""
     ground.enqueue(1)
