@@ -12,12 +12,12 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 TESTS_AT_ONCE ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench prove-model prove-kill prove-storm lock clean
+.PHONY: help venv demo test check bench prove-model prove-kill prove-storm prove-stateful lock clean
 
 help: ## List what can be done
 	@echo "sendctl: make TARGET, where TARGET is one of"
 	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-		printf '  %-12s %s\n' "$$target" "$$text"; done
+		printf '  %-14s %s\n' "$$target" "$$text"; done
 
 venv: $(INSTALLED) ## Create .venv with everything in requirements.lock (uv where present, else venv and pip)
 
@@ -60,6 +60,9 @@ prove-kill: $(INSTALLED) ## SIGKILL at each system call of each command; needs s
 prove-storm: $(INSTALLED) ## Kill passes 50 times under 20,000 messages, on SQLite and on Postgres, and count (minutes)
 	$(BIN)/python -m tests.crash.storm --store sqlite --contacts 20000 --kills 50 --passes 1 --connections 10
 	$(BIN)/python -m tests.crash.storm --store postgres --contacts 20000 --kills 50 --passes 4 --connections 10
+
+prove-stateful: $(INSTALLED) ## Try 1,000 random histories of commands and misfortunes on each database (an hour)
+	@$(BIN)/python -m tests.stateful
 
 lock: ## Resolve pyproject.toml into requirements.lock; UPGRADE=1 takes the newest versions
 	@command -v uv >/dev/null 2>&1 || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }

@@ -131,7 +131,7 @@ class ModelHome(Home):
         super().confirm(run_id)
 
 
-class _EvenJitter(random.Random):
+class EvenJitter(random.Random):
     """Spreads nothing."""
 
     def random(self) -> float:
@@ -146,7 +146,7 @@ def injected(world: World) -> Iterator[pytest.MonkeyPatch]:
         patch.setattr("sendctl.journal.writer.time", SimpleNamespace(time=world.unix_s))
         patch.setattr("os.posix_fallocate", lambda *_: None)
         patch.setattr("os.fsync", lambda _: None)
-        patch.setattr(deciding, "random", SimpleNamespace(Random=_EvenJitter))
+        patch.setattr(deciding, "random", SimpleNamespace(Random=EvenJitter))
         patch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=SelectorEventLoop))
         patch.setattr("sendctl.passes.worker._woken_by_signals", lambda _loop: nullcontext())  # nobody sends any
         patch.setattr("sendctl.faults.passing", _passing)
