@@ -241,6 +241,8 @@ class Machine(RuleBasedStateMachine):
                 self.refused()
                 return
             assert expect != 1
+            if done.replayed is not None and not self.oracle.licensed:
+                assert not done.replayed.contradicted, "recover says that somebody was sent to twice, and nobody was"
             after = ledger_of(self.ground)
             if lost:
                 self.oracle.gave_up_journals(after, self.accepted())
