@@ -202,3 +202,9 @@ def test_a_file_replaced_since_the_search_began_is_not_read(tmp_path: Path) -> N
     assert not problems
     with pytest.raises(logs.RotatedMeanwhile):
         list(logs.lines(file))
+
+
+def test_a_file_inside_of_what_another_covers_makes_no_hole(tmp_path: Path) -> None:
+    outer = write(tmp_path / "mail.log", quiet(BEFORE) + quiet(AFTER))
+    inner = write(tmp_path / "mail.log.copy", quiet(-30) + quiet(30))
+    assert isinstance(find(outer, inner), Absent)

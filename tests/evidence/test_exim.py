@@ -81,3 +81,10 @@ def test_a_log_without_zones_is_read_in_the_given_zone(tmp_path: Path) -> None:
     log = write(tmp_path / "mainlog", text.replace("2026-11-22 04:00:00", "2026-11-22 05:00:00.123"))
     found = search([log], "exim", [wanted()], now=NOW, zone=ZoneInfo("Europe/Berlin"))[KEY]
     assert found == Accepted(SHORT, DOTTED_AT, LastStatus.QUEUED)
+
+
+def test_an_arrival_at_no_readable_time_forbids_absence(tmp_path: Path) -> None:
+    line = exim(1, f"{SHORT} {ARRIVAL}")
+    found = find(write(tmp_path / "mainlog", exim_framed(["2026-13-45" + line[10:]])), mta="exim")
+    assert isinstance(found, CannotTell)
+    assert f"the line of {SHORT} has no readable time" in found.reason

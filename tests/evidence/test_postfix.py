@@ -207,3 +207,70 @@ def test_a_content_filter_gives_the_message_a_second_queue_id(tmp_path: Path) ->
     ]
     found = find_in(tmp_path, [*lines, *second])
     assert found == Accepted(QID, wanted().dotted_at, LastStatus.BOUNCED)
+
+
+NEVER = "2026-13-45T04:00:00.000000+00:00"  # no calendar has that date
+
+
+def without_a_time(line: str) -> str:
+    return f"{NEVER}{line[line.index(' ') :]}"
+
+
+def test_a_message_id_at_no_readable_time_forbids_absence(tmp_path: Path) -> None:
+    found = find_in(tmp_path, [without_a_time(named(QID))])
+    assert isinstance(found, CannotTell)
+    assert f"a line that names {KEY} has no readable time" in found.reason
+
+
+def test_an_empty_message_id_forbids_absence(tmp_path: Path) -> None:
+    found = find_in(tmp_path, [client(QID), named(QID, key="")])
+    assert isinstance(found, CannotTell)
+    assert found.kind == "blind"
+
+
+def test_lost_lines_at_no_readable_time_blind_no_minute(tmp_path: Path) -> None:
+    daemon = postfix(300, "x", "imjournal: 1234 messages lost due to rate-limiting").replace("postfix/x", "rsyslogd")
+    assert isinstance(find_in(tmp_path, [without_a_time(daemon)]), Absent)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        postfix(0, "x", "daemon started").replace("postfix/x", "postfix"),
+        postfix(0, "cleanup[11]", "warning: ABC123: cannot find my own name"),
+    ],
+    ids=["of no service", "another warning"],
+)
+def test_lines_about_nothing_that_is_asked_leave_absence_proven(tmp_path: Path, line: str) -> None:
+    assert isinstance(find_in(tmp_path, [line]), Absent)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        postfix(1, "smtp[13]", f"{QID}: to=<ann@client.example>, relay=none, status=undecided (?)"),
+        postfix(1, "bounce[14]", f"{QID}: sender non-delivery notification: 5B2F21"),
+        postfix(1, "qmgr[12]", f"{QID}: skipped, still being delivered"),
+    ],
+    ids=["no known status", "another service", "another word of qmgr"],
+)
+def test_lines_that_tell_no_delivery_do_not_accept(tmp_path: Path, line: str) -> None:
+    found = find_in(tmp_path, [client(QID), named(QID), line])
+    assert not isinstance(found, Accepted)
+
+
+def test_a_connection_that_begins_anew_is_not_laid_to_the_message_before(tmp_path: Path) -> None:
+    anew = postfix(1, "smtpd[10]", "connect from app.example[192.0.2.1]")
+    before = [client(QID), named(QID)]
+    assert isinstance(find_in(tmp_path, [*before, anew, cut_off(2)]), CannotTell)
+    assert isinstance(find_in(tmp_path, [*before, cut_off(2)]), Absent)
+
+
+def test_of_more_sessions_than_are_kept_the_oldest_is_forgotten_and_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sendctl.evidence.postfix._REMEMBERED", 2)
+    ours = [client(QID), named(QID)]
+    others = [client(f"C0FFEE{number}", smtpd=f"smtpd[2{number}]") for number in range(2)]
+    assert isinstance(find_in(tmp_path, [*ours, *others[:1], cut_off(2)]), Absent)
+    assert isinstance(find_in(tmp_path, [*ours, *others, cut_off(2)]), CannotTell)

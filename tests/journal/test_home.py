@@ -16,7 +16,10 @@ from pathlib import Path
 import pytest
 
 from sendctl.errors import BadConfig, Unreachable
+from sendctl.journal import home as homes
 from sendctl.journal.home import Home, RunNote, boot_id, dead_run, held_lock, machine_id, note_of, open_home
+from sendctl.journal.records import Header
+from sendctl.journal.writer import JournalWriter
 from tests.syncs import watched_syncs
 
 NOTE = RunNote("store", "run1", "send-due", boot_id(), 1, "2026-03-02T09:00:00+00:00")
@@ -241,3 +244,39 @@ def test_a_witness_folder_that_is_no_folder_of_ours_is_not_believed(tmp_path: Pa
     link.symlink_to(real)
     assert open_home(tmp_path / "journal", (real,)).seen_passes("store") == 9
     assert open_home(tmp_path / "journal", (link,)).seen_passes("store") == 0
+
+
+def test_without_a_boot_id_a_host_counts_as_rebooted_and_a_machine_has_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unreadable(*_given: object, **_options: object) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", unreadable)
+    assert homes.boot_id() == "unknown"
+    assert homes.machine_id() == homes.socket.gethostname()
+
+
+def test_a_note_that_a_power_loss_tore_is_known_from_its_journal(home: Home) -> None:
+    home.lock_path("run1").write_text('{"store_id": "st')
+    (home.path / "run1.0.journal").touch()  # torn as well
+    assert note_of(home, "run1") is None
+    JournalWriter(home.journal_path("run1", 1), Header("store", "run1", 1, "host", "boot", "2026")).close()
+    assert note_of(home, "run1") == RunNote("store", "run1", "send-due", "boot", 0, "2026")
+
+
+def test_a_lock_file_that_cannot_be_used_is_an_error_that_names_it(home: Home) -> None:
+    home.lock_path("run1").mkdir()
+    with pytest.raises(Unreachable, match=r"run1\.lock cannot be used"):
+        note_of(home, "run1")
+    with pytest.raises(Unreachable, match=r"run1\.lock cannot be used"):
+        dead(home)
+
+
+def test_a_torn_note_begins_no_run_and_leaves_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, text: write(descriptor, text[:10]))
+    with pytest.raises(Unreachable, match="the journal folder"), held_lock(home, NOTE):
+        pass
+    assert home.pending() == []
+    assert [path.name for path in home.path.iterdir()] == ["host-id"]

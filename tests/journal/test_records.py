@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sendctl.errors import Unreachable
 from sendctl.journal.records import (
     Header,
     Trace,
@@ -193,3 +194,9 @@ def test_a_begin_without_contents_is_a_begin(path: Path) -> None:
         written(path, [RECORDS[0], encode(["b", 1, 1, "claim", "key", "primary", 1.5]), dot_line(1, 1)])
     ).traces
     assert trace == {(1, 1): Trace(1, 1, "claim", "key", "primary", 1.5, dotted=True)}
+
+
+def test_a_journal_that_cannot_be_read_is_an_error_that_names_it(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(Unreachable, match="cannot be read"):
+        read(path)

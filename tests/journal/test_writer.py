@@ -256,3 +256,12 @@ def test_a_journal_is_its_owners_alone(path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_room_that_is_there_is_not_taken_again(path: Path) -> None:
+    journal = JournalWriter(path, HEADER)
+    journal.reserve(10)
+    size = path.stat().st_size
+    journal.reserve(5)
+    assert path.stat().st_size == size
+    journal.close()
