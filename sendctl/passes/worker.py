@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -233,7 +234,21 @@ def work(context: Context, orders: Orders, report: Report, parent_gone: int | No
 
     `parent_gone` is a pipe that reads end-of-file when the parent has died.
     """
-    _run(_guarded(context, orders, report, parent_gone))
+    with _collecting_rarely():
+        _run(_guarded(context, orders, report, parent_gone))
+
+
+@contextlib.contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """A window's objects live until it is recorded: to look for cycles among them every 700 only costs."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 async def _guarded(context: Context, orders: Orders, report: Report, parent_gone: int | None) -> None:
