@@ -94,7 +94,7 @@ class Home(Memory):
 def open_home(path: Path, witnesses: Sequence[Path] = ()) -> Home:
     """Open the journal folder, 0700, made on first use. Raises BadConfig or Unreachable when it cannot be used."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(path)
         if path.is_symlink() or not path.is_dir():
             raise BadConfig(f"the journal folder {path} is not a plain folder", hint="mend [journal] path.")
         identity = path / "host-id"
@@ -105,6 +105,14 @@ def open_home(path: Path, witnesses: Sequence[Path] = ()) -> Home:
         raise Unreachable(
             f"the journal folder {path} cannot be used: {error.strerror}", hint="mend its owner, mode or disk."
         ) from error
+
+
+def _make_folder(path: Path) -> None:
+    """Make it with all that leads there, and their names durable: journals in a folder without a name are lost."""
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in missing:
+        sync_folder(made.parent)
 
 
 def _write_once(path: Path, text: str) -> None:

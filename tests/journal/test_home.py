@@ -106,6 +106,17 @@ def test_a_runs_note_is_whole_on_the_disk_before_it_has_its_name_and_its_name_be
         assert lock in folder.standing
 
 
+def test_the_journal_folder_and_all_that_leads_there_keep_their_names_after_a_power_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = watched_syncs(tmp_path, monkeypatch)
+    home = open_home(tmp_path / "state" / "journal")
+    assert {sync.path for sync in synced if sync.path.is_dir()} == {tmp_path, tmp_path / "state"}
+    synced.clear()
+    assert open_home(home.path) == home
+    assert not synced, "known by now: a pass with nothing to do waits for no disk"
+
+
 def test_only_one_at_a_time_holds_a_dead_run(home: Home) -> None:
     with held_lock(home, NOTE):
         pass
