@@ -80,9 +80,18 @@ class Home(Memory):
         return done[:newest] if newest else done
 
     def confirm(self, run_id: str) -> None:
-        """The store has the run's end: its journals matter only for a rewind from now on."""
-        os.utime(self.lock_path(run_id))
-        self.lock_path(run_id).replace(self.done_path(run_id))
+        """The store has the run's end: its journals matter only for a rewind from now on. Raises Unreachable.
+
+        A lock file that stays is harmless: the next pass finds the run ended, and confirms it again.
+        """
+        try:
+            os.utime(self.lock_path(run_id))
+            self.lock_path(run_id).replace(self.done_path(run_id))
+        except OSError as error:
+            raise Unreachable(
+                f"the journal folder {self.path} cannot be written: {error.strerror}",
+                hint=f"what run {run_id} did is in the store; mend the disk, then run again.",
+            ) from error
 
     def remove(self, run_id: str) -> None:
         """Forget a confirmed run. The journals go first: a lock without them proves nothing."""
@@ -190,11 +199,22 @@ def held_lock(home: Home, note: RunNote) -> Iterator[int]:
         raise not_writable(f"the journal folder {home.path}", error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        temporary.replace(home.lock_path(run_id))  # nobody ever sees it unlocked while this run lives
-        sync_folder(home.path)
+        _publish(home, temporary, run_id)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _publish(home: Home, temporary: Path, run_id: str) -> None:
+    """Give a held lock its name: nobody ever sees it unlocked while its run lives. Raises Unreachable."""
+    try:
+        temporary.replace(home.lock_path(run_id))
+        sync_folder(home.path)
+    except OSError as error:
+        for path in (temporary, home.lock_path(run_id)):
+            with suppress(OSError):  # of a run that the store has never heard of: the next pass removes it
+                path.unlink(missing_ok=True)
+        raise not_writable(f"the journal folder {home.path}", error) from error
 
 
 @contextmanager

@@ -117,6 +117,22 @@ def test_the_journal_folder_and_all_that_leads_there_keep_their_names_after_a_po
     assert not synced, "known by now: a pass with nothing to do waits for no disk"
 
 
+def test_a_run_whose_note_cannot_get_its_name_says_so_and_leaves_nothing(home: Home) -> None:
+    home.lock_path("run1").mkdir()
+    (home.lock_path("run1") / "in-the-way").touch()
+    with pytest.raises(Unreachable, match="cannot be written"), held_lock(home, NOTE):
+        raise AssertionError("a run without a lock began")
+    assert sorted(path.name for path in home.path.iterdir()) == ["host-id", "run1.lock"]
+
+
+def test_a_run_that_cannot_be_confirmed_says_what_is_safe(home: Home) -> None:
+    home.done_path("run1").mkdir()
+    with held_lock(home, NOTE), pytest.raises(Unreachable, match="cannot be written") as failure:
+        home.confirm("run1")
+    assert "what run run1 did is in the store" in failure.value.hint
+    assert home.pending() == ["run1"], "the next pass confirms it"
+
+
 def test_only_one_at_a_time_holds_a_dead_run(home: Home) -> None:
     with held_lock(home, NOTE):
         pass
