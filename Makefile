@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 TESTS_AT_ONCE ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test coverage check bench prove-model prove-kill prove-storm prove-stateful lock clean
+.PHONY: help venv demo test coverage check bench prove-model prove-kill prove-faults prove-storm prove-stateful lock clean
 
 help: ## List what can be done
 	@echo "sendctl: make TARGET, where TARGET is one of"
@@ -63,6 +63,9 @@ prove-model: $(INSTALLED) ## Explore the real protocol code in every order of ev
 
 prove-kill: $(INSTALLED) ## SIGKILL at each system call of each command; needs strace (an hour)
 	@$(BIN)/python -m tests.kill --at-least 10000
+
+prove-faults: $(INSTALLED) ## Break disks, databases, hosts and backups under every command; needs strace (an hour)
+	@$(BIN)/python -m tests.faults
 
 prove-storm: $(INSTALLED) ## Kill passes 50 times under 20,000 messages, on SQLite and on Postgres, and count (minutes)
 	$(BIN)/python -m tests.crash.storm --store sqlite --contacts 20000 --kills 50 --passes 1 --connections 10

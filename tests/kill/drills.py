@@ -49,6 +49,7 @@ class Range:
     """A world under fire."""
 
     world: World
+    more: int = MORE  # people who join when few are left
     tally: Tally = field(default_factory=Tally)
     accepted: Counter[str] = field(default_factory=Counter)  # by person
     _read_bytes: int = 0
@@ -108,8 +109,8 @@ class Range:
 
     def keep_people_waiting(self) -> None:
         """Enqueue more people when few are left."""
-        if self.tally.planned - self.accepted.total() < RESERVE:
-            self.enqueue(MORE)
+        if self.tally.planned - self.accepted.total() < min(RESERVE, self.more):
+            self.enqueue(self.more)
 
     def enqueue(self, more: int) -> None:
         """Let the campaign grow."""

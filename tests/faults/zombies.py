@@ -1,0 +1,83 @@
+"""A command that is stopped (SIGSTOP) at each failpoint until its claims are over, while others repair; then SIGCONT.
+
+The others run on its own host, where its lock says that it lives, or on another, where nobody can say so.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import sqlalchemy as sa
+
+from sendctl.faults import FAILPOINTS
+from sendctl.store.tables import messages
+from tests.crash.launcher import Command
+from tests.crash.world import BATCH_SIZE, CAMPAIGN, World, wait_for
+from tests.faults.ground import DOCUMENTED, Line, close_account, new_ground
+from tests.faults.traffic import VERBS
+from tests.kill.drills import Range
+
+SHORT = {"SENDCTL_SEND_CLAIM_S": "4", "SENDCTL_SEND_DEADLINE_S": "1"}
+PEOPLE = 4 * BATCH_SIZE  # who wait when a command is stopped
+RESEND = ("recover", "--campaign", CAMPAIGN, "--in-doubt", "resend", "--yes")
+
+
+def zombies(store_url: str, *, elsewhere: bool, points: tuple[str, ...] = FAILPOINTS) -> Line:
+    """One zombie after the other at the named points, in one world."""
+    begun_s = time.monotonic()
+    where = "another host" if elsewhere else "its own host"
+    line = Line(f"stopped, repaired on {where}, continued", "postgres" if store_url else "sqlite", "zombies")
+    with new_ground(store_url, contacts=0, enqueued=False, environ=SHORT) as world:
+        ground = Range(world)
+        repairer = {"SENDCTL_JOURNAL_PATH": str(world.folder / "other-journal")} if elsewhere else {}
+        for point in points:
+            ground.enqueue(PEOPLE)
+            _one(ground, point, repairer, line)
+        close_account(world, line, ground.tally.planned)
+    line.note, line.seconds = f"{len(points)} failpoints", time.monotonic() - begun_s
+    return line
+
+
+def _one(ground: Range, point: str, repairer: dict[str, str], line: Line) -> None:
+    world = ground.world
+    zombie = _stopped(ground, point)
+    if not zombie.stopped():
+        line.wrong.append(f"{point} was not passed: {zombie.ended()}")
+        return
+    line.hits += 1
+    wait_for(lambda: _claims_are_over(world))
+    others = [world.start(*arguments, environ=repairer) for arguments in VERBS.values()]
+    ended = [(other.ended(), "beside a stopped command") for other in others]
+    zombie.send(signal.SIGCONT)
+    ended.append((zombie.ended(), "continued"))
+    wrong = [each for each in ended if each[0].code not in DOCUMENTED or "Traceback" in each[0].err]
+    line.wrong += [f"{point}, {what}: {each}" for each, what in wrong]
+    world.finish()
+    ground.look()
+    ground.compare()
+
+
+def _stopped(ground: Range, point: str) -> Command:
+    """A command on its way to the point at which it stops."""
+    family, world = point.partition(".")[0], ground.world
+    if family in ("import", "recover"):  # there must be something to take up; the dot of it has not left
+        assert world.run("send-due", failpoint="journal.dotted:kill").code == -signal.SIGKILL
+    match family:
+        case "import":
+            arguments = ["reconcile"]
+        case "recover":
+            arguments = [*RESEND]
+        case "enqueue":
+            arguments = ground.contacts(BATCH_SIZE)
+        case _:
+            arguments = ["send-due", "--limit", str(2 * BATCH_SIZE)]
+    return world.start(*arguments, failpoint=f"{point}:stop")
+
+
+def _claims_are_over(world: World) -> bool:
+    """Whether every claim has been over for longer than a message may take: others may give it up."""
+    with world.context() as context, context.store.read() as connection:
+        newest = sa.select(sa.func.max(messages.c.claim_expires_at)).where(messages.c.status == "sending")
+        expires_at = connection.execute(newest).scalar_one()
+        return expires_at is None or (context.store.now(connection) - expires_at).total_seconds() > 1.1
