@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tests.faults import mounts
+from tests.faults.clocks import jumps, nights
 from tests.faults.crowds import crowd, outages
 from tests.faults.errors import VERBS, injected_errors
 from tests.faults.ground import Line
@@ -56,6 +57,9 @@ def _all() -> Iterator[Part]:
     for store, under in [*(("sqlite", place) for place in UNDER), ("postgres", "journals")]:
         yield Part("small disk", store, partial(full_disk, under=under), mounts.missing)
         yield Part("read-only disk", store, partial(read_only, under=under), mounts.missing)
+    for store in STORES:
+        yield Part("clock jumps", store, partial(jumps, people=1000, kills=20))
+    yield Part("clock changes", "sqlite", lambda _: nights(40))
 
 
 PARTS = tuple(_all())

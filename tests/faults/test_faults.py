@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.clocks import jumps, nights
 from tests.faults.crowds import crowd, outages
 from tests.faults.disk import Disk
 from tests.faults.errors import injected_errors
@@ -24,6 +25,14 @@ def database(request: pytest.FixtureRequest) -> str:
 
 def assert_good(line: Line) -> None:
     assert line.good, line
+
+
+def test_passes_under_a_clock_that_jumps_repeat_nobody_and_lose_nobody(database: str) -> None:
+    assert_good(jumps(database, people=60, kills=2))
+
+
+def test_nobody_gets_anything_outside_of_the_window_on_a_night_on_which_clocks_are_changed() -> None:
+    assert_good(nights(8, ("2026-03-28",), (("01:30", "03:30"),)))
 
 
 @needs_strace
@@ -53,9 +62,9 @@ def test_errors_of_the_disk_have_a_name_and_harm_nobody(database: str) -> None:
     assert_good(injected_errors("send-due", database, ("fallocate", "fsync", "rename"), most=2, more=25))
 
 
-@pytest.mark.parametrize("elsewhere", [False, True])
-def test_stopped_commands_that_go_on_late_repeat_nobody(database: str, elsewhere: bool) -> None:
-    assert_good(zombies(database, elsewhere=elsewhere, points=("import.committed",)))
+@pytest.mark.parametrize(("elsewhere", "point"), [(False, "import.committed"), (True, "journal.begun")])
+def test_stopped_commands_that_go_on_late_repeat_nobody(database: str, elsewhere: bool, point: str) -> None:
+    assert_good(zombies(database, elsewhere=elsewhere, points=(point,)))
 
 
 def test_a_crowd_under_kills_repeats_nobody_and_loses_nobody(database: str) -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from sendctl.faults import FAILPOINTS
 from sendctl.store.tables import messages
-from tests.crash.launcher import Command
+from tests.crash.launcher import Command, Finished
 from tests.crash.world import BATCH_SIZE, CAMPAIGN, World, wait_for
 from tests.faults.ground import DOCUMENTED, Line, close_account, new_ground
 from tests.faults.traffic import VERBS
@@ -20,6 +20,8 @@ from tests.kill.drills import Range
 
 SHORT = {"SENDCTL_SEND_CLAIM_S": "4", "SENDCTL_SEND_DEADLINE_S": "1"}
 PEOPLE = 4 * BATCH_SIZE  # who wait when a command is stopped
+# Where nothing of the open window has left when the command is stopped: an operator elsewhere may send it again.
+UNSENT = ("claim.committed", "journal.begun", "provider.before_dot", "journal.dotted", "settle.committed")
 RESEND = ("recover", "--campaign", CAMPAIGN, "--in-doubt", "resend", "--yes")
 
 
@@ -47,15 +49,29 @@ def _one(ground: Range, point: str, repairer: dict[str, str], line: Line) -> Non
         return
     line.hits += 1
     wait_for(lambda: _claims_are_over(world))
-    others = [world.start(*arguments, environ=repairer) for arguments in VERBS.values()]
-    ended = [(other.ended(), "beside a stopped command") for other in others]
+    again = bool(repairer) and point in UNSENT
+    ended = _sent_again(world, repairer) if again else _beside(world, repairer)
+    before = world.accepted()
     zombie.send(signal.SIGCONT)
-    ended.append((zombie.ended(), "continued"))
-    wrong = [each for each in ended if each[0].code not in DOCUMENTED or "Traceback" in each[0].err]
-    line.wrong += [f"{point}, {what}: {each}" for each, what in wrong]
+    ended.append(zombie.ended())
+    wrong = [each for each in ended if each.code not in DOCUMENTED or "Traceback" in each.err]
+    line.wrong += [f"{point}: {each}" for each in wrong]
+    if again and world.accepted() != before:
+        line.wrong.append(f"{point}: it went on and sent on an old claim")
     world.finish()
     ground.look()
     ground.compare()
+
+
+def _beside(world: World, repairer: dict[str, str]) -> list[Finished]:
+    """All that may run at the same time; what is in doubt is held."""
+    others = [world.start(*arguments, environ=repairer) for arguments in VERBS.values()]
+    return [other.ended() for other in others]
+
+
+def _sent_again(world: World, repairer: dict[str, str]) -> list[Finished]:
+    """Its window is in doubt on another host; an operator there has it sent again, and it is."""
+    return [world.run(*arguments, environ=repairer) for arguments in (("reconcile",), RESEND, ("send-due",))]
 
 
 def _stopped(ground: Range, point: str) -> Command:
