@@ -5,6 +5,7 @@ A write transaction on SQLite begins IMMEDIATE: SQLAlchemy's default lets two re
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -25,6 +26,10 @@ from sendctl.store.sqlite_file import OpenedFile, check_ours, check_sqlite_file
 STATEMENT_TIMEOUT_S = 300
 # A server that vanished without a word: noticed after a minute, not after the two hours of the kernel's default.
 _KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+
+# A connection that cannot even be rolled back is thrown away, and what broke it is raised and said: the pool's own
+# words would be a traceback on a cron job's stderr. Source: sqlalchemy/pool/base.py, _finalize_fairy.
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 class Store:

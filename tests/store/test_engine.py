@@ -161,6 +161,22 @@ def test_a_connection_that_the_server_ends_is_unreachable_and_the_next_one_works
     assert ground.one("SELECT 1") == 1
 
 
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_connection_that_cannot_even_be_rolled_back_is_one_error_without_a_traceback(
+    ground: Ground, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Unreachable), ground.store.write() as connection:
+        _ask_twice(connection)
+    assert not caplog.records
+
+
+def _ask_twice(connection: sa.Connection) -> None:
+    """As after a crash of the server: the first answer is never read."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.pgconn.send_query(b"SELECT 1")
+    connection.execute(sa.text("SELECT 2"))
+
+
 def test_an_error_undoes_the_whole_transaction(ground: Ground) -> None:
     ground.enqueue(2)
     before = ground.dump()
