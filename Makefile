@@ -58,20 +58,20 @@ check: $(INSTALLED) ## Lint, format, strict types, import directions
 bench: $(INSTALLED) ## Measure beside peers and limits: BENCH="send --quick", BENCH="--write docs/PERFORMANCE.md"
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-prove-model: $(INSTALLED) ## Explore the real protocol code in every order of events (half an hour)
+prove-model: $(INSTALLED) ## Explore the real protocol code in every order of events (hours)
 	@$(BIN)/python -m tests.model
 
-prove-kill: $(INSTALLED) ## SIGKILL at each system call of each command; needs strace (an hour)
+prove-kill: $(INSTALLED) ## SIGKILL at each system call of each command; needs strace (hours)
 	@$(BIN)/python -m tests.kill --at-least 10000
 
-prove-faults: $(INSTALLED) ## Break disks, databases, hosts and backups under every command; needs strace (an hour)
+prove-faults: $(INSTALLED) ## Break disks, databases, hosts and backups under every command; needs strace (hours)
 	@$(BIN)/python -m tests.faults
 
 prove-storm: $(INSTALLED) ## Kill passes 50 times under 20,000 messages, on SQLite and on Postgres, and count (minutes)
 	$(BIN)/python -m tests.crash.storm --store sqlite --contacts 20000 --kills 50 --passes 1 --connections 10
 	$(BIN)/python -m tests.crash.storm --store postgres --contacts 20000 --kills 50 --passes 4 --connections 10
 
-prove-stateful: $(INSTALLED) ## Try 1,000 random histories of commands and misfortunes on each database (an hour)
+prove-stateful: $(INSTALLED) ## Try 1,000 random histories of commands and misfortunes on each database (hours)
 	@$(BIN)/python -m tests.stateful
 
 lock: ## Resolve pyproject.toml into requirements.lock; UPGRADE=1 takes the newest versions

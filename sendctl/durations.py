@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 LONGEST_S = 3650 * 86400  # ten years: more is a slip of the pen, and datetime arithmetic stays far from its limits
 
 _UNIT_S = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
-_PART = re.compile(r"([0-9]{1,10})([wdhms])")
-_DURATION = re.compile(r"(?:[0-9]{1,10}[wdhms] ?)+(?<! )")
-_RATE = re.compile(r"([0-9]{1,10}) ?/ ?([a-z]+)")
+_PART = r"([0-9]{1,10})([wdhms])"
+_DURATION = r"(?:[0-9]{1,10}[wdhms] ?)+(?<! )"
+_RATE = r"([0-9]{1,10}) ?/ ?([a-z]+)"
 _RATE_UNITS = {
     **dict.fromkeys(("s", "sec", "second"), 1),
     **dict.fromkeys(("m", "min", "minute"), 60),
@@ -24,7 +24,7 @@ _RATE_UNITS = {
 _RATE_NAMES = {1: "s", 60: "min", 3600: "h", 86400: "day"}
 # RFC 3339 section 5.6, with the seconds and the offset optional; datetime.fromisoformat alone would also take
 # week dates and a bare date, which says midnight where nobody meant it.
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?", re.ASCII)
+_MOMENT = r"(?a)\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ def parse_duration_s(text: str) -> int:
 
     Raises ValueError, naming the text, on anything else and on more than ten years.
     """
-    if not _DURATION.fullmatch(text):
+    if not re.fullmatch(_DURATION, text):
         raise ValueError(f'"{text}" is no duration: want a number with s, m, h, d or w, such as "90s", "3h" or "7d"')
-    parts = _PART.findall(text)
+    parts = re.findall(_PART, text)
     order = ["wdhms".index(unit) for _, unit in parts]
     if order != sorted(set(order)):
         raise ValueError(f'"{text}" is no duration: name each unit once, from the largest to the smallest')
@@ -70,7 +70,7 @@ def parse_rate(text: str) -> Rate:
 
     Raises ValueError, naming the text, on anything else and on a count outside 1 to 1,000,000,000.
     """
-    match = _RATE.fullmatch(text)
+    match = re.fullmatch(_RATE, text)
     if not match or match[2] not in _RATE_UNITS:
         raise ValueError(f'"{text}" is no rate: want a number per s, min, h or day, such as "50/s" or "20000/day"')
     count = int(match[1])
@@ -105,7 +105,7 @@ def _parse_moment(text: str) -> datetime:
     upper = text.upper()
     if re.fullmatch(r"\d{4}-\d\d-\d\d", upper, re.ASCII):
         raise ValueError(f'"{text}" has no time of day: write "{text} 09:00"')
-    if not _MOMENT.fullmatch(upper):
+    if not re.fullmatch(_MOMENT, upper):
         raise ValueError(
             f'"{text}" is no moment: want "now", "+2h" or "2026-11-23 09:00", with "Z" or "+01:00" if known'
         )

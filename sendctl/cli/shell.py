@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sendctl.cli.wording import clean
-
 if TYPE_CHECKING:
     import typer
 
@@ -67,6 +65,8 @@ class Shell:
 
     def note(self, text: str) -> None:
         """Print a diagnostic: what a person should know beside the result. Silence does not hide it."""
+        from sendctl.cli.wording import clean
+
         print(clean(text, lines=True), file=sys.stderr)
 
 
@@ -79,6 +79,8 @@ def shell_of(ctx: typer.Context) -> Shell:
 def log_to_stderr(*, verbose: bool) -> None:
     """Let warnings of the passes, and with `verbose` all they say, appear on stderr."""
     import logging
+
+    from sendctl.cli.wording import clean
 
     class Line(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:

@@ -10,14 +10,12 @@ import errno
 import fcntl
 import json
 import os
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sendctl.errors import BadConfig, Unreachable
-from sendctl.identity import new_id
 from sendctl.journal.disk import not_writable, sync_folder
 from sendctl.journal.memory import Memory, is_ours
 
@@ -35,9 +33,9 @@ def boot_id() -> str:
 def machine_id() -> str:
     """What this machine is: its machine id, else its host name (a container without an id changes it each time)."""
     try:
-        return Path("/etc/machine-id").read_text().strip() or socket.gethostname()
+        return Path("/etc/machine-id").read_text().strip() or os.uname().nodename
     except OSError:
-        return socket.gethostname()
+        return os.uname().nodename
 
 
 def place_of(url: str) -> str:
@@ -108,6 +106,8 @@ def open_home(path: Path, witnesses: Sequence[Path] = ()) -> Home:
             raise BadConfig(f"the journal folder {path} is not a plain folder", hint="mend [journal] path.")
         identity = path / "host-id"
         if not identity.exists():
+            from sendctl.identity import new_id  # noqa: PLC0415  most passes make no id, and all would pay for it
+
             _write_once(identity, new_id())
         return Home(path, identity.read_text().strip(), tuple(filter(is_ours, witnesses)))
     except OSError as error:
@@ -126,6 +126,8 @@ def _make_folder(path: Path) -> None:
 
 def _write_once(path: Path, text: str) -> None:
     """Create a small file, whole or not at all; the first of two writers wins."""
+    from sendctl.identity import new_id  # noqa: PLC0415  most passes make no id, and all would pay for it
+
     temporary = path.with_name(f".{path.name}.{new_id()}")
     descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "w") as file:

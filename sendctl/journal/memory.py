@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sendctl.identity import new_id
 from sendctl.journal.disk import not_writable
 
 
@@ -69,6 +68,8 @@ class Memory:
         """Remember a store's hosts in place of those remembered before."""
         if hosts == self.known_hosts(store_id):
             return
+        from sendctl.identity import new_id  # noqa: PLC0415  most passes make no id, and all would pay for it
+
         with suppress(OSError):  # a full disk is found before anything is claimed
             temporary = self.path / f".{store_id}.{new_id()}"
             temporary.write_text(json.dumps(dict(hosts)))
@@ -93,6 +94,8 @@ class Memory:
         ]:
             with suppress(OSError):  # as for hosts
                 if not (folder / name).exists() or (folder / name).read_text() != place:
+                    from sendctl.identity import new_id  # noqa: PLC0415  most passes make no id, and all would pay for it
+
                     temporary = folder / f".{store_id}.{new_id()}"
                     temporary.write_text(place)
                     temporary.replace(folder / name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,7 +45,7 @@ class Context:
 
     @property
     def hostname(self) -> str:
-        return socket.gethostname()
+        return os.uname().nodename
 
 
 def _mismatch(found: int, wanted: int) -> tuple[str]:

@@ -6,7 +6,7 @@ says what it is.
 
 from __future__ import annotations
 
-import socket
+import os
 
 from sendctl.journal.home import note_of, open_home, place_of
 from sendctl.settings import Settings
@@ -38,7 +38,7 @@ def _idle(settings: Settings) -> bool:
     if newest and note_of(home, newest[0]) is None:
         return False
     url = settings.store.url
-    here = Here(place_of(url), home.host_id, socket.gethostname(), newest[0] if newest else "")
+    here = Here(place_of(url), home.host_id, os.uname().nodename, newest[0] if newest else "")
     noted = nothing_to_do(url, here, home.seen_passes)
     if noted is not None:
         home.note_passes(*noted)

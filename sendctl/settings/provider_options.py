@@ -17,9 +17,9 @@ from sendctl.tomlfile import Table
 from sendctl.tomlfile.tables import printable
 
 # Letters of any script: the resolver knows their ASCII form. An address of IPv6 stands without brackets.
-_HOST = re.compile(r"\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\w+)?")
+_HOST = r"\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\w+)?"
 _HOST_MAX_CHARACTERS = 253  # RFC 1035 section 2.3.4
-_HOSTNAME = re.compile(r"[A-Za-z0-9.:_\[\]-]+")  # goes into the EHLO line: no space, no control character
+_HOSTNAME = r"[A-Za-z0-9.:_\[\]-]+"  # goes into the EHLO line: no space, no control character
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def smtp_conflicts(
     *, host: str, username: str, local_hostname: str, tls: str, has_password: bool
 ) -> Iterator[tuple[str, str]]:
     """(key, problem) for each thing that a relay's settings must not say together."""
-    if host and (len(host) > _HOST_MAX_CHARACTERS or not _HOST.fullmatch(host)):
+    if host and (len(host) > _HOST_MAX_CHARACTERS or not re.fullmatch(_HOST, host)):
         yield "host", f'"host" is "{printable(host)}", no host name and no address: want "smtp.shop.example"'
     if username and tls == "none" and host and not is_loopback(host):
         yield "tls", f'"tls" is "none" with a username: the password would go to {host} in clear text'
@@ -140,7 +140,7 @@ def smtp_conflicts(
     # RFC 4616 section 2: NUL separates the fields of AUTH PLAIN.
     if "\0" in username:
         yield "username", '"username" holds a NUL character'
-    if local_hostname and not _HOSTNAME.fullmatch(local_hostname):
+    if local_hostname and not re.fullmatch(_HOSTNAME, local_hostname):
         yield "local_hostname", '"local_hostname" is no host name'
 
 
