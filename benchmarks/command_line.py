@@ -13,15 +13,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import enqueue, hosts, idle, latency, machine, scaling, send, tuning
+from benchmarks import cost, enqueue, hosts, idle, latency, machine, scaling, send, tuning
 from benchmarks.measuring import BenchmarkFailed
 from benchmarks.options import QUICK, Options
 from benchmarks.report import Report, write_blocks
 from benchmarks.stores import KINDS, Databases
 
 POINTS: dict[str, Callable[[Databases, Options], Report]] = {
-    "send": send.measure, "latency": latency.measure, "enqueue": enqueue.measure, "scaling": scaling.measure,
-    "idle": idle.measure, "hosts": hosts.measure, "tuning": tuning.measure,
+    "send": send.measure, "cost": cost.measure, "latency": latency.measure, "enqueue": enqueue.measure,
+    "scaling": scaling.measure, "idle": idle.measure, "hosts": hosts.measure, "tuning": tuning.measure,
 }  # fmt: skip
 _SIZES = {
     "rounds": "rounds of send, latency, scaling and hosts",
@@ -30,6 +30,7 @@ _SIZES = {
     "workers": "send: [send] workers",
     "connections": "send: connections of each worker",
     "batch_size": "send: the campaign's batch_size",
+    "cost_messages": "cost: messages of a round",
     "latency_connections": "latency: connections, beside 8",
     "latency_messages": "latency: messages of a round",
     "contacts": "enqueue: rows of the contacts file",

@@ -19,6 +19,7 @@ class Options:
     workers: int = 2
     connections: int = 8
     batch_size: int = 500
+    cost_messages: int = 10_000
     latency_ms: float = 50.0
     latency_connections: int = 100
     latency_messages: int = 10_000
@@ -39,7 +40,7 @@ class Options:
 
 
 QUICK = Options(
-    rounds=1, messages=5_000, peer_messages=200, latency_messages=5_000, contacts=30_000, enqueue_rounds=1,
-    sizes=(10_000, 50_000), scaling_messages=1_000, idle_rounds=5, hosts=(1, 2), host_messages=4_000,
+    rounds=1, messages=5_000, peer_messages=200, cost_messages=3_000, latency_messages=5_000, contacts=30_000,
+    enqueue_rounds=1, sizes=(10_000, 50_000), scaling_messages=1_000, idle_rounds=5, hosts=(1, 2), host_messages=4_000,
     tuning_messages=2_000,
 )  # fmt: skip
