@@ -120,12 +120,14 @@ def silence_fails_over(patch: pytest.MonkeyPatch) -> None:
 
 def identities_come_from_a_counter(patch: pytest.MonkeyPatch) -> None:
     """A message is known by its number in the store, which a store that was put back gives to somebody else."""
-    real = loading.planned_message
+    real = loading.insert_columns
 
-    def planned(*, message_id: int, key: str, **rest: Any) -> dict[str, Any]:
-        return real(message_id=message_id, key=f"{message_id:032x}", **rest)
+    def insert(connection: Any, table: Any, each: dict[str, Any], same: Any) -> None:
+        if "provider_key" in each:
+            each = each | {"provider_key": [f"{message_id:032x}" for message_id in each["id"]]}
+        real(connection, table, each, same)
 
-    patch.setattr(loading, "planned_message", planned)
+    patch.setattr(loading, "insert_columns", insert)
 
 
 ONCE_EACH = tuple((command, host, 1) for command, host, _ in ENQUEUED_AGAIN.commands)
