@@ -28,7 +28,8 @@ GOAL = 0.9
 class Slow:
     """One round: `steady_s` is from the first message to the last reply, as the server saw it."""
 
-    connections: int
+    connections: int  # of all workers
+    workers: int
     messages: int
     wall_s: float
     steady_s: float
@@ -38,17 +39,19 @@ class Slow:
 
 
 def measure(databases: Databases, options: Options) -> Report:
-    """Rounds of: each store, many connections and few."""
+    """Rounds of: each store, many connections, of one worker or two, and few."""
     report = Report("latency")
-    found: dict[tuple[str, int], list[Slow]] = defaultdict(list)
+    found: dict[tuple[str, int, int], list[Slow]] = defaultdict(list)
+    many = options.latency_connections
     for _ in range(options.rounds):
         for kind in options.stores:
-            for connections in (options.latency_connections, FEW_CONNECTIONS):
-                found[kind, connections].append(_round(databases, options, kind, connections, report))
+            for connections, workers in ((many, 1), (many, 2), (FEW_CONNECTIONS, 1)):
+                slow = _round(databases, options, kind, connections, workers, report)
+                found[kind, connections, workers].append(slow)
     report.tables = [_table(found, options, report)]
     report.figures["rounds"] = {
-        f"{kind}, {connections}": [{name: getattr(one, name) for name in Slow.__slots__} for one in rounds]
-        for (kind, connections), rounds in found.items()
+        f"{kind}, {connections}, {workers}": [{name: getattr(one, name) for name in Slow.__slots__} for one in rounds]
+        for (kind, connections, workers), rounds in found.items()
     }
     return report
 
@@ -67,12 +70,14 @@ def slow_server(port: int, delay_ms: float) -> Iterator[dict[str, float]]:
         said |= json.loads(server.ended().said)
 
 
-def _round(databases: Databases, options: Options, kind: str, connections: int, report: Report) -> Slow:
+def _round(
+    databases: Databases, options: Options, kind: str, connections: int, workers: int, report: Report
+) -> Slow:  # fmt: skip
     count = options.latency_messages * connections // options.latency_connections
     with databases.store(kind) as (url, folder):
         contacts = shop.write_contacts(folder / "contacts.csv", count)
-        # A window of less than a second's messages would leave connections idle while the next is claimed.
-        place = Shop(folder, url, Sending(free_port(), 1, connections, _batch_size(connections, options)))
+        batch_size = _batch_size(connections, options)
+        place = Shop(folder, url, Sending(free_port(), workers, connections // workers, batch_size))
         place.create()
         place.enqueue(contacts)
         with slow_server(place.sending.port, options.latency_ms):
@@ -85,7 +90,8 @@ def _round(databases: Databases, options: Options, kind: str, connections: int, 
     report.demand(said["repeated"] == 0, f"{who}: the server accepted {said['repeated']:,} messages twice")
     report.demand(found["sent"] == found["planned"] == count, f"{who}: the store says {found}")
     return Slow(
-        connections, count - 1, sent.wall_s, said["seconds"], sent.cpu_s, first.cpu_s, int(said["most_waiting"])
+        connections, workers, count - 1, sent.wall_s, said["seconds"], sent.cpu_s, first.cpu_s,
+        int(said["most_waiting"]),
     )  # fmt: skip
 
 
@@ -93,15 +99,16 @@ def _batch_size(connections: int, options: Options) -> int:
     return max(500, round(connections * 1000 / options.latency_ms))
 
 
-def _table(found: dict[tuple[str, int], list[Slow]], options: Options, report: Report) -> Table:
+def _table(found: dict[tuple[str, int, int], list[Slow]], options: Options, report: Report) -> Table:
     rows = []
-    for (kind, connections), rounds in found.items():
+    for (kind, connections, workers), rounds in found.items():
         limit = connections / (options.latency_ms / 1000)
         steady = spread(one.messages / one.steady_s / limit for one in rounds)
         whole = spread(one.messages / one.wall_s for one in rounds)
-        report.figures[f"share of the limit: {kind}, {connections}"] = steady.median
+        report.figures[f"share of the limit: {kind}, {connections}, {workers}"] = steady.median
+        who = f"{kind}, {connections} connections" + (f" of {workers} workers" if workers > 1 else "")
         rows.append((
-            f"{kind}, {connections} connections", f"{rounds[0].messages:,}", f"{limit:,.0f}",
+            who, f"{rounds[0].messages:,}", f"{limit:,.0f}",
             spread(one.messages / one.steady_s for one in rounds).text(), f"{steady.median:.0%}",
             f"{whole.median / limit:.0%}", f"{max(one.most_waiting for one in rounds)}",
             spread((one.cpu_s - one.start_cpu_s) / one.messages * 1e6 for one in rounds).text(),
@@ -111,8 +118,8 @@ def _table(found: dict[tuple[str, int], list[Slow]], options: Options, report: R
         "start and end included", "most in flight", "CPU us a message without start-up",
     )  # fmt: skip
     notes = [
-        "The delay is that of the reply to each message; all other replies come at once. `workers = 1`, `batch_size` "
-        f"is a second's messages, {_batch_size(options.latency_connections, options):,} for "
+        "The delay is that of the reply to each message; all other replies come at once. One worker where nothing "
+        f"else is said; `batch_size` is a second's messages, {_batch_size(options.latency_connections, options):,} for "
         f"{options.latency_connections} connections. "
         f"Goal: {GOAL:.0%} of the limit at {options.latency_connections} connections, and CPU that does not grow."
     ]
