@@ -14,6 +14,8 @@ from sendctl import stopping
 from sendctl.cli.shell import Shell
 from sendctl.errors import ExitCode, SendctlError
 
+looked = False  # whether it was just found that a pass has something to do
+
 
 def answered(arguments: Sequence[str]) -> ExitCode | None:
     """The exit code of a quiet `send-due` that has nothing to do, or that the store kept waiting; else None."""
@@ -23,7 +25,9 @@ def answered(arguments: Sequence[str]) -> ExitCode | None:
     try:
         with stopping.raising():
             return _asked(shell)
-    except (SendctlError, stopping.Stopped):
+    except stopping.Stopped:
+        return ExitCode.STOPPED_EARLY
+    except Exception:  # whatever it is, the whole program meets it again and explains it
         return None
 
 
@@ -51,10 +55,14 @@ def _asked(shell: Shell) -> ExitCode | None:
     """Raises BadConfig, which the whole program explains, as it asks for nothing that takes long."""
     from sendctl.passes.idle import is_idle
 
+    global looked  # noqa: PLW0603  one command line a process
     settings = shell.sending_settings()
+    looked = True
     try:
         return ExitCode.DONE if is_idle(settings) else None
     except SendctlError as problem:  # a long wait: to begin anew would be as long again
+        from sendctl.cli import streams
         from sendctl.cli.failures import explain
 
+        streams.guard()
         return explain(problem, verbose=False, quiet=True)

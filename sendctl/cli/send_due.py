@@ -79,9 +79,10 @@ def send_due(
 
 def _idle(shell: Shell, settings: Settings) -> bool:
     """Most passes find nothing due: they should not pay for what only sending needs."""
+    from sendctl.cli import idle
     from sendctl.passes.idle import is_idle
 
-    if not is_idle(settings):
+    if idle.looked or not is_idle(settings):
         return False
     shell.say(NOTHING_DUE)
     return True

@@ -171,8 +171,8 @@ def newest(path: Path) -> dict[tuple[int, int], Trace]:
             start = max(0, end - size_bytes)
             written = os.pread(descriptor, end - start, start)
             begun = written.rfind(b'["b",', 0, written.rfind(b"\n") + 1)
-            if begun >= 0:
-                first = written.rfind(b"\n", 0, begun) + 1
+            first = written.rfind(b"\n", 0, max(begun, 0)) + 1
+            if begun >= 0 and (first or not start):  # else its own beginning is cut off
                 return _collect(_decoded(written[first:].splitlines(keepends=True), []), []).traces
     return {}
 

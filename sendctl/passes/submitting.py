@@ -45,6 +45,7 @@ class _Line:
     queue: deque[_Entry] = field(default_factory=deque)
     lanes: list[asyncio.Task[None]] = field(default_factory=list)
     hungry: deque[asyncio.Future[None]] = field(default_factory=deque)
+    feeds: list[_Feed] = field(default_factory=list)
 
     def wake(self, most: int) -> int:
         """Let so many lanes look again; returns how many there were."""
@@ -77,7 +78,8 @@ class Submitter:
 
     def add(self, window: Window, definitions: Mapping[int, Definition]) -> None:
         """Have the messages of a window submitted. `definitions` by revision."""
-        self._shut, self._deferrals, self._halted = set(), Counter(), set()
+        if not self.in_flight:  # what is in flight may be of a campaign or provider that was stopped just now
+            self._shut, self._deferrals, self._halted = set(), Counter(), set()
         contents = {revision: fingerprint(definition) for revision, definition in definitions.items()}
         assert window.lease is not None
         for claimed in window.messages:
@@ -96,6 +98,15 @@ class Submitter:
         """Whether something was added of which the outcome is not known."""
         return self.in_flight > 0 or any(line.queue for line in self._lines.values())
 
+    @property
+    def ended(self) -> int:
+        """Of how many messages `collect` would tell."""
+        return len(self._done)
+
+    def open_attempts(self) -> list[Claimed]:
+        """The messages in flight."""
+        return [claimed for line in self._lines.values() for feed in line.feeds for claimed in feed.open()]
+
     def collect(self) -> list[Done]:
         """What came of messages since it was last asked, in order of completion."""
         done, self._done = self._done, []
@@ -107,7 +118,7 @@ class Submitter:
         Raises what ended a lane: a defect, or a journal that cannot be written.
         """
         self._overlapping = overlapping
-        if not self._may_go_on():
+        while not self._may_go_on():  # again: more may have ended between the wake-up and here
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
             self._waiter = None
@@ -127,6 +138,7 @@ class Submitter:
 
     async def _lane(self, line: _Line) -> None:
         feed = _Feed(self, line)
+        line.feeds.append(feed)
         try:
             if isinstance(line.provider, Streaming):
                 await line.provider.stream(feed)
@@ -243,7 +255,13 @@ class _Feed:
         return await self._submitter.wait_for_more(self._line)
 
     def goes_on(self, job: Job) -> bool:
-        return self._submitter.may_begin(self._taken[job.message.message_id][0])
+        # Its time began with its envelope: with little of it left, a slow answer would be doubt.
+        enough = job.deadline.remaining_s() >= self._submitter.deadline_s / 2
+        return enough and self._submitter.may_begin(self._taken[job.message.message_id][0])
+
+    def open(self) -> list[Claimed]:
+        """What this lane has taken and not ended."""
+        return [claimed for claimed, _ in self._taken.values()]
 
     def _rendered(self, entry: _Entry) -> Outgoing | None:
         """The message, or None when it cannot be made, which is its outcome."""

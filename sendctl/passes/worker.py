@@ -132,14 +132,15 @@ class Worker:
                 await self._end_rewound(window.rewound)
             if window.messages:
                 # After the commit and before a byte leaves: whoever puts a backup back in between harms nobody.
-                check_remembered(self.context, self.orders.run_id, whole=not vouched)
+                in_flight = self.submitter.open_attempts()
+                check_remembered(self.context, self.orders.run_id, whole=not vouched, in_flight=in_flight)
                 vouched = True
                 self.submitter.add(window, self._definitions(window))
                 # Side by side only while all is well: what is not is judged by whole windows.
                 going_well = any(item.outcome.kind is AttemptOutcome.ACCEPTED for item in done)
                 await self.submitter.progress(overlapping=going_well)
                 now_s = self.clock.boot_s()
-                window_size, turned_s = self._next_size(len(window.messages), now_s - turned_s), now_s
+                window_size, turned_s = self._next_size(self.submitter.ended, now_s - turned_s), now_s
             elif self.submitter.busy:
                 await self.submitter.progress(overlapping=False)
             elif limit == 0 or not await self._wait(window, started_s):
@@ -150,7 +151,9 @@ class Worker:
     async def _end_rewound(self, reason: str) -> NoReturn:
         """Record what is in flight, and no more."""
         await self.submitter.finish()
-        self.clerk.turn(self.submitter.collect(), 0)
+        done = self.submitter.collect()
+        self._count(done)
+        self.clerk.turn(done, 0)
         raise StoreRewound(reason)
 
     def _reserve(self, limit: int, done: Sequence[Done]) -> None:
@@ -206,10 +209,13 @@ class Worker:
         revisions = {claimed.revision for claimed in window.messages}
         return {revision: self.desk.known_definition(window.campaign_id, revision) for revision in revisions}
 
-    def _next_size(self, sent: int, took_s: float) -> int:
-        """What takes about WINDOW_S, never fewer than there are connections; the campaign's batch_size bounds it."""
+    def _next_size(self, ended: int, took_s: float) -> int:
+        """What takes about WINDOW_S, never fewer than there are connections, nor than policy.py judges by (10).
+
+        The campaign's batch_size bounds it.
+        """
         connections = sum(provider.connections for provider in self.providers.values())
-        return max(connections, FIRST_WINDOW // 4, int(WINDOW_S * sent / max(took_s, 0.001)))
+        return max(connections, FIRST_WINDOW // 2, int(WINDOW_S * ended / max(took_s, 0.001)))
 
     def _count(self, done: Sequence[Done]) -> None:
         counts = Counter(str(item.outcome.kind) for item in done)

@@ -107,7 +107,7 @@ class Feed(Protocol):
         ...
 
     def goes_on(self, job: Job) -> bool:
-        """Whether a message that was begun early may still go on to its body: a Halt or a drain forbids it."""
+        """Whether a message begun early may go on to its body: a Halt, a drain or too little time forbids it."""
         ...
 
     def end(self, job: Job, outcome: Outcome) -> None:

@@ -82,7 +82,7 @@ def test_a_host_that_may_not_send_is_told_so(idle_world: World) -> None:
 
 
 def test_a_pass_that_the_store_kept_waiting_does_not_begin_anew(
-    idle_world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    idle_world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def waits(_settings: Settings) -> bool:
         raise StoppedEarly("another command kept the store busy", hint="run again.")
@@ -90,7 +90,7 @@ def test_a_pass_that_the_store_kept_waiting_does_not_begin_anew(
     monkeypatch.chdir(idle_world.folder)
     monkeypatch.setattr("sendctl.passes.idle.is_idle", waits)
     assert answered(("send-due", "-q")) is ExitCode.STOPPED_EARLY
-    assert capsys.readouterr().err.count("sendctl: error: another command kept the store busy") == 1
+    assert capfd.readouterr().err.count("sendctl: error: another command kept the store busy") == 1
 
 
 @pytest.mark.parametrize(

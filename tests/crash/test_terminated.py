@@ -15,7 +15,7 @@ from tests.crash.launcher import ROOT, RUN_S
 from tests.crash.world import CAMPAIGN, World, wait_for
 
 PEOPLE = 12
-STRIDE = 13  # deeds between two moments of a sweep: a pass has about a hundred
+STRIDE = 10  # deeds between two moments of a sweep: a pass has sixty to a hundred
 PAUSE = {"x86_64": "34", "aarch64": "73"}[os.uname().machine]  # pause(2) in /proc; on ARM it is a ppoll
 SAID = "stopped by SIGTERM; nothing is lost, run the command again\n"
 

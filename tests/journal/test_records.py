@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sendctl.errors import Unreachable
 from sendctl.journal.records import (
+    NEWEST_WITHIN_BYTES,
     Header,
     Trace,
     begin_line,
@@ -117,6 +118,17 @@ def test_the_newest_attempt_of_a_growing_journal_is_found(path: Path) -> None:
     assert newest(path) == {(4999, 1): everything[4999, 1]}
     torn = begin_line(5000, 1, "claim", "key-5000", "primary", 1.0, "print", 1.0)[:-20]
     assert newest(written(path, [RECORDS[0], *many, torn], b"\0" * 300_000)) == {(4999, 1): Trace(*TRACE_OF_4999)}
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_begin_that_lies_across_the_first_look_is_found_by_the_second(path: Path, cut: int) -> None:
+    first_look = NEWEST_WITHIN_BYTES[0]
+    begin = begin_line(7, 1, "claim", "key-7", "primary", 1.0, "print", 1.0)
+    dots = dot_line(7, 1) * (first_look // len(dot_line(7, 1)) + 1)
+    behind = dots[: first_look - len(begin) + cut].rpartition(b"\n")[0] + b"\n"
+    padding = first_look - len(begin) + cut - len(behind)
+    lines = [RECORDS[0], begin, behind, b"x" * (padding - 1) + b"\n" if padding else b""]
+    assert list(newest(written(path, lines, b"\0" * 5000))) == [(7, 1)]
 
 
 def test_a_journal_that_has_begun_nothing_has_no_newest_attempt(path: Path) -> None:

@@ -163,8 +163,8 @@ def overtaken(phase: Phase) -> Outcome:
 
 
 def withdrawn(phase: Phase) -> Outcome:
-    """The outcome of a message whose envelope had left when its provider, its campaign or its pass was stopped."""
-    text = "sending was stopped before its body left"
+    """The outcome of a message whose envelope had left when sending was stopped, or its time was nearly over."""
+    text = "sending was stopped, or its time was nearly over, before its body left"
     return Outcome(kind=AttemptOutcome.UNTOUCHED, phase=phase, text=text, error_class="withdrawn")
 
 

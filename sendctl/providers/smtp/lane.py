@@ -57,6 +57,7 @@ class Lane:
         """Its body may not follow: the server is left waiting for it, on a connection that is given up."""
         if ahead.offered_on is not None:
             ahead.offered_on.abort()
+        self._overtaken = False
         self._feed.end(ahead.job, classify.withdrawn(ahead.phase))
 
     def _taken(self) -> Submission | None:
