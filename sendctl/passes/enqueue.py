@@ -39,6 +39,8 @@ from sendctl.store.enrollments import expiry
 from sendctl.store.loading import IdBlock, Ids, Loaded
 
 NOW_LASTS = timedelta(seconds=60)  # as long as cron lets pass between two passes: nothing is late by less
+OF_GRACE = 0.8  # what a long enqueue may use up of the time after which a message counts as overdue,
+OF_LIFE = 0.05  # and of the time after which it expires
 _SUPPORTED = "e-mail campaigns with initial and drip steps are."
 _NO_ORDERS = "leave it out, and enqueue a contacts file: this version makes no enrollments from order events."
 _NO_EVENTS = "leave it out: this version receives no events. Suppressed addresses get nothing, at any step."
@@ -81,7 +83,7 @@ def run(
 ) -> EnqueueReport:  # fmt: skip
     """Validate all, then write all or nothing. Raises BadInput, UsageError, and what the store raises.
 
-    `at` wins over the campaign's `start_at`; "now" is the moment when the enqueue is done.
+    `at` wins over the campaign's `start_at`; "now" is when the enqueue begins, or its end if that is much later.
     """
     if skip_bad is not None and contacts is None:
         raise UsageError("--skip-bad is about a contacts file", hint="name it with --contacts.")
@@ -208,7 +210,7 @@ def _check_structure(before: Definition, after: Definition, place_of: Callable[[
 
 @dataclass(frozen=True, slots=True)
 class _People:
-    """Who is to be added: from which file, without whom, from when on (None: from the end of the enqueue on)."""
+    """Who is to be added: from which file, without whom, from when on (None: from now on)."""
 
     file: ContactFile | None
     leaving_out: Sequence[StepRenderer]
@@ -264,7 +266,8 @@ def _fill(
         _note_loaded(report, enroll(connection, campaign, people.file, chunks, ids, now, progress))
         _check_start(definition, people.start_at, now, report)
     done = context.store.now(connection)
-    if report.enrolled and people.start_at is None and done - now > NOW_LASTS and not report.dry_run:
+    lasted = people.start_at is None and done - now > _now_lasts(context, definition)
+    if lasted and report.enrolled and not report.dry_run:
         loading.put_off(connection, ids, report.enrolled, done, definition.expires_after_s)
         report.first_due_at = max(report.first_due_at or done, done)
     if not report.created:
@@ -275,6 +278,13 @@ def _fill(
         detail={"revision": report.revision, "enrolled": report.enrolled, "known": report.known,
                 "repeated": report.repeated_count, "skipped": report.skipped, "changed": report.changed},
     )  # fmt: skip
+
+
+def _now_lasts(context: Context, definition: Definition) -> timedelta:
+    """How long an enqueue may take and still plan for its beginning: to plan all anew takes as long as the load."""
+    life_s = definition.expires_after_s
+    most_s = OF_GRACE * context.settings.reconcile.overdue_grace_s
+    return max(NOW_LASTS, timedelta(seconds=most_s if life_s is None else min(most_s, OF_LIFE * life_s)))
 
 
 def _chunks(

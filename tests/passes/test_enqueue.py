@@ -232,6 +232,24 @@ class SlowDay(OwnedClock):
         return self.now
 
 
+def test_an_enqueue_that_nobody_is_late_or_expired_by_plans_once(ground: Ground) -> None:
+    class SlowHour(OwnedClock):
+        """A clock on which three minutes go by between two looks."""
+
+        def utc_now(self) -> datetime:
+            self.forward(minutes=3)
+            return self.now
+
+    ground.clock = SlowHour()
+    ground.enqueue(3, campaign='expires_after = "2h"')
+    begun, done = ground.one("SELECT min(created_at) FROM messages"), ground.one("SELECT max(at) FROM audit")
+    assert str(done) > str(begun)
+    assert ground.rows("SELECT DISTINCT due_at, next_attempt_at FROM messages") == [(begun, begun)]
+    assert ground.enqueue(3, name="brief", campaign='expires_after = "50m"').enrolled == 3
+    brief = "SELECT count(*) FROM messages JOIN campaigns c ON c.id = campaign_id WHERE name = 'brief' AND due_at > {}"
+    assert ground.one(brief.format("messages.created_at")) == 3  # a twentieth of its life was over
+
+
 @pytest.mark.parametrize("at", [None, "now"])
 def test_now_is_when_a_long_enqueue_is_done(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, at: Literal["now"] | None
