@@ -1,7 +1,8 @@
 """The journal folder of a host: its identity, the run locks that tell the living from the dead, the old files.
 
 `RUN.lock` is held with flock by the run and its worker processes: kill -9 frees it, SIGSTOP does not. `RUN.done`
-is the same file after the store has confirmed the run's end. `RUN.N.journal` belongs to worker N.
+is the same file after the store has confirmed the run's end. `RUN.N.journal` belongs to worker N. Runs that ended
+some time ago lie in `older`, out of the way (older.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from sendctl.errors import BadConfig, Unreachable
 from sendctl.journal.disk import not_writable, sync_folder
 from sendctl.journal.memory import Memory, is_ours
+from sendctl.settings.model import MOST_WORKERS
 
 KEEP_JOURNALS_S = 30 * 86400.0  # of runs that the store has confirmed: no backup put back is older
 
@@ -56,12 +58,22 @@ class Home(Memory):
     def journal_path(self, run_id: str, worker: int) -> Path:
         return self.path / f"{run_id}.{worker}.journal"
 
+    @property
+    def older(self) -> Path:
+        """Where runs lie that ended some time ago; made with the first of them."""
+        return self.path / "older"
+
     def journals(self, run_id: str) -> list[Path]:
         """The journals of a run, by worker."""
-        return sorted(self.path.glob(f"{run_id}.*.journal"))
+        found = {path.name: path for path in self.path.glob(f"{run_id}.*.journal")}
+        if not self.lock_path(run_id).exists():  # the run has ended
+            for name in (self.journal_path(run_id, worker).name for worker in range(MOST_WORKERS)):
+                if name not in found and (self.older / name).exists():
+                    found[name] = self.older / name
+        return [found[name] for name in sorted(found)]
 
-    def _named(self, ending: str) -> Iterator[os.DirEntry[str]]:
-        with os.scandir(self.path) as entries:
+    def _named(self, ending: str, folder: Path | None = None) -> Iterator[os.DirEntry[str]]:
+        with os.scandir(folder or self.path) as entries:
             yield from (entry for entry in entries if entry.name.endswith(ending) and entry.name[0] != ".")
 
     def pending(self) -> list[str]:
@@ -69,13 +81,30 @@ class Home(Memory):
         return sorted(entry.name.removesuffix(".lock") for entry in self._named(".lock"))
 
     def confirmed(self, newest: int = 0) -> list[str]:
-        """Ids of confirmed runs, newest first; all, or the `newest` few."""
-        moments = {}
-        for entry in self._named(".done"):
-            with suppress(FileNotFoundError):  # removed meanwhile: it was old
-                moments[entry.name.removesuffix(".done")] = entry.stat().st_mtime_ns
+        """Ids of confirmed runs that are not put away, newest first; all, or the `newest` few."""
+        moments = self._ended_at(self.path)
         done = sorted(moments, key=lambda run_id: moments[run_id], reverse=True)
         return done[:newest] if newest else done
+
+    def count_confirmed(self) -> int:
+        """How many of them there are."""
+        return sum(1 for _ in self._named(".done"))
+
+    def has_ended(self, run_id: str) -> bool:
+        """Whether a run is confirmed, put away or not."""
+        return self.done_path(run_id).exists() or (self.older / self.done_path(run_id).name).exists()
+
+    def all_confirmed(self) -> dict[str, float]:
+        """All confirmed runs, those put away too: when each ended, in seconds since 1970, by id."""
+        older = self._ended_at(self.older) if self.older.is_dir() else {}
+        return {run_id: moment_ns / 1e9 for run_id, moment_ns in (older | self._ended_at(self.path)).items()}
+
+    def _ended_at(self, folder: Path) -> dict[str, int]:
+        moments = {}
+        for entry in self._named(".done", folder):
+            with suppress(FileNotFoundError):  # removed meanwhile: it was old
+                moments[entry.name.removesuffix(".done")] = entry.stat().st_mtime_ns
+        return moments
 
     def confirm(self, run_id: str) -> None:
         """The store has the run's end: its journals matter only for a rewind from now on. Raises Unreachable.
@@ -95,7 +124,8 @@ class Home(Memory):
         """Forget a confirmed run. The journals go first: a lock without them proves nothing."""
         for path in self.journals(run_id):
             path.unlink(missing_ok=True)
-        self.done_path(run_id).unlink(missing_ok=True)
+        for folder in (self.path, self.older):
+            (folder / self.done_path(run_id).name).unlink(missing_ok=True)
 
 
 def open_home(path: Path, witnesses: Sequence[Path] = ()) -> Home:
@@ -156,7 +186,7 @@ class RunNote:
 
 def note_of(home: Home, run_id: str) -> RunNote | None:
     """The note of a pending or confirmed run; None when it is gone or not ours to read."""
-    for path in (home.lock_path(run_id), home.done_path(run_id)):
+    for path in (home.lock_path(run_id), home.done_path(run_id), home.older / home.done_path(run_id).name):
         try:
             return RunNote(**json.loads(path.read_text()))
         except FileNotFoundError:

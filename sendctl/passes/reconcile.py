@@ -135,7 +135,7 @@ def _prove(context: Context, report: ReconcileReport) -> None:
 def _remove_old(context: Context) -> int:
     """Journals of runs that the store confirmed a month ago: no backup that old is put back."""
     cutoff = context.clock.utc_now().timestamp() - homes.KEEP_JOURNALS_S
-    old = [run_id for run_id in context.home.confirmed() if context.home.done_path(run_id).stat().st_mtime < cutoff]
+    old = [run_id for run_id, ended_s in context.home.all_confirmed().items() if ended_s < cutoff]
     for run_id in old:
         context.home.remove(run_id)
     return len(old)

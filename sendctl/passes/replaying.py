@@ -6,7 +6,7 @@ every claim. Nothing is sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from sendctl.errors import StoreElsewhere, StoreLocked, StoreRewound
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
+from sendctl.journal.older import reading
 from sendctl.journal.records import Trace
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -69,8 +70,8 @@ def foresee(context: Context, campaign_id: int) -> Foreseen:
     """What the journals here prove of a campaign's messages and the store does not know. Only looks."""
     with context.store.read() as connection:
         reached: dict[int, Proven] = {}
-        for note in _notes(context, meta.read(connection).store_id):
-            proven = _proven_by(note, traces_of(context.home, note)[0])
+        for note, traces in _journals(context, meta.read(connection).store_id):
+            proven = _proven_by(note, _unknown(connection, traces))
             places = replay.known_messages(connection, [item.key for item in proven])
             for item in proven:
                 place = places.get(item.key)
@@ -100,8 +101,9 @@ def replay_all(context: Context, *, with_what_is_left: bool = False) -> Replayed
     if not with_what_is_left:
         _check_age(context)
         _check_journals(context, row)
-    for note in _notes(context, row.store_id):
-        _replay(context, note, done)
+    with reading(context.home):
+        for note in _notes(context, row.store_id):
+            _replay(context, note, done)
     with context.store.write() as connection:
         now = context.store.now(connection)
         row = meta.read(connection)
@@ -114,9 +116,23 @@ def replay_all(context: Context, *, with_what_is_left: bool = False) -> Replayed
     return done
 
 
+def _journals(context: Context, store_id: str) -> Iterator[tuple[RunNote, Traces]]:
+    """What each of this host's runs on a store wrote, oldest run first."""
+    with reading(context.home):
+        for note in _notes(context, store_id):
+            yield note, traces_of(context.home, note)[0]
+
+
+def _unknown(connection: Connection, traces: Traces) -> Traces:
+    """Those that the store does not have under the same number: in a month of journals, few."""
+    known = runs.attempt_states(connection, list(traces))
+    return {place: trace for place, trace in traces.items() if known.get(place, ("",))[0] != trace.claim_id}
+
+
 def _notes(context: Context, store_id: str) -> list[RunNote]:
     """This host's runs on a store, oldest first, whether it confirmed them or not."""
-    notes = [homes.note_of(context.home, run_id) for run_id in context.home.pending() + context.home.confirmed()]
+    run_ids = {*context.home.pending(), *context.home.all_confirmed()}
+    notes = [homes.note_of(context.home, run_id) for run_id in sorted(run_ids)]
     ours = [note for note in notes if note is not None and note.store_id == store_id]
     return sorted(ours, key=lambda note: note.started_at)
 
@@ -167,7 +183,9 @@ def _replay_run(context: Context, note: RunNote, done: Replayed) -> None:
     traces, intact = traces_of(context.home, note)
     desk = Desk(context)
     with desk.transaction() as connection:
-        for item in _proven_by(note, traces):
+        unknown = _proven_by(note, _unknown(connection, traces))
+        done.known += len(_proven_by(note, traces)) - len(unknown)
+        for item in unknown:
             _put_back(desk, connection, item, done)
         row = runs.find(connection, [note.run_id]).get(note.run_id)
         if row is None:

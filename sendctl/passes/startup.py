@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.errors import BadConfig, SendingDisabled, StoreElsewhere, StoreRewound
 from sendctl.journal import home as homes
+from sendctl.journal.older import put_away
 from sendctl.passes.claiming import Claimed
 from sendctl.passes.context import Context
 from sendctl.passes.importing import Imported, import_dead_runs, run_forgotten
@@ -60,6 +61,7 @@ def take_over(context: Context, *, sends: bool = False) -> Imported:
             f"the store was rewound ({row.epoch_reason}), and journals are not replayed yet on: {', '.join(behind)}",
             hint="run `sendctl recover --campaign NAME` on each of them; --lost-host gives one up whose disk is gone.",
         )
+    put_away(context.home)
     return imported
 
 

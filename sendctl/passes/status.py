@@ -225,7 +225,7 @@ def _life(home: Home | None, row: RunRow) -> str:
         return "ended"
     if home is None or row.host_id != home.host_id:
         return "unknown"
-    if home.done_path(row.id).exists():
+    if home.has_ended(row.id):
         return "ended"
     if not home.lock_path(row.id).exists():
         return "unknown"

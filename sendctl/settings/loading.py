@@ -13,7 +13,14 @@ from pathlib import Path
 from sendctl.errors import BadConfig
 from sendctl.settings import store_url
 from sendctl.settings.environment import section_variables
-from sendctl.settings.model import JournalSettings, ReconcileSettings, SendSettings, Settings, StoreSettings
+from sendctl.settings.model import (
+    MOST_WORKERS,
+    JournalSettings,
+    ReconcileSettings,
+    SendSettings,
+    Settings,
+    StoreSettings,
+)
 from sendctl.settings.provider_tables import check_names, read_providers
 from sendctl.settings.secret import REFERENCES, has_password, resolve_secret
 from sendctl.tomlfile import Document, Findings, Table, TomlError, read_document
@@ -153,7 +160,7 @@ def _read_send(send: Table) -> SendSettings:
         enabled=send.boolean("enabled", default.enabled),
         providers=send.words("providers"),
         max_seconds=send.number("max_seconds", default.max_seconds or 0, least=0, most=_YEAR_S) or None,
-        workers=send.integer("workers", default.workers, least=1, most=64),
+        workers=send.integer("workers", default.workers, least=1, most=MOST_WORKERS),
         deadline_s=send.number("deadline_s", default.deadline_s, least=1, most=3600),
         claim_s=send.number("claim_s", default.claim_s, least=2, most=86400),
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from sendctl.durations import Rate
 
+MOST_WORKERS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:

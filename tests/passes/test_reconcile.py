@@ -10,6 +10,7 @@ import pytest
 from sendctl.clock import Deadline
 from sendctl.errors import ExitCode
 from sendctl.journal import home as homes
+from sendctl.journal import older
 from sendctl.journal.home import KEEP_JOURNALS_S, RunNote
 from sendctl.passes import control, reconcile
 from sendctl.providers.base import Outgoing
@@ -191,7 +192,12 @@ def test_reconciling_again_changes_nothing(ground: Ground) -> None:
     assert {name: after[name] for name in before} == before
 
 
-def test_journals_are_removed_a_month_after_the_store_has_confirmed_them(ground: Ground) -> None:
+@pytest.mark.parametrize("many", [older.MANY, 0])
+def test_journals_are_removed_a_month_after_the_store_has_confirmed_them(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(older, "MANY", many)  # none: all are put away
+    monkeypatch.setattr(older, "NEWEST", many)
     ground.enqueue(1)
     ground.send_due()
     home = ground.context.home

@@ -1,0 +1,85 @@
+"""Runs that ended some time ago leave the folder that every pass looks through, so that a look costs the same for ever.
+
+A host that sends every minute has the journals of tens of thousands of runs after a month. Only moves: all of them
+are kept until `reconcile` removes what is older than any backup.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from sendctl.journal.disk import not_writable, sync_folder
+from sendctl.journal.home import Home, note_of
+
+MANY = 64  # ended runs among which a pass may look; what is over that is moved, some at once
+NEWEST = 8  # of each store, which stay: passes ask the store whether it still knows them
+
+
+def put_away(home: Home) -> int:
+    """Move runs that ended, but for the newest of each store, once there are many; returns how many.
+
+    Each file gets its second name before it loses its first, so that a kill or a power loss in between costs nothing.
+    Does nothing while journals are being read. Raises Unreachable.
+    """
+    if home.count_confirmed() <= MANY:
+        return 0
+    with _folder(home, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+        away = _all_but_newest(home) if held else []
+        try:
+            _move(home, away)
+        except OSError as error:
+            raise not_writable(f"the journal folder {home.path}", error) from error
+    return len(away)
+
+
+def _all_but_newest(home: Home) -> list[str]:
+    seen: Counter[str] = Counter()
+    away = []
+    for run_id in home.confirmed():
+        note = note_of(home, run_id)
+        store_id = note.store_id if note is not None else ""
+        seen[store_id] += 1
+        if seen[store_id] > NEWEST:
+            away.append(run_id)
+    return away
+
+
+def _move(home: Home, run_ids: list[str]) -> None:
+    if not run_ids:
+        return
+    home.older.mkdir(mode=0o700, exist_ok=True)
+    moved = frozenset(run_ids)
+    with os.scandir(home.path) as entries:
+        ended = (".done", ".journal")
+        names = [one.name for one in entries if one.name.partition(".")[0] in moved and one.name.endswith(ended)]
+    for name in names:
+        with suppress(FileExistsError):  # a move that was cut short
+            os.link(home.path / name, home.older / name)
+    sync_folder(home.older)
+    sync_folder(home.path)  # the name of the folder itself
+    for name in names:
+        (home.path / name).unlink()
+
+
+@contextmanager
+def reading(home: Home) -> Iterator[None]:
+    """Nothing is put away meanwhile: for whoever reads the journals of runs that ended."""
+    with _folder(home, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def _folder(home: Home, how: int) -> Iterator[bool]:
+    """Whether the folder is locked: no pass holds it for long, and no run is alive by it."""
+    descriptor = os.open(home.path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
