@@ -113,6 +113,13 @@ class ModelHome(Home):
         pause("list confirmed runs")
         return observed(super().confirmed(newest), "confirmed")
 
+    def all_confirmed(self) -> dict[str, float]:
+        pause("list all confirmed runs")
+        return observed(super().all_confirmed(), "confirmed")
+
+    def count_confirmed(self) -> int:
+        return observed(super().count_confirmed(), "confirmed")
+
     def journals(self, run_id: str) -> list[Path]:
         found = super().journals(run_id)
         observed([path.name for path in found], run_id)
