@@ -75,8 +75,7 @@ class Connection(asyncio.Protocol):
         self._fail(Dropped(reason))
         if self._timer is not None:
             self._timer.cancel()
-        if not self.closed.done():
-            self.closed.set_result(None)
+        self.closed.set_result(None)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -168,8 +167,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once; bytes that have not left stay here."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._open_transport().abort()
 
     def _open_transport(self) -> asyncio.Transport:
         assert self._transport is not None
