@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import mailbox
 import os
 import resource
+import shutil
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,6 +110,24 @@ def test_a_replayed_key_is_found_after_it_was_read(folder: Path, provider: Maild
     assert len(list(folder.glob("new/*"))) == 1
 
 
+def test_a_folder_that_has_not_changed_is_not_read_again(
+    folder: Path, provider: MaildirProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each submission would read all that was ever delivered and read."""
+    name = submit(provider, folder).provider_message_id
+    (folder / "new" / name).rename(folder / "cur" / f"{name}:2,S")
+    os.utime(folder / "cur", (0, 0))  # long ago: what changes from now on has another stamp
+    scandir, listed = os.scandir, list[Path]()
+
+    def watched(place: Path) -> object:
+        listed.append(place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", watched)
+    assert [provider.find(KEY), provider.find(KEY), provider.find("other")] == [name, name, None]
+    assert listed == [folder / "cur"]
+
+
 def test_a_file_read_within_the_clocks_granularity_is_found(folder: Path, provider: MaildirProvider) -> None:
     name = submit(provider, folder).provider_message_id
     listed = (folder / "cur").stat()
@@ -166,6 +186,63 @@ def test_a_replayed_acceptance_is_on_the_disk_too(
     synced = watched_syncs(folder.parent, monkeypatch)
     submit(provider, folder)
     assert [sync.path for sync in synced] == [folder / "new"]
+
+
+class AtTheDot(Recorded):
+    """Does something of the test's to the maildir when the message is about to be delivered."""
+
+    def __init__(self, folder: Path, deed: Callable[[], object]) -> None:
+        super().__init__(folder)
+        self.deed = deed
+
+    def dot(self) -> None:
+        self.deed()
+
+
+def submit_with(provider: MaildirProvider, mark: Recorded) -> Outcome:
+    clock = SystemClock()
+    return asyncio.run(provider.submit(MESSAGE, Deadline(clock.boot_s() + 60, clock), mark))
+
+
+def test_a_delivery_that_certainly_failed_is_no_doubt(folder: Path, provider: MaildirProvider) -> None:
+    """The file is still in tmp, and nowhere else: nobody can read it."""
+    outcome = submit_with(provider, AtTheDot(folder, (folder / "new").rmdir))
+    assert (outcome.kind, outcome.phase, outcome.scope) == (AttemptOutcome.HALTED, Phase.REPLIED, Scope.PROVIDER)
+    assert list(folder.glob("*/*")) == []
+    assert submit(provider, folder).kind is AttemptOutcome.ACCEPTED
+
+
+def test_a_delivery_of_which_nothing_can_be_seen_is_in_doubt(folder: Path, provider: MaildirProvider) -> None:
+    outcome = submit_with(provider, AtTheDot(folder, lambda: folder.rename(folder.with_name("away"))))
+    assert (outcome.kind, outcome.phase, outcome.scope) == (AttemptOutcome.UNKNOWN, Phase.DOTTED, Scope.PROVIDER)
+
+
+def test_a_delivery_whose_confirmation_was_lost_is_an_acceptance(
+    folder: Path, provider: MaildirProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system asks again after a lost reply, and is told that the name is taken or that it failed."""
+    link = os.link
+
+    def unconfirmed(source: Path, target: Path) -> None:
+        link(source, target)
+        raise OSError(errno.EIO, "reply lost")
+
+    monkeypatch.setattr(os, "link", unconfirmed)
+    outcome = submit(provider, folder)
+    assert (outcome.kind, outcome.phase) == (AttemptOutcome.ACCEPTED, Phase.REPLIED)
+    assert [path.name for path in folder.glob("*/*")] == [outcome.provider_message_id]
+
+
+def test_a_place_that_cannot_be_forced_to_the_disk_is_in_doubt(folder: Path, provider: MaildirProvider) -> None:
+    submit(provider, folder)
+    outcome = submit_with(provider, AtTheDot(folder, lambda: shutil.rmtree(folder / "new")))
+    assert (outcome.kind, outcome.phase, outcome.scope) == (AttemptOutcome.UNKNOWN, Phase.DOTTED, Scope.PROVIDER)
+
+
+def test_without_fsync_nothing_waits_for_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = watched_syncs(folder.parent, monkeypatch)
+    assert submit(MaildirProvider("demo", folder, fsync=False), folder).kind is AttemptOutcome.ACCEPTED
+    assert synced == []
 
 
 def test_an_expired_claim_at_the_dot_delivers_nothing(folder: Path, provider: MaildirProvider) -> None:

@@ -3,7 +3,7 @@
 A script is a JSON list of rules such as `{"at": "rcpt", "do": "reply:550 5.1.1 no", "recipient": "^bad"}`.
 
 at          connect, banner, ehlo, starttls, tls, auth, mail, rcpt, data, body (the body is not read, then the action
-            follows), dot (before the message is accepted), reply (after it is accepted and logged), quit
+            follows), dot (before the message is accepted), reply (after it is accepted and logged), rset, quit
 do          close | reset | silence | drip (bytes of a reply that never ends) | reply:TEXT (raw; LF becomes CRLF)
 recipient   a regular expression that the recipient must match; at mail it is not known yet
 skip        leave the first K passages alone
@@ -17,7 +17,22 @@ import json
 import re
 from dataclasses import dataclass
 
-STEPS = ("connect", "banner", "ehlo", "starttls", "tls", "auth", "mail", "rcpt", "data", "body", "dot", "reply", "quit")
+STEPS = (
+    "connect",
+    "banner",
+    "ehlo",
+    "starttls",
+    "tls",
+    "auth",
+    "mail",
+    "rcpt",
+    "data",
+    "body",
+    "dot",
+    "reply",
+    "rset",
+    "quit",
+)
 ACTIONS = ("close", "reset", "silence", "drip")
 
 

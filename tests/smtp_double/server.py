@@ -307,7 +307,7 @@ class Session(asyncio.Protocol):
 
     def _do_rset(self, rest: str) -> None:
         self._sender = self._recipient = None
-        self._say("250 2.0.0 ok")
+        self._answer("rset", "250 2.0.0 ok")
 
     def _do_noop(self, rest: str) -> None:
         self._say("250 2.0.0 ok")

@@ -195,6 +195,42 @@ def test_a_message_that_was_only_begun_is_withdrawn_when_sending_stops(tmp_path:
     assert BEHIND not in sent.line.ended
 
 
+def test_a_body_that_may_not_follow_is_withheld_although_the_server_waits_for_it(tmp_path: Path) -> None:
+    """Its envelope has left behind the dot before it, and all is well but for an order to stop."""
+    sent = world.run(_sent(tmp_path, stopped_by=BEFORE))
+    assert [sent.line.said(person) for person in (BEFORE, MIDDLE)] == [
+        ACCEPTED, "untouched begun recipient withdrawn",
+    ]  # fmt: skip
+    assert sent.marks[MIDDLE].calls == ["begin"]
+    assert sent.accepted == [BEFORE]
+    verbs = [line.split()[0] for _, line in sent.heard]
+    assert verbs == ["EHLO", "MAIL", "RCPT", "DATA", ".", "MAIL", "RCPT", "DATA"]  # and not even QUIT
+
+
+def test_a_lane_that_ran_dry_goes_on_when_there_is_more(tmp_path: Path) -> None:
+    class Refilled(Line):
+        later: list[Job]
+
+        async def more(self) -> bool:
+            self.waiting, self.later = self.later, []
+            return bool(self.waiting)
+
+    async def main() -> Refilled:
+        async with world.server(tmp_path) as double:
+            relay = world.provider(double.port, connections=1)
+            jobs = [Job(world.outgoing(person, message_id=number), world.deadline(), world.Mark())
+                    for number, person in enumerate(PEOPLE)]  # fmt: skip
+            line = Refilled(jobs[:1])
+            line.later = jobs[1:]
+            await relay.stream(line)
+            await relay.close()
+            return line
+
+    line = world.run(main())
+    assert [line.said(person) for person in PEOPLE] == [ACCEPTED] * 3
+    assert len([line for line in world.lines(tmp_path / "heard") if "EHLO" in line]) == 1
+
+
 def test_a_message_whose_time_the_one_before_used_up_is_nobodys_failure(tmp_path: Path) -> None:
     silence = {"at": "reply", "do": "silence", "recipient": "^p1"}
     sent = world.run(_sent(tmp_path, silence, seconds={BEFORE: SILENT_S, MIDDLE: SILENT_S}))

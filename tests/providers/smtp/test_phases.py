@@ -63,7 +63,10 @@ def _cases() -> list[Case]:
 ACCEPTED = "accepted replied recipient "
 SILENT = ("silence", "drip")
 MALFORMED = ("reply:hello", "reply:250-first\n354 second", "reply:25", "reply:999 what", "reply:250-" + "x" * 3000)
+BABBLE = "reply:" + "\n".join(["250 2.0.0 ok"] * 17)
 REPLIES = [
+    ("mail", BABBLE, "deferred begun provider protocol"),
+    ("mail", "reply:250 2.1.0 ok\n250 2.1.5 not asked for", "deferred begun provider protocol"),
     ("mail", "reply:450 4.7.1 slow down", "deferred begun provider throttled"),
     ("mail", "reply:451 4.3.0 trouble", "deferred begun provider mail"),
     ("mail", "reply:452 4.3.1 full", "deferred begun provider throttled"),
@@ -87,6 +90,7 @@ REPLIES = [
     ("rcpt", "reply:551 5.1.6 moved", "refused begun recipient rcpt"),
     ("rcpt", "reply:554 5.7.1 relay access denied", "refused begun recipient policy"),
     ("rcpt", "reply:530 5.7.0 authenticate first", "halted begun provider auth"),
+    ("rcpt", "reply:553 5.6.7 no UTF-8 here", "refused begun recipient smtputf8-unsupported"),
     ("rcpt", "reply:552 too many recipients", "deferred begun recipient throttled"),
     ("rcpt", "reply:552 5.2.2 mailbox full", "refused begun recipient rcpt"),
     ("data", "reply:451 4.3.0 trouble", "deferred begun provider data"),

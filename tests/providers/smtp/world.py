@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -76,3 +77,13 @@ def run(main: Any) -> Any:
 
 def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
+
+
+def heard(folder: Path) -> list[str]:
+    """The lines that the server was sent, bodies left out."""
+    return [json.loads(line)["line"] for line in lines(folder / "heard")]
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """What the server accepted."""
+    return [json.loads(line) for line in lines(folder / "log")]
