@@ -196,10 +196,10 @@ def _count(found: Imported, settled: list[Settled]) -> None:
         found.failed += item.transition == "refuse"
         if item.transition == "doubt":
             found.in_doubt += 1
-        elif item.evidence == "journal" and item.outcome.phase is Phase.REPLIED:
-            found.recorded += 1
-        elif item.transition == "release":
+        elif item.outcome.kind is AttemptOutcome.UNTOUCHED:
             found.requeued += 1
+        else:  # an outcome that the journal had, wherever it leads: as planning.py counts it
+            found.recorded += 1
 
 
 def verdict(trace: Trace | None, *, proves_absence: bool) -> tuple[Outcome, str]:

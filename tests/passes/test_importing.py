@@ -10,9 +10,10 @@ from sendctl.errors import StoppedEarly, StoreRewound
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.records import Trace, encode
+from sendctl.passes import planning
 from sendctl.passes.importing import expire_foreign, import_dead_runs, verdict
 from sendctl.passes.startup import take_over
-from sendctl.providers.base import Outcome, Phase
+from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.states import AttemptOutcome
 from sendctl.store import runs
 from tests.passes.dying import dead_run, journal_of
@@ -183,6 +184,51 @@ def test_runs_of_another_store_are_ignored(ground: Ground) -> None:
         pass
     assert take_over(ground.context).runs == []
     assert home.pending() == ["r1"]
+
+
+def test_a_run_of_another_store_that_has_ended_here_is_no_rewind_of_this_one(ground: Ground) -> None:
+    home = ground.context.home
+    with homes.held_lock(home, RunNote("another-store", "r1", "send-due", homes.boot_id(), 1, "2026")):
+        pass
+    home.confirm("r1")
+    assert take_over(ground.context).rewound == ""
+
+
+def test_a_dead_run_that_the_store_does_not_know_is_a_rewind(ground: Ground) -> None:
+    """A backup from after the host's last pass began: only the journal tells."""
+    ground.enqueue(2)
+    ground.clerk()
+    before = ground.backup()
+    run_id, _ = dead_run(ground, "dot")
+    ground.put_back(before)
+    with pytest.raises(StoreRewound, match=f"run {run_id} sent 1 messages and the store does not know it"):
+        take_over(ground.context)
+
+
+def test_an_earlier_attempt_that_another_run_made_is_left_alone(ground: Ground) -> None:
+    ground.enqueue(1)
+    ground.pass_with(DEFERRED)
+    ground.clock.forward(hours=1)
+    dead_run(ground, ACCEPTED)
+    assert take_over(ground.context).recorded == 1
+    attempts = ground.rows("SELECT number, outcome, evidence FROM attempts ORDER BY number")
+    assert [tuple(row) for row in attempts] == [(1, "deferred", "reply"), (2, "accepted", "journal")]
+
+
+BROKEN_OFF = Outcome(AttemptOutcome.DEFERRED, Phase.BEGUN, Scope.PROVIDER, text="dropped", error_class="dropped")
+
+
+@pytest.mark.parametrize("attempts", [1, 3], ids=["the last attempt", "more to come"])
+def test_a_plan_counts_what_its_import_counts_also_of_an_outcome_before_the_last_byte(
+    ground: Ground, attempts: int
+) -> None:
+    ground.enqueue(3, controls=f"max_attempts = {attempts}")
+    dead_run(ground, BROKEN_OFF, "begin", ACCEPTED)
+    (dead,) = planning.plan(ground.context, "sale").dead_runs
+    imported = take_over(ground.context)
+    assert (imported.recorded, imported.requeued, imported.in_doubt) == (2, 1, 0)
+    assert (dead.recorded, dead.requeued, dead.in_doubt) == (2, 1, [])
+    assert ground.states() == ({"failed": 1, "queued": 1, "sent": 1} if attempts == 1 else {"queued": 2, "sent": 1})
 
 
 def test_a_run_that_died_before_it_was_recorded_leaves_nothing(ground: Ground) -> None:
