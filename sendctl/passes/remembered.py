@@ -46,8 +46,8 @@ def take_up(context: Context, name: str) -> TakenUp:
         while campaign is not None and (found := replay.waiting(connection, campaign.id)):
             proven = replay.remembered(connection, found.values())
             for message_id, due in claims.by_id(connection, found).items():
-                item = proven[found[message_id]]
-                if settle(desk, connection, due, item):
+                item = proven.get(found[message_id])  # None: a claim has taken it up since we looked
+                if item is not None and settle(desk, connection, due, item):
                     taken.sent += item.accepted
                     taken.in_doubt += not item.accepted
     return taken

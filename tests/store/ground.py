@@ -7,7 +7,8 @@ its clock.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -230,6 +231,20 @@ class Ground:
         """Every row of every table, for "nothing was written"."""
         with self.store.read() as connection:
             return dump(connection)
+
+    @contextmanager
+    def once_after(self, words: str, deed: Callable[[], object]) -> Iterator[None]:
+        """Do something when this host has executed a statement with these words for the first time."""
+        left = [deed]
+
+        def happen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if left and words in " ".join(statement.split()):
+                left.pop()()
+
+        sa.event.listen(self.store.engine, "after_cursor_execute", happen)
+        yield
+        sa.event.remove(self.store.engine, "after_cursor_execute", happen)
+        assert not left
 
     # -- backups ----------------------------------------------------------------------------------------------------
 

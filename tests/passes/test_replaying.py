@@ -1,0 +1,146 @@
+"""Replaying journals beside others: a run that lives, a store that is elsewhere, races for what was remembered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sendctl.errors import StoreElsewhere, StoreLocked, StoreRewound
+from sendctl.journal import home as homes
+from sendctl.journal.home import KEEP_JOURNALS_S, RunNote
+from sendctl.passes import planning, remembered, replaying
+from sendctl.passes.startup import check_remembered
+from tests.passes.judge import Judge, accept
+from tests.store.ground import ACCEPTED, UNKNOWN, Ground
+
+
+def rewound(ground: Ground) -> None:
+    """What the first pass on this host finds."""
+    with pytest.raises(StoreRewound):
+        ground.send_due()
+
+
+def test_journals_are_not_replayed_beside_a_run_that_lives(ground: Ground) -> None:
+    ground.enqueue(2)
+    ground.clerk()
+    store_id = ground.one("SELECT store_id FROM store")
+    note = RunNote(store_id, "alive", "send-due", homes.boot_id(), 7, ground.clock.now.isoformat())
+    with (
+        homes.held_lock(ground.context.home, note),
+        pytest.raises(StoreLocked, match=r"run alive \(pid 7\) is still alive on this host"),
+    ):
+        replaying.replay_all(ground.context)
+
+
+def test_journals_are_not_replayed_into_a_copy(sqlite_ground: Ground) -> None:
+    sqlite_ground.change("UPDATE store SET bound_to = 'another machine:/store.db'")
+    with pytest.raises(StoreElsewhere, match="belongs to another machine"):
+        replaying.replay_all(sqlite_ground.context)
+
+
+def test_a_backup_older_than_the_journals_is_refused_until_somebody_takes_the_risk(
+    ground: Ground, judge: Judge
+) -> None:
+    ground.clock.now = datetime.now(UTC)
+    ground.enqueue(2)
+    ground.send_due(limit=1)
+    before = ground.backup()
+    ground.send_due(limit=1)
+    ground.put_back(before)
+    rewound(ground)
+    ground.clock.forward(seconds=KEEP_JOURNALS_S + 60)
+    with pytest.raises(StoreRewound, match="the backup is 30 days old; journals are kept for 30"):
+        ground.recover()
+
+
+def test_an_attempt_that_is_known_or_was_accepted_elsewhere_is_not_foreseen_as_doubt(
+    ground: Ground, judge: Judge
+) -> None:
+    """Handed over, in doubt, sent again by decision, and accepted: the plan counts it as sent."""
+    ground.enqueue(2)
+    before = ground.backup()
+    judge.answer = lambda message: UNKNOWN if message.recipient.startswith("p00001") else ACCEPTED
+    ground.send_due(limit=1)
+    ground.recover(in_doubt="resend")
+    judge.answer = accept
+    ground.send_due()
+    ground.put_back(before)
+    rewound(ground)
+    made = planning.plan(ground.context, "sale")
+    assert (made.replayed.sent, made.replayed.in_doubt) == (2, [])
+
+
+def test_an_acceptance_in_a_journal_settles_the_doubt_that_the_backup_holds(ground: Ground, judge: Judge) -> None:
+    """In the backup its first attempt is in doubt; it was sent again by decision, and that copy was accepted."""
+    ground.enqueue(1)
+    judge.answer = lambda _message: UNKNOWN
+    ground.send_due()
+    before = ground.backup()
+    ground.recover(in_doubt="resend")
+    judge.answer = accept
+    ground.send_due()
+    ground.put_back(before)
+    assert ground.states() == {"in_doubt": 1}
+    rewound(ground)
+    done = ground.recover()
+    assert done.replayed is not None
+    assert (done.replayed.sent, done.replayed.contradicted) == (1, [])
+    assert ground.states() == {"sent": 1}
+    ground.send_due()
+    assert len(judge.delivered) == 2  # the two that were sent
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("seen", ["JOIN replayed_keys", "FROM replayed_keys JOIN"], ids=["that it waits", "what it is"])
+def test_what_a_claim_takes_up_first_is_not_taken_up_again(ground: Ground, judge: Judge, seen: str) -> None:
+    """Enqueue settles what was remembered of its campaign; a claim at the same moment has settled it already."""
+    ground.enqueue(1, name="other", at=ground.clock.now.replace(year=2027))
+    before = ground.backup()
+    ground.enqueue(2)
+    ground.send_due()
+    ground.put_back(before)
+    rewound(ground)
+    ground.recover("other")
+    beside = ground.other_host()
+    clerk = beside.clerk("sale")
+    kept = ground.rows("SELECT * FROM replayed_keys")
+    ground.enqueue(2)
+    assert (ground.states(), len(kept)) == ({"sent": 2}, 2)
+    put_back(ground, kept)
+    with ground.once_after(seen, lambda: clerk.turn([], 10)):
+        assert remembered.take_up(ground.context, "sale") == remembered.TakenUp(0, 0)
+    assert ground.states() == {"sent": 2}
+    assert len(judge.delivered) == 2
+    beside.close()
+
+
+def put_back(ground: Ground, kept: list[Any]) -> None:
+    """The messages wait again, and what was proven of them is remembered, as before it was taken up."""
+    for row in kept:
+        names = ", ".join(row._fields)
+        ground.change(
+            f"INSERT INTO replayed_keys ({names}) VALUES ({', '.join(f':{name}' for name in row._fields)})",
+            **row._asdict(),
+        )
+    ground.change("DELETE FROM attempts")
+    ground.change(
+        "UPDATE messages SET status = 'queued', attempts = 0, sent_at = NULL, revision = NULL, composed_at = NULL"
+        " WHERE status = 'sent'"
+    )
+    ground.change("UPDATE enrollments SET status = 'active', current_step_index = 0 WHERE status = 'completed'")
+    ground.change("UPDATE campaigns SET status = 'running'")
+
+
+def test_what_is_in_flight_and_the_store_has_forgotten_stops_the_pass_before_a_byte_leaves(ground: Ground) -> None:
+    """The journal may not know of it yet; this process does."""
+    ground.enqueue(2)
+    clerk = ground.clerk()
+    before = ground.backup()
+    window = clerk.turn([], 2)
+    check_remembered(ground.context, clerk.run_id, whole=False, in_flight=window.messages)
+    ground.put_back(before)
+    with pytest.raises(StoreRewound, match=r"message \d+ \(attempt 1\) is in flight and the store does not know it"):
+        check_remembered(ground.context, clerk.run_id, whole=False, in_flight=window.messages)
+    assert replaying.needed(ground.context)
