@@ -13,7 +13,7 @@ from typing import Literal, cast
 
 from sqlalchemy.engine import Connection
 
-from sendctl.evidence.model import Absent, Accepted, CannotTell, Finding, Wanted
+from sendctl.evidence.model import Absent, Accepted, Finding, Wanted
 from sendctl.evidence.search import search
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -143,8 +143,8 @@ def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool, 
             )
         case Absent():
             evidence.cannot_tell("the log does not have it, but its run may still be alive on another host")
-        case CannotTell(reason, kind):
-            evidence.cannot_tell(reason, kind)
+        case _:
+            evidence.cannot_tell(finding.reason, finding.kind)
 
 
 def settle(desk: Desk, connection: Connection, evidence: Evidence) -> tuple[int, int]:
