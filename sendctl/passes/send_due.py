@@ -181,11 +181,7 @@ def _fan_out(context: Context, report: SendReport, orders: Orders, workers: int)
 def _forked(context: Context, orders: Orders, life_read: int, life_write: int) -> tuple[int, int]:
     """Fork one worker; returns its process id and the pipe that its report comes through."""
     read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        with stopping.noting():
-            os.close(life_write)
-            _child(context, orders, life_read, write_end)
+    pid = os.fork() or _child(context, orders, life_read, life_write, write_end)
     os.close(write_end)
     return pid, read_end
 
@@ -194,18 +190,20 @@ def _share(limit: int | None, workers: int, index: int) -> int | None:
     return None if limit is None else limit // workers + (index < limit % workers)
 
 
-def _child(context: Context, orders: Orders, parent_gone: int, write_end: int) -> NoReturn:
+def _child(context: Context, orders: Orders, parent_gone: int, life_write: int, write_end: int) -> NoReturn:
     """Work in the forked process and leave it without running the parent's cleanup."""
-    done, answer = Report(), dict[str, Any]()
-    try:
-        work(context, orders, done, parent_gone)
-    except SendctlError as problem:
-        answer = {"error": str(problem), "hint": problem.hint, "exit_code": int(problem.exit_code)}
-    except BaseException as problem:  # the parent prints it; the journal has what happened until here
-        answer = {"error": f"{type(problem).__name__}: {problem}"}
-    with os.fdopen(write_end, "w") as pipe:
-        json.dump({"report": asdict(done)} | answer, pipe)
-    os._exit(answer.get("exit_code", ExitCode.UNEXPECTED) if answer else ExitCode.DONE)
+    with stopping.noting():  # to the very end: what the parent does about a signal is not for this process to do
+        os.close(life_write)
+        done, answer = Report(), dict[str, Any]()
+        try:
+            work(context, orders, done, parent_gone)
+        except SendctlError as problem:
+            answer = {"error": str(problem), "hint": problem.hint, "exit_code": int(problem.exit_code)}
+        except BaseException as problem:  # the parent prints it; the journal has what happened until here
+            answer = {"error": f"{type(problem).__name__}: {problem}"}
+        with os.fdopen(write_end, "w") as pipe:
+            json.dump({"report": asdict(done)} | answer, pipe)
+        os._exit(answer.get("exit_code", ExitCode.UNEXPECTED) if answer else ExitCode.DONE)
 
 
 def _pass_on(pids: list[int]) -> None:
