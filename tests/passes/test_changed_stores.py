@@ -153,6 +153,27 @@ def test_store_whose_own_row_is_not_back_yet_puts_every_command_off(ground: Grou
     assert judge.people() == PEOPLE
 
 
+def test_store_whose_own_row_goes_away_under_a_pass_ends_it_and_nobody_gets_it_twice(
+    ground: Ground, judge: Judge
+) -> None:
+    ground.enqueue(5, controls="batch_size = 1")
+    restoring = ground.other_host()
+
+    def vanish() -> None:
+        restoring.change("CREATE TABLE away AS SELECT * FROM store")
+        restoring.change("DELETE FROM store")
+
+    at_the_second(judge, vanish)
+    failure = failure_of(ground)
+    assert failure.exit_code is ExitCode.UNREACHABLE
+    assert "are being put back right now: the table store is empty" in str(failure)
+    restoring.change("INSERT INTO store SELECT * FROM away")
+    restoring.close()
+    ground.send_due()
+    assert judge.people() == PEOPLE
+    assert ground.states() == {"sent": 5}
+
+
 def test_tables_whose_keys_are_not_back_yet_put_a_pass_off(ground: Ground, judge: Judge) -> None:
     if ground.url.startswith("sqlite"):
         return  # a dump of SQLite has the keys in its CREATE TABLE

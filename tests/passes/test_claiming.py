@@ -10,7 +10,9 @@ from sqlalchemy.engine import Connection
 
 from sendctl.errors import StoreRewound
 from sendctl.passes import control
+from sendctl.passes.claiming import BUSY_WAIT_S
 from sendctl.passes.control import ControlReport
+from sendctl.store import campaigns
 from tests.passes.judge import Judge
 from tests.store.ground import Ground
 
@@ -68,3 +70,16 @@ def test_a_pause_waits_for_a_claim_that_is_under_way_and_counts_it(ground: Groun
     mine.close()
     assert [report.in_flight for report in reports] == [2]
     assert clerk.turn([], 2).messages == ()
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_campaign_that_somebody_is_changing_is_passed_over_and_not_waited_for(ground: Ground) -> None:
+    """A turn holds other rows by then: whoever changes the campaign may be waiting for them."""
+    ground.enqueue(2)
+    clerk = ground.clerk()
+    with ground.store.write() as changing:
+        assert campaigns.find(changing, "sale", lock="update")
+        window = clerk.turn([], 10)
+    assert (window.messages, window.blocked) == ((), "campaign sale is being changed")
+    assert window.wait_s == BUSY_WAIT_S
+    assert len(clerk.turn([], 10).messages) == 2

@@ -254,3 +254,29 @@ def test_a_set_of_ids_is_exact() -> None:
     assert [ids.add(number) for number in numbers] == [True] * len(numbers)
     assert [ids.add(number) for number in numbers] == [False] * len(numbers)
     assert len(ids) == len(numbers)
+
+
+@pytest.mark.parametrize("name", ["order.id", "voucher"])
+def test_a_variable_that_no_contact_could_have_is_told_where_the_list_is(sqlite_ground: Ground, name: str) -> None:
+    error = refused(sqlite_ground, steps=[step(text=f"{{{{ {name} }}}}")])
+    assert f"the templates use {name}, which" in str(error)
+    assert "docs/templates.md lists the variables." in error.hint
+
+
+@pytest.mark.parametrize("value", ['{"city": "Graz"}', '["Graz", "Wien"]'])
+def test_a_failure_with_every_value_of_its_shape_is_the_campaigns_mistake(sqlite_ground: Ground, value: str) -> None:
+    rows = f'{{"email": "a@x.example", "town": {value}}}\n{{"email": "b@x.example", "town": {value}}}\n'
+    campaign = campaign_file(steps=[step(text="{{ contact.town|round }}")])
+    with pytest.raises(BadInput, match=r"campaign\.toml:.* step 'offer': text, line 1: cannot round"):
+        given(sqlite_ground, campaign, "p.jsonl", rows)
+
+
+def test_damaged_data_of_someone_enrolled_are_named_with_the_campaign_file(sqlite_ground: Ground) -> None:
+    """The failure is about the data, and names no part of a template."""
+    sqlite_ground.enqueue(contacts=PEOPLE, steps=[step(text="Hi {{ contact.town }}")])
+    damaged = '{"email": "ana@x.example", "town": "a\\u0000b"}'
+    sqlite_ground.change("UPDATE enrollments SET snapshot = :damaged WHERE id = 1", damaged=damaged)
+    error = refused(sqlite_ground, contacts="email,town\n", steps=[step(text="Hello {{ contact.town }}")])
+    assert placed(sqlite_ground, error).startswith("campaign.toml: step 'offer': ")
+    assert "contact.town holds a NUL character" in str(error)
+    assert "ana@x.example, already enrolled" in str(error)

@@ -73,6 +73,18 @@ def test_role_without_rights_on_the_tables_is_told_what_to_grant(pg_database: st
     assert "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES" in caught.value.hint
 
 
+def test_role_that_may_not_ask_which_cluster_this_is_uses_the_store_all_the_same(pg_database: str) -> None:
+    migrated(pg_database)
+    with psycopg.connect(pg_database, autocommit=True) as connection:
+        connection.execute("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+        with role(pg_database) as url:
+            name = sql.Identifier(urlsplit(url).username or "")
+            connection.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(name))
+            with closing(open_store(normalise(url, Path("/")))) as store, store.read() as reading:
+                assert meta.database_identity(reading) is None
+                assert meta.read(reading).store_id
+
+
 def test_table_of_another_program_stays_as_it_was(pg_database: str) -> None:
     with psycopg.connect(pg_database, autocommit=True) as connection:
         connection.execute("CREATE TABLE campaigns (name text)")

@@ -152,6 +152,21 @@ def test_a_zombie_never_touches_the_attempt_that_replaced_its_own(ground: Ground
     assert ledger(ground) == doubtful
 
 
+@pytest.mark.parametrize("verb", ["resend", "skip"])
+def test_an_acceptance_that_comes_after_the_decision_and_before_a_second_copy_saves_it(
+    ground: Ground, verb: str
+) -> None:
+    ground.enqueue(1)
+    zombie = ground.clerk()
+    window = zombie.turn([], 1)
+    given_up(ground)
+    decide(ground, verb)
+    zombie.turn(ground.done(window, ACCEPTED), 0)
+    assert ground.states() == {"sent": 1}
+    assert ground.rows("SELECT number, outcome, evidence FROM attempts") == [(1, "accepted", "reply")]
+    assert ground.one("SELECT status FROM enrollments") == "completed"
+
+
 def test_an_attempt_that_has_its_outcome_keeps_it(ground: Ground) -> None:
     ground.provable = False  # the open attempt is left behind
     ground.enqueue(1)
