@@ -20,11 +20,12 @@ from benchmarks.stores import Databases
 PEOPLE = 1_000
 GOAL_CPU_MS = 120
 BARE = "`python -c pass`"
+DRIVER = '`python -c "import psycopg"`'
 IMPORTS = '`python -c "import sqlalchemy, typer"`'
 
 
 def measure(databases: Databases, options: Options) -> Report:
-    """Rounds of: each store's idle pass, Python alone, Python with two imports. The first round is not counted."""
+    """Rounds of: each store's idle pass, Python alone, Python with the driver or with two imports. The first round is not counted."""
     report = Report("idle")
     found: dict[str, list[Usage]] = defaultdict(list)
     with ExitStack() as stack:
@@ -35,6 +36,7 @@ def measure(databases: Databases, options: Options) -> Report:
             for name, place in passes.items():
                 found[name].append(_as_cron(place))
             found[BARE].append(_python(databases.folder, "pass"))
+            found[DRIVER].append(_python(databases.folder, "import psycopg"))
             found[IMPORTS].append(_python(databases.folder, "import sqlalchemy, typer"))
             if not number:
                 found.clear()
