@@ -25,7 +25,7 @@ IMPORTS = '`python -c "import sqlalchemy, typer"`'
 
 
 def measure(databases: Databases, options: Options) -> Report:
-    """Rounds of: each store's idle pass, Python alone, Python with the driver or with two imports. The first round is not counted."""
+    """Rounds of: each store's idle pass, Python alone, with the driver, with two imports. The first is not counted."""
     report = Report("idle")
     found: dict[str, list[Usage]] = defaultdict(list)
     with ExitStack() as stack:
