@@ -1,4 +1,4 @@
-"""Replaying journals beside others: a run that lives, a store that is elsewhere, races for what was remembered."""
+"""Replaying journals: those put away too, beside a run that lives, into another store, in races for what they prove."""
 
 from __future__ import annotations
 
@@ -9,17 +9,68 @@ import pytest
 
 from sendctl.errors import StoreElsewhere, StoreLocked, StoreRewound
 from sendctl.journal import home as homes
+from sendctl.journal import older
 from sendctl.journal.home import KEEP_JOURNALS_S, RunNote
 from sendctl.passes import planning, remembered, replaying
 from sendctl.passes.startup import check_remembered
 from tests.passes.judge import Judge, accept
 from tests.store.ground import ACCEPTED, UNKNOWN, Ground
 
+PEOPLE = ["p00001", "p00002", "p00003", "p00004", "p00005"]
+
 
 def rewound(ground: Ground) -> None:
     """What the first pass on this host finds."""
     with pytest.raises(StoreRewound):
         ground.send_due()
+
+
+def test_what_the_backup_has_not_sent_and_no_journal_knows_is_sent_after_the_replay(
+    ground: Ground, judge: Judge
+) -> None:
+    ground.enqueue(5)
+    before = ground.backup()
+    ground.send_due(limit=2)
+    ground.put_back(before)
+    rewound(ground)
+    ground.recover()
+    assert ground.states() == {"sent": 2, "queued": 3}
+    ground.send_due()
+    assert judge.people() == PEOPLE
+
+
+def test_journals_that_were_put_away_are_replayed_like_all_others(
+    ground: Ground, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(older, "MANY", 2)
+    monkeypatch.setattr(older, "NEWEST", 1)
+    ground.enqueue(5)
+    before = ground.backup()
+    for _ in range(5):
+        ground.send_due(limit=1)
+    assert len(ground.context.home.confirmed()) <= 3 < len(ground.context.home.all_confirmed())
+    ground.put_back(before)
+    rewound(ground)
+    assert planning.plan(ground.context, "sale").worst_case_duplicates == 0
+    done = ground.recover()
+    assert done.replayed is not None
+    assert (done.replayed.sent, done.replayed.contradicted) == (5, [])
+    ground.send_due()
+    assert judge.people() == PEOPLE
+
+
+def test_a_replay_knows_what_the_backup_had_already(ground: Ground, judge: Judge) -> None:
+    ground.enqueue(5)
+    ground.send_due(limit=3)
+    before = ground.backup()
+    ground.send_due(limit=1)
+    ground.put_back(before)
+    rewound(ground)
+    done = ground.recover()
+    assert done.replayed is not None
+    assert (done.replayed.known, done.replayed.sent) == (3, 1)
+    ground.send_due()
+    assert judge.people() == PEOPLE
 
 
 def test_journals_are_not_replayed_beside_a_run_that_lives(ground: Ground) -> None:

@@ -9,7 +9,6 @@ from shutil import copytree, rmtree
 import pytest
 
 from sendctl.errors import ExitCode, StoreRewound, UsageError
-from sendctl.journal import older
 from sendctl.passes import planning, reconcile
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Outgoing
@@ -46,40 +45,6 @@ def test_a_rewound_store_sends_nothing_until_its_journals_are_replayed(ground: G
     assert judge.people() == PEOPLE
 
 
-def test_journals_that_were_put_away_are_replayed_like_all_others(
-    ground: Ground, judge: Judge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(older, "MANY", 2)
-    monkeypatch.setattr(older, "NEWEST", 1)
-    ground.enqueue(5)
-    before = ground.backup()
-    for _ in range(5):
-        ground.send_due(limit=1)
-    assert len(ground.context.home.confirmed()) <= 3 < len(ground.context.home.all_confirmed())
-    ground.put_back(before)
-    refuses(ground)
-    assert planning.plan(ground.context, "sale").worst_case_duplicates == 0
-    done = ground.recover()
-    assert done.replayed is not None
-    assert (done.replayed.sent, done.replayed.contradicted) == (5, [])
-    ground.send_due()
-    assert judge.people() == PEOPLE
-
-
-def test_a_replay_knows_what_the_backup_had_already(ground: Ground, judge: Judge) -> None:
-    ground.enqueue(5)
-    ground.send_due(limit=3)
-    before = ground.backup()
-    ground.send_due(limit=1)
-    ground.put_back(before)
-    refuses(ground)
-    done = ground.recover()
-    assert done.replayed is not None
-    assert (done.replayed.known, done.replayed.sent) == (3, 1)
-    ground.send_due()
-    assert judge.people() == PEOPLE
-
-
 @pytest.mark.parametrize("lost", ["put back", "gone"])
 def test_a_store_put_back_together_with_its_journals_is_noticed_by_the_witness(
     ground: Ground, judge: Judge, lost: str
@@ -112,20 +77,6 @@ def test_a_store_put_back_together_with_its_journals_is_noticed_by_the_witness(
     ground.recover(lost_hosts=hosts)
     ground.send_due()
     assert len(judge.people()) == 7
-
-
-def test_what_the_backup_has_not_sent_and_no_journal_knows_is_sent_after_the_replay(
-    ground: Ground, judge: Judge
-) -> None:
-    ground.enqueue(5)
-    before = ground.backup()
-    ground.send_due(limit=2)
-    ground.put_back(before)
-    refuses(ground)
-    ground.recover()
-    assert ground.states() == {"sent": 2, "queued": 3}
-    ground.send_due()
-    assert judge.people() == PEOPLE
 
 
 def test_a_plan_changes_nothing(ground: Ground, judge: Judge) -> None:
