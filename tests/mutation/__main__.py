@@ -1,6 +1,6 @@
 """Breaks the modules that carry the promise, one small break at a time, and prints what the tests noticed, as Markdown.
 
-    python -m tests.mutation [--only MODULE-PART] [--jobs N] [--budget SECONDS] [--map FILE]
+    python -m tests.mutation [--only PART]... [--jobs N] [--budget SECONDS] [--map FILE]
 
 A line is printed when its module is through. Exits 1 when a break survives that is neither caught by a test nor
 explained in explained.toml, when an explanation matches nothing any more, or when a test fails on the unbroken code.
@@ -56,7 +56,7 @@ class Line(NamedTuple):
 def main() -> int:
     """The command line."""
     asked = _arguments()
-    modules = [module for module in _modules() if asked.only in module]
+    modules = [module for module in _modules() if any(part in module for part in asked.only or [""])]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sendctl-mutation-")))
         if "SENDCTL_TEST_PG_URL" not in os.environ:
@@ -79,9 +79,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description="Break lines, see who notices.")
-    parser.add_argument("--only", default="", metavar="MODULE-PART", help="only modules with this in their path")
+    parser.add_argument("--only", action="append", metavar="PART", help="only modules with this in their path")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="breaks at once")
-    parser.add_argument("--budget", type=float, default=30, metavar="SECONDS", help="of tests for one break")
+    parser.add_argument("--budget", type=float, default=20, metavar="SECONDS", help="of tests for one break")
     parser.add_argument("--map", default="", metavar="FILE", help="keep there which tests run which lines")
     return parser.parse_args()
 

@@ -117,6 +117,24 @@ def test_a_provider_that_is_down_never_uses_up_a_persons_attempts() -> None:
         assert decided(kind, attempts=1000, phase=Phase.UNTOUCHED) == Decision("release")
 
 
+def test_a_provider_that_cannot_be_reached_charges_nobody_and_is_left_alone_for_a_while() -> None:
+    for provider in ("fallback", "removed"):  # neither has a provider behind it
+        decision = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, provider=provider, phase=Phase.UNTOUCHED, code=None)
+        assert (decision.transition, decision.charged) == ("release", False)
+        assert 30.0 <= decision.delay_s <= 60.0
+
+
+def test_waits_grow_with_what_was_charged_and_without_charge_with_the_tries() -> None:
+    assert 60.0 <= decided(AttemptOutcome.DEFERRED, charged=1, attempts=30).delay_s <= 120.0
+    uncharged = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, charged=0, attempts=3, provider="fallback")
+    assert 120.0 <= uncharged.delay_s <= 240.0
+
+
+def test_what_was_accepted_refused_or_lost_counts_as_an_attempt() -> None:
+    for kind in (AttemptOutcome.ACCEPTED, AttemptOutcome.REFUSED, AttemptOutcome.UNKNOWN):
+        assert decided(kind).charged
+
+
 def test_a_message_that_breaks_every_connection_is_charged_for_it_and_ends() -> None:
     broken = {"scope": Scope.PROVIDER, "phase": Phase.BEGUN, "code": None, "provider": "fallback"}
     assert decided(AttemptOutcome.DEFERRED, charged=0, **broken).charged  # type: ignore[arg-type]
