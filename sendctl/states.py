@@ -96,7 +96,3 @@ TRANSITIONS: dict[str, Transition] = {
     "replay_accepted": _move(State.SENT, State.QUEUED, State.FAILED, State.CANCELLED, State.EXPIRED, State.SUPPRESSED),
     "replay_doubt": _move(State.IN_DOUBT, State.QUEUED, State.FAILED, State.CANCELLED, State.EXPIRED, State.SUPPRESSED),
 }
-
-TERMINAL: frozenset[State] = frozenset(
-    {State.SENT, State.BOUNCED, State.FAILED, State.SUPPRESSED, State.CANCELLED, State.EXPIRED}
-)

@@ -74,7 +74,7 @@ class Home(Memory):
 
     def _named(self, ending: str, folder: Path | None = None) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder or self.path) as entries:
-            yield from (entry for entry in entries if entry.name.endswith(ending) and entry.name[0] != ".")
+            yield from (entry for entry in entries if entry.name.endswith(ending))
 
     def pending(self) -> list[str]:
         """Ids of runs whose end the store has not confirmed: alive, or dead."""
@@ -245,7 +245,7 @@ def _publish(home: Home, temporary: Path, run_id: str) -> None:
     except OSError as error:
         for path in (temporary, home.lock_path(run_id)):
             with suppress(OSError):  # of a run that the store has never heard of: the next pass removes it
-                path.unlink(missing_ok=True)
+                path.unlink()
         raise not_writable(f"the journal folder {home.path}", error) from error
 
 

@@ -125,6 +125,22 @@ def test_a_run_whose_note_cannot_get_its_name_says_so_and_leaves_nothing(home: H
     assert sorted(path.name for path in home.path.iterdir()) == ["host-id", "run1.lock"]
 
 
+def test_a_run_whose_note_cannot_even_be_made_says_so(home: Home) -> None:
+    (home.path / "host-id").unlink()
+    home.path.rmdir()
+    with pytest.raises(Unreachable, match="the journal folder"), held_lock(home, NOTE):
+        pytest.fail("a run began without its note")
+
+
+def test_a_store_file_is_somewhere_else_on_another_path_and_at_home_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    real = homes.place_of(f"sqlite:///{tmp_path}/real/store.db")
+    assert homes.place_of(f"sqlite:///{tmp_path}/link/store.db") == real
+    assert homes.place_of(f"sqlite:///{tmp_path}/store.db") != real
+    assert machine_id() in real
+
+
 def test_a_run_that_cannot_be_confirmed_says_what_is_safe(home: Home) -> None:
     home.done_path("run1").mkdir()
     with held_lock(home, NOTE), pytest.raises(Unreachable, match="cannot be written") as failure:

@@ -74,3 +74,31 @@ def test_the_stores_of_a_place_are_known_the_last_one_first_until_somebody_begin
     memory.forget_place(PLACE)
     assert memory.stores_at(PLACE) == []
     assert len(memory.stores_at("sqlite:///other.db")) == 1
+
+
+def test_a_host_that_is_new_to_a_store_misses_nothing_unless_another_was_there_before(memory: Memory) -> None:
+    assert not memory.misses_passes("store")
+    assert not Memory(memory.path, "host").misses_passes("store")
+    memory.witnesses[0].mkdir()
+    (memory.witnesses[0] / "store.another.passes").write_text("1")
+    assert memory.misses_passes("store")
+
+
+def test_a_witness_is_made_with_all_that_leads_there_for_its_owner_alone_and_follows_each_pass(tmp_path: Path) -> None:
+    witness, spare = tmp_path / "state" / "witness", tmp_path / "spare"
+    memory = Memory(tmp_path, "host", (witness, spare))
+    for number in (1, 2):
+        memory.note_passes("store", number)
+    assert int((witness / "store.host.passes").read_text()) == 2
+    assert witness.stat().st_mode & 0o777 == 0o700
+    assert not spare.exists(), "the first witness that can be written is enough"
+
+
+def test_a_store_that_moved_is_known_at_its_new_place_only_also_by_its_witness(memory: Memory) -> None:
+    memory.note_passes("store", 1)
+    for place in (PLACE, "sqlite:///new.db"):
+        memory.note_place("store", place)
+    assert memory.stores_at(PLACE) == []
+    assert [one.store_id for one in memory.stores_at("sqlite:///new.db")] == ["store"]
+    (memory.path / "store.place").unlink()
+    assert [one.store_id for one in memory.stores_at("sqlite:///new.db")] == ["store"]

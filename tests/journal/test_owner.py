@@ -43,6 +43,21 @@ def test_whoever_is_not_root_runs_where_files_let_them(others: Path, monkeypatch
     check_user(others, others / "store.db")
 
 
+def test_root_runs_no_pass_on_the_store_file_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tmp_path / "store.db"
+    store.touch()
+    if os.geteuid() == 0:
+        os.chown(store, NOBODY, NOBODY)
+    as_user(monkeypatch, 0)
+    with pytest.raises(BadConfig, match=r"root would shut .* out: the store .*store\.db"):
+        check_user(tmp_path / "missing", store)
+
+
+def test_root_runs_in_what_is_roots(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_user(monkeypatch, 0)
+    check_user(Path("/"), Path("/", "store.db"))  # root's on every machine
+
+
 def test_root_runs_where_nothing_is_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     as_user(monkeypatch, 0)
     check_user(tmp_path / "missing", None)

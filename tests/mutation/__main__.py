@@ -161,9 +161,10 @@ class _Rounds:
         if not tests:
             return "NOT COVERED"
         limit_s = 30 + 4 * sum(self._choice.seconds[test] for test in tests)
+        anew = self._choice.is_import(module, mutant)
         judge = self._judges.get()
         try:
-            verdict = judge.verdict(Case(module, mutant.applied(source), tests, mutant.at_import, limit_s))
+            verdict = judge.verdict(Case(module, mutant.applied(source), tests, anew, limit_s))
         finally:
             self._judges.put(judge)
         self._choice.note(module, mutant, verdict)

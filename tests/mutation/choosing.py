@@ -24,16 +24,22 @@ class Choice:
                     self._tests[module, line].add(test)
         self._caught: dict[str, dict[str, int]] = defaultdict(dict)  # module: test: line of what it caught last
 
+    def is_import(self, module: str, mutant: Mutant) -> bool:
+        """Whether a break acts when its module is imported: outside of functions, or in one that import alone calls."""
+        return mutant.at_import or not self._running(module, mutant.statement)
+
     def tests(self, module: str, mutant: Mutant, budget_s: float) -> list[str]:
         """The tests to run, as many as their time allows, one at least; [] when none runs the line."""
-        candidates = self._named(module, mutant) if mutant.at_import else self._running(module, mutant.statement)
+        anew = self.is_import(module, mutant)
+        candidates = self._named(module, mutant) if anew else self._running(module, mutant.statement)
         caught, stem = self._caught[module], Path(module).stem
 
         def order(test: str) -> tuple[bool, float, bool, float]:
             near = abs(caught[test] - mutant.line) if test in caught else 0.0
             return test not in caught, near, f"test_{stem}" not in test, self.seconds[test]
 
-        return self._within(sorted(candidates, key=order), budget_s)
+        # Whoever imports anew collects the tests' files anew, too: of these breaks few are worth as much.
+        return self._within(sorted(candidates, key=order), budget_s / 4 if anew else budget_s)
 
     def note(self, module: str, mutant: Mutant, test: str) -> None:
         """A test that caught one break is likely to catch the next."""

@@ -22,9 +22,13 @@ class Explained(NamedTuple):
 
 
 def explanations(path: Path = FILE) -> list[Explained]:
-    """All of them. Raises KeyError where one lacks a word or its reason."""
+    """All of them; `what` may list several breaks of a line. Raises KeyError where one lacks a word or its reason."""
     entries = tomllib.loads(path.read_text()).get("explained", [])
-    return [Explained(entry["module"], entry["line"], entry["what"], entry["reason"]) for entry in entries]
+    return [
+        Explained(entry["module"], entry["line"], what, entry["reason"])
+        for entry in entries
+        for what in ([entry["what"]] if isinstance(entry["what"], str) else entry["what"])
+    ]
 
 
 def explains(entry: Explained, module: str, mutant: Mutant) -> bool:

@@ -71,6 +71,10 @@ class _Finder:
     def _in_statement(self, node: ast.stmt, names: tuple[str, ...], *, at_import: bool) -> Iterator[Mutant]:
         if isinstance(node, ast.Import | ast.ImportFrom) or _is_text(node) or _binds(node) == ("__all__",):
             return
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _returns_nothing(node.body[-1]):
+            node.body[-1] = ast.Pass()  # it would return None anyway
+        if isinstance(node, ast.Pass):
+            return
         place = _Place(_head(node), names or _binds(node), at_import)
         yield from self._of(node, place)
         inside = at_import and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
@@ -121,6 +125,12 @@ def _binds(node: ast.stmt) -> tuple[str, ...]:
 
 def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _returns_nothing(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Return) and (
+        node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None)
+    )
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
