@@ -95,6 +95,23 @@ def test_a_journal_that_was_closed_is_whole(path: Path) -> None:
     assert said(path) == said(written(path, RECORDS))
 
 
+def test_a_closing_record_without_its_newline_closes_nothing(path: Path) -> None:
+    closing = encode(["e"])
+    assert not read(written(path, RECORDS, closing[:-1])).whole
+    assert not read(written(path, RECORDS, closing[:-1] + b"x")).whole
+
+
+def test_a_hole_behind_the_last_record_proves_no_absence(path: Path) -> None:
+    """A page in the middle that a power loss took away: what stood behind it may have been records."""
+    assert read(written(path, RECORDS, b"1234abcd [" + b"\0" * 64)).whole
+    assert not read(written(path, RECORDS, b"1234abcd [" + b"\0" * 64 + b"rest of a record" + b"\0" * 64)).whole
+
+
+def test_a_header_in_any_letters_is_read_back(path: Path) -> None:
+    header = Header("store", "run", 0, "büro", "boot", "2026-03-02T09:00:00+00:00")
+    assert read(written(path, [encode(header_record(header))])).header == header
+
+
 def test_an_empty_file_and_one_of_zeros_have_no_header(path: Path) -> None:
     for content in (b"", b"\0" * 4096, b"\n", b"garbage\n"):
         path.write_bytes(content)

@@ -178,19 +178,41 @@ def test_a_wall_clock_set_back_does_not_lengthen_a_claim(path: Path, clock: Owne
         attempt.dot()
 
 
-def test_a_stop_between_the_record_and_the_byte_still_holds_the_byte_back(path: Path, clock: OwnedClock) -> None:
-    attempt, journal = mark(path, clock)
+@pytest.mark.parametrize(("deadline_s", "claim_s"), [(10, 300), (1000, 10)], ids=["deadline", "claim"])
+def test_a_stop_between_the_record_and_the_byte_still_holds_the_byte_back(
+    path: Path, clock: OwnedClock, deadline_s: float, claim_s: float
+) -> None:
+    attempt, journal = mark(
+        path, clock, deadline=Deadline(clock.boot + deadline_s, clock), lease=Lease.of(claim_s, clock), deadline_s=5.0
+    )  # fmt: skip
     attempt.begin()
     write = journal.dot
 
     def stopped(message_id: int, number: int) -> None:
         write(message_id, number)
-        clock.forward(seconds=3600)
+        clock.forward(seconds=10)  # to the very end
 
     journal.dot = stopped  # type: ignore[method-assign]  # the machine sleeps right after the write
     with pytest.raises(ClaimExpired):
         attempt.dot()
     assert attempt.phase is Phase.BEGUN
+
+
+def test_nothing_begins_past_its_deadline_however_long_the_claim_is(path: Path, clock: OwnedClock) -> None:
+    attempt, _ = mark(path, clock, lease=Lease.of(3600, clock))
+    clock.forward(seconds=60)
+    with pytest.raises(ClaimExpired):
+        attempt.begin()
+    assert attempt.phase is Phase.UNTOUCHED
+
+
+def test_a_claim_and_a_deadline_are_used_to_their_last_moment(path: Path, clock: OwnedClock) -> None:
+    attempt, _ = mark(path, clock, deadline=Deadline(clock.boot + 299.5, clock))
+    clock.forward(seconds=240)  # the 60 seconds of one message still fit
+    attempt.begin()
+    clock.forward(seconds=59)
+    attempt.dot()
+    assert attempt.phase is Phase.DOTTED
 
 
 def test_a_record_that_cannot_be_written_holds_the_bytes_back(path: Path, clock: OwnedClock) -> None:
@@ -263,5 +285,6 @@ def test_room_that_is_there_is_not_taken_again(path: Path) -> None:
     journal.reserve(10)
     size = path.stat().st_size
     journal.reserve(5)
+    journal.reserve(20)
     assert path.stat().st_size == size
     journal.close()

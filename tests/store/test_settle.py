@@ -233,3 +233,13 @@ def test_what_is_not_the_recipients_doing_is_not_charged(ground: Ground, outcome
         ground.clock.forward(hours=2)
     assert ground.states() == {"queued": 1}
     assert tuple(ground.rows("SELECT attempts, charged_attempts FROM messages")[0]) == (3, 0)
+
+
+def test_what_is_accepted_after_all_no_longer_shows_its_last_error(ground: Ground) -> None:
+    ground.enqueue(1)
+    ground.pass_with(DEFERRED)
+    assert ground.one("SELECT last_error FROM messages") == "later"
+    ground.clock.forward(hours=1)
+    ground.pass_with(ACCEPTED)
+    assert ground.rows("SELECT status, error_class, last_error FROM messages") == [("sent", None, None)]
+    assert ground.rows("SELECT reply FROM attempts ORDER BY number") == [("later",), ("250 ok",)]
