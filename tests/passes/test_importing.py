@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,8 @@ from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.records import Trace, encode
 from sendctl.passes import planning
-from sendctl.passes.importing import expire_foreign, import_dead_runs, verdict
+from sendctl.passes.deciding import Desk
+from sendctl.passes.importing import expire_foreign, import_dead_runs, settle_late, verdict
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.states import AttemptOutcome
@@ -275,3 +277,17 @@ def test_a_claim_of_another_host_is_given_up_after_its_expiry_and_never_queued(g
     assert expire_foreign(other.context) == 2
     assert ground.states() == {"in_doubt": 2}
     other.close()
+
+
+def test_a_journal_of_one_claim_never_settles_the_attempt_of_another(ground: Ground) -> None:
+    """A rewound store gives the same number again, under a claim of its own: what became of the first is another's."""
+    ground.enqueue(1)
+    (item,) = ground.pass_with(UNKNOWN).messages
+    assert ground.states() == {"in_doubt": 1}
+    place = (item.due.id, item.number)
+    trace = Trace(*place, "a claim before the rewind", item.due.key, item.provider, 0.0, dotted=True, outcome=ACCEPTED)
+    for known, settled in ((trace, 0), (replace(trace, outcome=None), 0), (replace(trace, claim_id=item.claim_id), 1)):
+        desk = Desk(ground.context)
+        with desk.transaction() as connection:
+            assert settle_late(desk, connection, {place: known}) == settled
+    assert ground.states() == {"sent": 1}
