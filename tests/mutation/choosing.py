@@ -32,11 +32,11 @@ class Choice:
         """The tests to run, as many as their time allows, one at least; [] when none runs the line."""
         anew = self.is_import(module, mutant)
         candidates = self._named(module, mutant) if anew else self._running(module, mutant.statement)
-        caught, stem = self._caught[module], Path(module).stem
+        caught, spoken_of = self._caught[module], _words(f"{mutant.line_text} {mutant.what} {Path(module).stem}")
 
-        def order(test: str) -> tuple[bool, float, bool, float]:
-            near = abs(caught[test] - mutant.line) if test in caught else 0.0
-            return test not in caught, near, f"test_{stem}" not in test, self.seconds[test]
+        def order(test: str) -> tuple[float, int, float]:
+            near = abs(caught[test] - mutant.line) if test in caught else float("inf")
+            return near, -len(spoken_of & _words(test)), self.seconds[test]
 
         # Whoever imports anew collects the tests' files anew, too: of these breaks few are worth as much.
         return self._within(sorted(candidates, key=order), budget_s / 4 if anew else budget_s)
@@ -69,6 +69,11 @@ class Choice:
                 break
             chosen.append(test)
         return chosen
+
+
+def _words(text: str) -> frozenset[str]:
+    """The beginnings of its words: a test is named after what it is about."""
+    return frozenset(word[:6] for word in re.findall(r"[a-z]{4,}", text.lower()))
 
 
 def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
