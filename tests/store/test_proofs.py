@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+import sqlalchemy as sa
 
 from sendctl.states import State
 from sendctl.store import proofs
@@ -109,3 +110,12 @@ def test_archived_campaigns_are_left_out(ground: Ground) -> None:
     ground.change("UPDATE messages SET attempts = 7")
     ground.change("UPDATE campaigns SET status = 'archived'")
     assert ground.violations() == []
+
+
+def test_each_campaign_is_counted_for_itself(ground: Ground) -> None:
+    for number, name in enumerate(("sale", "other"), 1):
+        ground.enqueue(number, name=name)
+    with ground.store.read() as connection:
+        ids = [row[0] for row in connection.execute(sa.text("SELECT id FROM campaigns ORDER BY name"))]
+        assert [proofs.planned(connection, campaign_id) for campaign_id in ids] == [2, 1]
+        assert [sum(proofs.counts(connection, campaign_id).values()) for campaign_id in ids] == [2, 1]
