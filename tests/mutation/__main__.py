@@ -164,7 +164,10 @@ class _Rounds:
         anew = self._choice.is_import(module, mutant)
         judge = self._judges.get()
         try:
-            verdict = judge.verdict(Case(module, mutant.applied(source), tests, anew, limit_s))
+            case = Case(module, mutant.applied(source), tests, anew, limit_s)
+            verdict = judge.verdict(case)
+            if verdict in tests:  # once more, alone: a test that fails for another reason has noticed nothing
+                verdict = judge.verdict(case._replace(tests=[verdict]))
         finally:
             self._judges.put(judge)
         self._choice.note(module, mutant, verdict)
