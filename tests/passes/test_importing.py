@@ -13,7 +13,7 @@ from sendctl.journal.home import RunNote
 from sendctl.journal.records import Trace, encode
 from sendctl.passes import planning
 from sendctl.passes.deciding import Desk
-from sendctl.passes.importing import expire_foreign, import_dead_runs, settle_late, verdict
+from sendctl.passes.importing import expire_foreign, import_dead_runs, run_forgotten, settle_late, verdict
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.states import AttemptOutcome
@@ -291,3 +291,13 @@ def test_a_journal_of_one_claim_never_settles_the_attempt_of_another(ground: Gro
         with desk.transaction() as connection:
             assert settle_late(desk, connection, {place: known}) == settled
     assert ground.states() == {"sent": 1}
+
+
+def test_a_store_that_has_forgotten_what_a_living_run_has_begun_is_told_by_its_journal(ground: Ground) -> None:
+    ground.enqueue(2)
+    before = ground.backup()
+    run_id, _ = dead_run(ground, "dot")
+    assert run_forgotten(ground.context, run_id) == ""
+    ground.put_back(before)
+    assert run_forgotten(ground.context, run_id) == f"run {run_id} sent 1 messages and the store does not know it"
+    assert run_forgotten(ground.context, "a run that has no note") == ""
