@@ -60,16 +60,25 @@ class Home(Memory):
 
     @property
     def older(self) -> Path:
-        """Where runs lie that ended some time ago; made with the first of them."""
+        """Where runs lie that ended some time ago, in a folder for each day; made with the first of them."""
         return self.path / "older"
+
+    def older_days(self) -> list[Path]:
+        """The folders of those days, the first day first."""
+        return sorted(day for day in self.older.iterdir() if day.is_dir()) if self.older.is_dir() else []
+
+    def older_day(self, run_id: str) -> Path | None:
+        """The folder that a run lies in since it was put away."""
+        done = self.done_path(run_id).name
+        return next((day for day in self.older_days() if (day / done).exists()), None)
 
     def journals(self, run_id: str) -> list[Path]:
         """The journals of a run, by worker."""
         found = {path.name: path for path in self.path.glob(f"{run_id}.*.journal")}
-        if not self.lock_path(run_id).exists():  # the run has ended
+        if not self.lock_path(run_id).exists() and (day := self.older_day(run_id)) is not None:
             for name in (self.journal_path(run_id, worker).name for worker in range(MOST_WORKERS)):
-                if name not in found and (self.older / name).exists():
-                    found[name] = self.older / name
+                if name not in found and (day / name).exists():
+                    found[name] = day / name
         return [found[name] for name in sorted(found)]
 
     def _named(self, ending: str, folder: Path | None = None) -> Iterator[os.DirEntry[str]]:
@@ -82,7 +91,7 @@ class Home(Memory):
 
     def confirmed(self, newest: int = 0) -> list[str]:
         """Ids of confirmed runs that are not put away, newest first; all, or the `newest` few."""
-        moments = self._ended_at(self.path)
+        moments = self.ended_in(self.path)
         done = sorted(moments, key=lambda run_id: moments[run_id], reverse=True)
         return done[:newest] if newest else done
 
@@ -92,14 +101,14 @@ class Home(Memory):
 
     def has_ended(self, run_id: str) -> bool:
         """Whether a run is confirmed, put away or not."""
-        return self.done_path(run_id).exists() or (self.older / self.done_path(run_id).name).exists()
+        return self.done_path(run_id).exists() or self.older_day(run_id) is not None
 
-    def all_confirmed(self) -> dict[str, float]:
-        """All confirmed runs, those put away too: when each ended, in seconds since 1970, by id."""
-        older = self._ended_at(self.older) if self.older.is_dir() else {}
-        return {run_id: moment_ns / 1e9 for run_id, moment_ns in (older | self._ended_at(self.path)).items()}
+    def all_confirmed(self) -> list[str]:
+        """Ids of all confirmed runs, those put away too, in no order."""
+        return [*{run_id for folder in (self.path, *self.older_days()) for run_id in self.ended_in(folder)}]
 
-    def _ended_at(self, folder: Path) -> dict[str, int]:
+    def ended_in(self, folder: Path) -> dict[str, int]:
+        """When each run of a folder ended, in nanoseconds since 1970, by id."""
         moments = {}
         for entry in self._named(".done", folder):
             with suppress(FileNotFoundError):  # removed meanwhile: it was old
@@ -121,11 +130,10 @@ class Home(Memory):
             ) from error
 
     def remove(self, run_id: str) -> None:
-        """Forget a confirmed run. The journals go first: a lock without them proves nothing."""
+        """Forget a confirmed run that is not put away. The journals go first: a lock without them proves nothing."""
         for path in self.journals(run_id):
             path.unlink(missing_ok=True)
-        for folder in (self.path, self.older):
-            (folder / self.done_path(run_id).name).unlink(missing_ok=True)
+        self.done_path(run_id).unlink(missing_ok=True)
 
 
 def open_home(path: Path, witnesses: Sequence[Path] = ()) -> Home:
@@ -186,7 +194,7 @@ class RunNote:
 
 def note_of(home: Home, run_id: str) -> RunNote | None:
     """The note of a pending or confirmed run; None when it is gone or not ours to read."""
-    for path in (home.lock_path(run_id), home.done_path(run_id), home.older / home.done_path(run_id).name):
+    for path in _notes(home, run_id):
         try:
             return RunNote(**json.loads(path.read_text()))
         except FileNotFoundError:
@@ -196,6 +204,15 @@ def note_of(home: Home, run_id: str) -> RunNote | None:
         except OSError as error:
             raise _unusable(path, error) from error
     return None
+
+
+def _notes(home: Home, run_id: str) -> Iterator[Path]:
+    """Where a run's note may stand."""
+    yield home.lock_path(run_id)
+    yield home.done_path(run_id)
+    day = home.older_day(run_id)
+    if day is not None:
+        yield day / home.done_path(run_id).name
 
 
 def _note_of_journal(home: Home, run_id: str) -> RunNote | None:

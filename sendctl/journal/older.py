@@ -1,7 +1,7 @@
 """Runs that ended some time ago leave the folder that every pass looks through, so that a look costs the same for ever.
 
-A host that sends every minute has the journals of tens of thousands of runs after a month. Only moves: all of them
-are kept until `reconcile` removes what is older than any backup.
+A host that sends every minute has the journals of tens of thousands of runs after a month. They lie in a folder for
+each day, until `reconcile` removes the days that are older than any backup.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 from sendctl.journal.disk import not_writable, sync_folder
 from sendctl.journal.home import Home, note_of
@@ -51,18 +52,40 @@ def _all_but_newest(home: Home) -> list[str]:
 def _move(home: Home, run_ids: list[str]) -> None:
     if not run_ids:
         return
-    home.older.mkdir(mode=0o700, exist_ok=True)
-    moved = frozenset(run_ids)
+    days = {run_id: home.older / _day(home, run_id) for run_id in run_ids}
     with os.scandir(home.path) as entries:
-        ended = (".done", ".journal")
-        names = [one.name for one in entries if one.name.partition(".")[0] in moved and one.name.endswith(ended)]
-    for name in names:
+        found = [(one.name, days.get(one.name.partition(".")[0])) for one in entries]
+    moves = [(name, day) for name, day in found if day is not None and name.endswith((".done", ".journal"))]
+    for day in set(days.values()):
+        day.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, day in moves:
         with suppress(FileExistsError):  # a move that was cut short
-            os.link(home.path / name, home.older / name)
-    sync_folder(home.older)
-    sync_folder(home.path)  # the name of the folder itself
-    for name in names:
+            os.link(home.path / name, day / name)
+    for folder in (*sorted(set(days.values())), home.older, home.path):  # files, and the names of new folders
+        sync_folder(folder)
+    for name, _ in moves:
         (home.path / name).unlink()
+
+
+def _day(home: Home, run_id: str) -> str:
+    """The day on which a run ended, in UTC."""
+    return datetime.fromtimestamp(home.done_path(run_id).stat().st_mtime, UTC).date().isoformat()
+
+
+def remove_before(home: Home, cutoff: datetime) -> int:
+    """Forget runs that ended before then; those put away by whole days. Returns how many."""
+    old = [run_id for run_id, ended_ns in home.ended_in(home.path).items() if ended_ns / 1e9 < cutoff.timestamp()]
+    for run_id in old:
+        home.remove(run_id)
+    removed = len(old)
+    for day in home.older_days():
+        if day.name >= cutoff.date().isoformat():
+            break
+        removed += len(home.ended_in(day))
+        for path in day.iterdir():
+            path.unlink()
+        day.rmdir()
+    return removed
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sendctl.errors import ExitCode
 from sendctl.identity import new_id
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
+from sendctl.journal.older import remove_before
 from sendctl.passes import evidence
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -134,8 +135,4 @@ def _prove(context: Context, report: ReconcileReport) -> None:
 
 def _remove_old(context: Context) -> int:
     """Journals of runs that the store confirmed a month ago: no backup that old is put back."""
-    cutoff = context.clock.utc_now().timestamp() - homes.KEEP_JOURNALS_S
-    old = [run_id for run_id, ended_s in context.home.all_confirmed().items() if ended_s < cutoff]
-    for run_id in old:
-        context.home.remove(run_id)
-    return len(old)
+    return remove_before(context.home, context.clock.utc_now() - timedelta(seconds=homes.KEEP_JOURNALS_S))

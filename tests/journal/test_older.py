@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sendctl.errors import Unreachable
 from sendctl.journal.home import Home, RunNote, held_lock, note_of, open_home
-from sendctl.journal.older import MANY, NEWEST, put_away, reading
+from sendctl.journal.older import MANY, NEWEST, put_away, reading, remove_before
 from tests.syncs import watched_syncs
+
+DAY = "1970-01-01"
 
 
 @pytest.fixture
@@ -40,8 +43,9 @@ def test_many_ended_runs_are_put_away_and_can_still_be_found(home: Home) -> None
     stay, away = run_ids[-NEWEST:], run_ids[:-NEWEST]
     assert home.confirmed() == stay[::-1]
     assert len(names(home.path)) == 3 * NEWEST + 2  # host-id and the folder itself
-    assert home.all_confirmed() == {run_id: 1000.0 + number for number, run_id in enumerate(run_ids)}
-    for run_id, folder in [(away[0], home.older), (stay[0], home.path)]:
+    assert sorted(home.all_confirmed()) == sorted(run_ids)
+    assert home.ended_in(home.older / DAY) == {run_id: (1000 + place) * 10**9 for place, run_id in enumerate(away)}
+    for run_id, folder in [(away[0], home.older / DAY), (stay[0], home.path)]:
         assert home.journals(run_id) == [folder / f"{run_id}.{worker}.journal" for worker in (0, 3)]
         note = note_of(home, run_id)
         assert note is not None
@@ -82,21 +86,22 @@ def test_a_file_has_its_second_name_on_the_disk_before_it_loses_its_first(
     synced = watched_syncs(home.path, monkeypatch)
     put_away(home)
     moved = f"{run_ids[0]}.done"
-    assert [sync.path for sync in synced] == [home.older, home.path]
-    assert all({home.path / moved, home.older / moved} <= sync.standing for sync in synced)
+    assert [sync.path for sync in synced] == [home.older / DAY, home.older, home.path]
+    assert all({home.path / moved, home.older / DAY / moved} <= sync.standing for sync in synced)
     assert moved not in names(home.path)
 
 
 def test_a_move_that_was_cut_short_is_ended_by_the_next(home: Home) -> None:
     run_ids = ended(home, MANY + 1)
-    home.older.mkdir()
+    day = home.older / DAY
+    day.mkdir(parents=True)
     first, second = home.journals(run_ids[0])
-    for path in (first, second):
-        os.link(path, home.older / path.name)
+    for path in (first, second, home.done_path(run_ids[0])):
+        os.link(path, day / path.name)
     first.unlink()
-    assert home.journals(run_ids[0]) == [home.older / first.name, second]
+    assert home.journals(run_ids[0]) == [day / first.name, second]
     put_away(home)
-    assert home.journals(run_ids[0]) == [home.older / first.name, home.older / second.name]
+    assert home.journals(run_ids[0]) == [day / first.name, day / second.name]
     assert set(home.all_confirmed()) == set(run_ids)
 
 
@@ -107,13 +112,19 @@ def test_nothing_is_put_away_under_a_reader(home: Home) -> None:
     assert put_away(home) > 0
 
 
-def test_a_run_that_is_removed_is_removed_where_it_lies(home: Home) -> None:
+def test_runs_are_removed_by_age_and_those_put_away_by_whole_days(home: Home) -> None:
     run_ids = ended(home, MANY + 1)
     put_away(home)
-    for run_id in run_ids:
-        home.remove(run_id)
+    assert remove_before(home, datetime(1970, 1, 1, tzinfo=UTC)) == 0
+    last = run_ids[-1]
+    assert remove_before(home, datetime.fromtimestamp(1000 + MANY, UTC)) == NEWEST - 1
+    assert home.confirmed() == [last]
+    assert names(home.older / DAY)
+    (home.older / "not a day").write_text("")
+    assert remove_before(home, datetime(1970, 1, 2, tzinfo=UTC)) == MANY + 1 - NEWEST + 1
+    assert home.all_confirmed() == []
     assert names(home.path) == {"host-id", "older"}
-    assert names(home.older) == set()
+    assert names(home.older) == {"not a day"}
 
 
 def test_a_note_that_is_torn_does_not_keep_the_others(home: Home) -> None:

@@ -113,9 +113,9 @@ class ModelHome(Home):
         pause("list confirmed runs")
         return observed(super().confirmed(newest), "confirmed")
 
-    def all_confirmed(self) -> dict[str, float]:
+    def all_confirmed(self) -> list[str]:
         pause("list all confirmed runs")
-        return observed(super().all_confirmed(), "confirmed")
+        return observed(sorted(super().all_confirmed()), "confirmed")
 
     def count_confirmed(self) -> int:
         return observed(super().count_confirmed(), "confirmed")

@@ -206,7 +206,7 @@ def test_journals_are_removed_a_month_after_the_store_has_confirmed_them(
     ended_at = home.done_path(run_id).stat().st_mtime
     ground.clock.now = datetime.fromtimestamp(ended_at + KEEP_JOURNALS_S - 60, UTC)
     assert run(ground).journals_removed == 0
-    ground.clock.forward(minutes=2)
+    ground.clock.forward(days=1 if many == 0 else 0, minutes=2)  # those put away go by whole days
     assert run(ground).journals_removed >= 1
     assert home.journals(run_id) == []
     ground.send_due()  # and their absence is no rewind

@@ -14,7 +14,7 @@ from sendctl.journal.home import KEEP_JOURNALS_S, RunNote
 from sendctl.passes import planning, remembered, replaying
 from sendctl.passes.startup import check_remembered
 from tests.passes.judge import Judge, accept
-from tests.store.ground import ACCEPTED, UNKNOWN, Ground
+from tests.store.ground import ACCEPTED, DEFERRED, UNKNOWN, Ground
 
 PEOPLE = ["p00001", "p00002", "p00003", "p00004", "p00005"]
 
@@ -57,6 +57,24 @@ def test_journals_that_were_put_away_are_replayed_like_all_others(
     assert (done.replayed.sent, done.replayed.contradicted) == (5, [])
     ground.send_due()
     assert judge.people() == PEOPLE
+
+
+def test_what_was_put_back_under_another_number_is_known_to_the_next_replay(ground: Ground, judge: Judge) -> None:
+    ground.enqueue(1)
+    before = ground.backup()
+    for answer in (DEFERRED, ACCEPTED):
+        judge.answer = lambda _message, answer=answer: answer
+        ground.send_due()
+        ground.clock.forward(hours=1)
+    for known, sent in ((0, 1), (1, 0)):
+        ground.put_back(before)
+        rewound(ground)
+        done = ground.recover()
+        assert done.replayed is not None
+        assert (done.replayed.known, done.replayed.sent) == (known, sent)
+        before = ground.backup()
+        ground.send_due()
+    assert judge.people() == ["p00001"]
 
 
 def test_a_replay_knows_what_the_backup_had_already(ground: Ground, judge: Judge) -> None:
