@@ -32,7 +32,7 @@ def no_network() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A URL of the test server, from $SENDCTL_TEST_PG_URL or one server of ours for all workers of this session."""
+    """A URL of the test server, from $SENDCTL_TEST_PG_URL or one server of ours for all processes of a test run."""
     given = os.environ.get("SENDCTL_TEST_PG_URL")
     if given:
         yield given

@@ -73,7 +73,15 @@ def _day(home: Home, run_id: str) -> str:
 
 
 def remove_before(home: Home, cutoff: datetime) -> int:
-    """Forget runs that ended before then; those put away by whole days. Returns how many."""
+    """Forget runs that ended before then; those put away by whole days. Returns how many.
+
+    Does nothing while runs are being moved, or their journals read: the next one does it.
+    """
+    with _folder(home, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+        return _remove_before(home, cutoff) if held else 0
+
+
+def _remove_before(home: Home, cutoff: datetime) -> int:
     old = [run_id for run_id, ended_ns in home.ended_in(home.path).items() if ended_ns / 1e9 < cutoff.timestamp()]
     for run_id in old:
         home.remove(run_id)

@@ -105,11 +105,14 @@ def test_a_move_that_was_cut_short_is_ended_by_the_next(home: Home) -> None:
     assert set(home.all_confirmed()) == set(run_ids)
 
 
-def test_nothing_is_put_away_under_a_reader(home: Home) -> None:
+def test_nothing_is_put_away_or_removed_under_a_reader(home: Home) -> None:
     ended(home, MANY + 1)
+    tomorrow = datetime(1970, 1, 2, tzinfo=UTC)
     with reading(home):
-        assert put_away(home) == 0
+        assert put_away(home) == remove_before(home, tomorrow) == 0
+        assert len(home.confirmed()) == MANY + 1
     assert put_away(home) > 0
+    assert remove_before(home, tomorrow) == MANY + 1
 
 
 def test_runs_are_removed_by_age_and_those_put_away_by_whole_days(home: Home) -> None:
