@@ -75,27 +75,27 @@ def rewound_reason(context: Context) -> str:
     return put_back(row, identity) or import_dead_runs(context, only_look=True).rewound
 
 
-def check_remembered(context: Context, run_id: str, *, whole: bool, in_flight: Sequence[Claimed] = ()) -> None:
+def check_remembered(context: Context, run_id: str, *, whole: bool, under_way: Sequence[Claimed] = ()) -> None:
     """After a claim: whoever put a backup back in the meantime, the journals of this host know. Raises StoreRewound.
 
     A run's own journals, of all its workers, are enough unless it has just begun or waited, which is the `whole` look;
-    and what this worker has `in_flight` under earlier claims, of which the journal may not know yet.
+    and what this worker has `under_way` by earlier claims, of which the journal may not know yet.
     """
     reason = rewound_reason(context) if whole else run_forgotten(context, run_id)
-    reason = reason or _forgotten(context, in_flight)
+    reason = reason or _forgotten(context, under_way)
     if reason:
         declare_rewound(context, reason)
         raise StoreRewound(f"the store was rewound: {reason}")
 
 
-def _forgotten(context: Context, in_flight: Sequence[Claimed]) -> str:
-    if not in_flight:
+def _forgotten(context: Context, under_way: Sequence[Claimed]) -> str:
+    if not under_way:
         return ""
     with context.store.read() as connection:
-        known = runs.attempt_states(connection, [(item.due.id, item.number) for item in in_flight])
-    for item in in_flight:
+        known = runs.attempt_states(connection, [(item.due.id, item.number) for item in under_way])
+    for item in under_way:
         if known.get((item.due.id, item.number), ("", ""))[0] != item.claim_id:
-            return f"message {item.due.id} (attempt {item.number}) is in flight and the store does not know it"
+            return f"message {item.due.id} (attempt {item.number}) is under way and the store does not know it"
     return ""
 
 

@@ -73,12 +73,12 @@ class Submitter:
     _halted: set[int] = field(default_factory=set)  # campaigns
     _failure: BaseException | None = None  # that ended a lane, and ends the pass
     _waiter: asyncio.Future[None] | None = None
-    _overlapping: bool = False
+    _ahead: int | None = None
     _closed: bool = False
 
     def add(self, window: Window, definitions: Mapping[int, Definition]) -> None:
         """Have the messages of a window submitted. `definitions` by revision."""
-        if not self.in_flight:  # what is in flight may be of a campaign or provider that was stopped just now
+        if not self.busy:  # what is under way may be of a campaign or provider that was stopped just now
             self._shut, self._deferrals, self._halted = set(), Counter(), set()
         contents = {revision: fingerprint(definition) for revision, definition in definitions.items()}
         assert window.lease is not None
@@ -96,28 +96,35 @@ class Submitter:
     @property
     def busy(self) -> bool:
         """Whether something was added of which the outcome is not known."""
-        return self.in_flight > 0 or any(line.queue for line in self._lines.values())
+        return self.in_flight > 0 or self.waiting > 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a lane."""
+        return sum(len(line.queue) for line in self._lines.values())
 
     @property
     def ended(self) -> int:
         """Of how many messages `collect` would tell."""
         return len(self._done)
 
-    def open_attempts(self) -> list[Claimed]:
-        """The messages in flight."""
-        return [claimed for line in self._lines.values() for feed in line.feeds for claimed in feed.open()]
+    def under_way(self) -> list[Claimed]:
+        """The messages in flight, and of those that wait for a lane one for each claim: it has them all or none."""
+        lines = self._lines.values()
+        waiting = {entry.claimed.claim_id: entry.claimed for line in lines for entry in line.queue}
+        return [claimed for line in lines for feed in line.feeds for claimed in feed.open()] + list(waiting.values())
 
     def collect(self) -> list[Done]:
         """What came of messages since it was last asked, in order of completion."""
         done, self._done = self._done, []
         return done
 
-    async def progress(self, *, overlapping: bool) -> None:
-        """Wait until nothing is under way; `overlapping`, until nothing waits for a lane and nothing has gone wrong.
+    async def progress(self, *, ahead: int | None) -> None:
+        """Wait until nothing is under way; given `ahead`, and nothing going wrong, until so few wait and one has ended.
 
         Raises what ended a lane: a defect, or a journal that cannot be written.
         """
-        self._overlapping = overlapping
+        self._ahead = ahead
         while not self._may_go_on():  # again: more may have ended between the wake-up and here
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -152,9 +159,9 @@ class Submitter:
     def _may_go_on(self) -> bool:
         if self._failure is not None:
             return True
-        waits = any(line.queue for line in self._lines.values())
-        troubled = not self._overlapping or self.draining or self._shut or self._halted or self.journal.broken
-        return not waits and not (troubled and self.in_flight)
+        if self._ahead is None or self.draining or self._shut or self._halted or self.journal.broken:
+            return not self.busy
+        return self.waiting <= self._ahead and self.ended > 0
 
     def _changed(self) -> None:
         if self._waiter is not None and not self._waiter.done() and self._may_go_on():
@@ -165,11 +172,10 @@ class Submitter:
         shut = claimed.provider in self._shut or claimed.due.campaign_id in self._halted
         return not (self.draining or shut or self.journal.broken)
 
-    def taken(self, line: _Line) -> None:
+    def taken(self) -> None:
         """A lane has taken a message."""
         self.in_flight += 1
-        if not line.queue:
-            self._changed()
+        self._changed()
 
     def over(self, claimed: Claimed, outcome: Outcome, *, taken: bool) -> None:
         """A message has ended."""
@@ -247,7 +253,7 @@ class _Feed:
                 deadline_s=submitter.deadline_s,
             )  # fmt: skip
             self._taken[claimed.due.id] = claimed, mark
-            submitter.taken(self._line)
+            submitter.taken()
             return Job(outgoing, deadline, mark)
         return None
 

@@ -118,7 +118,7 @@ class Worker:
             self.journal.close()
 
     async def _work(self) -> None:
-        """T(k) begins when nothing of S(k-1) waits any more; the last messages of it are in flight meanwhile."""
+        """T(k) begins when half of window k-1 waits for a lane; S(k-1) goes on meanwhile."""
         started_s = turned_s = self.clock.boot_s()
         window_size = FIRST_WINDOW
         vouched = False  # whether the outcomes of a window were just found to be this store's
@@ -127,22 +127,22 @@ class Worker:
             done = self.submitter.collect()
             self._count(done)
             self._reserve(limit, done)
-            window = self.clerk.turn(done, limit)
+            under_way = self.submitter.under_way()
+            window = await beside(self.clerk.turn, done, limit)
             if window.rewound:
                 await self._end_rewound(window.rewound)
             if window.messages:
                 # After the commit and before a byte leaves: whoever puts a backup back in between harms nobody.
-                in_flight = self.submitter.open_attempts()
-                check_remembered(self.context, self.orders.run_id, whole=not vouched, in_flight=in_flight)
+                check_remembered(self.context, self.orders.run_id, whole=not vouched, under_way=under_way)
                 vouched = True
                 self.submitter.add(window, self._definitions(window))
                 # Side by side only while all is well: what is not is judged by whole windows.
                 going_well = any(item.outcome.kind is AttemptOutcome.ACCEPTED for item in done)
-                await self.submitter.progress(overlapping=going_well)
+                await self.submitter.progress(ahead=len(window.messages) // 2 if going_well else None)
                 now_s = self.clock.boot_s()
                 window_size, turned_s = self._next_size(self.submitter.ended, now_s - turned_s), now_s
-            elif self.submitter.busy:
-                await self.submitter.progress(overlapping=False)
+            elif self.submitter.busy or self.submitter.ended:
+                await self.submitter.progress(ahead=None)
             elif limit == 0 or not await self._wait(window, started_s):
                 return
             else:
@@ -159,7 +159,7 @@ class Worker:
     def _reserve(self, limit: int, done: Sequence[Done]) -> None:
         """Room for the next window's records; without it nothing is claimed, and what is done is recorded first."""
         try:
-            self.journal.reserve(limit + self.submitter.in_flight)
+            self.journal.reserve(limit + self.submitter.waiting + self.submitter.in_flight)
         except Unreachable:
             self.clerk.turn(done, 0)
             raise
@@ -228,6 +228,11 @@ class Worker:
                 self._down.pop(item.claimed.provider, None)
             elif item.outcome.scope is Scope.PROVIDER:
                 self._down[item.claimed.provider] = item.outcome.text
+
+
+async def beside(turn: Callable[[Sequence[Done], int], Window], done: Sequence[Done], limit: int) -> Window:
+    """T(k) in a thread of its own: the lanes go on while it waits for the database. One at a time."""
+    return await asyncio.to_thread(turn, done, limit)
 
 
 def _providers(context: Context) -> dict[str, Provider]:

@@ -132,7 +132,7 @@ def test_signal_that_is_ignored_for_the_program_stays_ignored(world: World) -> N
     """A shell ignores SIGINT for what it runs in the background: a Ctrl-C beside it is not meant for it."""
     script = 'trap "" INT; exec "$@"'
     arguments = ["--config", str(world.folder / "sendctl.toml"), "send-due"]
-    environ = {**world.environ, "SENDCTL_FAILPOINT": "claim.before_commit:wait"}
+    environ = {**world.environ, "SENDCTL_FAILPOINT": "journal.begun:wait"}
     with subprocess.Popen(
         ["sh", "-c", script, "sh", sys.executable, "-m", "sendctl", *arguments], cwd=ROOT, env=environ,
         stdout=subprocess.PIPE, text=True,

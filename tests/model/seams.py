@@ -156,6 +156,7 @@ def injected(world: World) -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(deciding, "random", SimpleNamespace(Random=EvenJitter))
         patch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=SelectorEventLoop))
         patch.setattr("sendctl.passes.worker._woken_by_signals", lambda _loop: nullcontext())  # nobody sends any
+        patch.setattr("sendctl.passes.worker.beside", at_once)  # a transaction is one step here
         patch.setattr("sendctl.faults.passing", _passing)
         patch.setitem(registry._ADAPTERS, "model", lambda table, _environ: ModelProvider(table.name, world))
         patch.setattr(homes, "dead_run", _dead_run(homes.dead_run))
@@ -172,6 +173,11 @@ def injected(world: World) -> Iterator[pytest.MonkeyPatch]:
             if hasattr(module, name):
                 patch.setattr(module, name, _forgetting(getattr(module, name)))
         yield patch
+
+
+async def at_once(call: Callable[..., Any], *given: Any) -> Any:
+    """Call it while everything else stands still."""
+    return call(*given)
 
 
 def with_timelines(patch: pytest.MonkeyPatch, world: World) -> None:

@@ -208,8 +208,8 @@ def test_what_is_in_flight_and_the_store_has_forgotten_stops_the_pass_before_a_b
     clerk = ground.clerk()
     before = ground.backup()
     window = clerk.turn([], 2)
-    check_remembered(ground.context, clerk.run_id, whole=False, in_flight=window.messages)
+    check_remembered(ground.context, clerk.run_id, whole=False, under_way=window.messages)
     ground.put_back(before)
-    with pytest.raises(StoreRewound, match=r"message \d+ \(attempt 1\) is in flight and the store does not know it"):
-        check_remembered(ground.context, clerk.run_id, whole=False, in_flight=window.messages)
+    with pytest.raises(StoreRewound, match=r"message \d+ \(attempt 1\) is under way and the store does not know it"):
+        check_remembered(ground.context, clerk.run_id, whole=False, under_way=window.messages)
     assert replaying.needed(ground.context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +14,14 @@ from sendctl.clock import Deadline
 from sendctl.errors import StoreRewound, Unreachable
 from sendctl.journal.records import read
 from sendctl.journal.writer import JournalWriter
-from sendctl.passes import startup
+from sendctl.passes import startup, worker
 from sendctl.passes.claiming import Clerk, Done, Window
+from sendctl.passes.submitting import Submitter
 from sendctl.providers import registry
 from sendctl.providers.base import Capabilities, Outcome, Outgoing, Phase, PhaseMark, Scope
 from sendctl.settings import ProviderTable
 from sendctl.states import AttemptOutcome
+from tests.model.seams import at_once
 from tests.store.ground import ACCEPTED, DEFERRED, Ground
 from tests.syncs import watched_syncs
 
@@ -34,6 +37,7 @@ class Slow:
     capabilities: Capabilities = field(default_factory=Capabilities)
     connections: int = 2
     answer: Callable[[int], Outcome] = lambda _number: ACCEPTED  # of the message that it took as its nth
+    held: Callable[[int], bool] = lambda _number: False  # whether it keeps that one waiting
     accepted: list[str] = field(default_factory=list)
     begun: int = 0
     in_flight: int = 0
@@ -47,6 +51,8 @@ class Slow:
         mark.dot()
         self.in_flight += 1
         for _ in range(10 if number % 2 else 20):  # turns of the loop: the two never end together
+            await asyncio.sleep(0)
+        while self.held(number):
             await asyncio.sleep(0)
         self.in_flight -= 1
         if outcome is ACCEPTED:
@@ -83,7 +89,7 @@ class Turns:
         return window
 
 
-clerk_turn = Clerk.turn
+clerk_turn, in_a_thread = Clerk.turn, worker.beside
 
 
 @pytest.fixture
@@ -95,6 +101,7 @@ def turns(sqlite_ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Turns:
         return made.turn(clerk, done, limit)
 
     monkeypatch.setattr(Clerk, "turn", turn)
+    monkeypatch.setattr(worker, "beside", at_once)
     sqlite_ground.providers["primary"] = ProviderTable("primary", "slow", {})
     sqlite_ground.enqueue(20, controls="batch_size = 4", campaign='providers = ["primary"]')
     return made
@@ -143,21 +150,24 @@ def test_nothing_is_claimed_beside_messages_that_may_meet_the_same_trouble(
     assert turns.slow.begun <= 9 + turns.slow.connections * windows  # the rest of each is not even begun
 
 
-def test_there_is_room_in_the_journal_for_what_is_in_flight_too(
+def test_there_is_room_in_the_journal_for_what_is_under_way_too(
     sqlite_ground: Ground, turns: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[int, int]] = []
+    asked: list[tuple[int, int, int]] = []
     reserve = JournalWriter.reserve
 
     def watched(journal: JournalWriter, messages: int) -> None:
-        asked.append((messages, turns.slow.in_flight))
+        waiting = sum(claimed for _, claimed, _ in turns.seen) - turns.slow.begun
+        asked.append((messages, turns.slow.in_flight, waiting))
         reserve(journal, messages)
 
     monkeypatch.setattr(JournalWriter, "reserve", watched)
     sqlite_ground.send_due()
-    assert max(in_flight for _, in_flight in asked) == 2
+    assert max(in_flight for _, in_flight, _ in asked) == 2
+    assert max(waiting for *_, waiting in asked) == 2  # half of a window
     # A window by itself is of a size that the standing clock gives: 20 at first, then 10 or a multiple of 250.
-    assert all((messages - in_flight) in (10, 20) or (messages - in_flight) % 250 == 0 for messages, in_flight in asked)
+    windows = [messages - in_flight - waiting for messages, in_flight, waiting in asked]
+    assert all(window in (10, 20) or window % 250 == 0 for window in windows)
 
 
 def test_an_error_of_the_store_waits_for_what_is_in_flight_and_journals_it(
@@ -186,6 +196,52 @@ def test_a_rewind_found_while_messages_are_in_flight_has_them_recorded(sqlite_gr
     assert isinstance(report.failure, StoreRewound)
     states = sqlite_ground.states()
     assert states == {"sent": len(turns.slow.accepted), "queued": 20 - len(turns.slow.accepted)}
+
+
+def test_lanes_go_on_while_a_transaction_stands(
+    sqlite_ground: Ground, turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "beside", in_a_thread)
+    standing, went_on, seen = threading.Event(), threading.Event(), list[bool]()
+
+    def held(number: int) -> bool:
+        if standing.is_set():
+            went_on.set()
+        return number >= 10 and not standing.is_set()
+
+    def stand(number: int) -> None:
+        if number == 3:  # three windows of four were claimed: the last two messages have not ended
+            standing.set()
+            seen.append(went_on.wait(30))
+
+    turns.fail, turns.slow.held = stand, held
+    sqlite_ground.send_due()
+    assert seen == [True]
+    assert sqlite_ground.states() == {"sent": 20}
+
+
+def test_what_ends_while_the_last_transaction_finds_nothing_is_recorded(
+    sqlite_ground: Ground, turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "beside", in_a_thread)
+    ended = threading.Event()
+    real = Submitter.over
+
+    def over(submitter: Submitter, *given: Any, **named: Any) -> None:
+        real(submitter, *given, **named)
+        if len(turns.slow.accepted) == 20 and not submitter.busy:
+            ended.set()
+
+    def turn(clerk: Clerk, done: list[Done], limit: int) -> Window:
+        window = turns.turn(clerk, done, limit)
+        if not window.messages:
+            assert ended.wait(30)
+        return window
+
+    monkeypatch.setattr(Submitter, "over", over)
+    monkeypatch.setattr(Clerk, "turn", turn)
+    sqlite_ground.send_due()
+    assert sqlite_ground.states() == {"sent": 20}
 
 
 def test_a_store_put_back_under_messages_in_flight_is_noticed_before_anything_of_it_leaves(
