@@ -2,7 +2,8 @@
 
 The only module that reads that variable. `SENDCTL_FAILPOINT=claim.committed:kill:3` sends SIGKILL to the
 process at the third passage of `claim.committed`; `stop` sends SIGSTOP, `raise` raises InjectedFault, and
-`wait` blocks until a signal is handled, where the main thread passes. Without the variable a passage costs one comparison.
+`wait` blocks until a signal is handled, where the main thread passes. Without the variable a passage costs
+one comparison.
 """
 
 from __future__ import annotations
