@@ -53,9 +53,9 @@ def _round(
         return _shares(Counter(json.loads(samples.read_text())), (sent.cpu_s - first.cpu_s) / (count - 1) * 1e6)
 
 
-def _shares(samples: Mapping[str, int], message_us: float) -> dict[str, float]:
-    whole = sum(samples.values())
-    return {part: message_us * count / whole for part, count in samples.items()}
+def _shares(used_s: Mapping[str, float], message_us: float) -> dict[str, float]:
+    whole_s = sum(used_s.values())
+    return {part: message_us * part_s / whole_s for part, part_s in used_s.items()}
 
 
 def _table(found: Mapping[str, list[dict[str, float]]], options: Options) -> Table:
@@ -69,7 +69,7 @@ def _table(found: Mapping[str, list[dict[str, float]]], options: Options) -> Tab
     rows.append(("together", *(spread(sum(one.values()) for one in rounds).text() for rounds in found.values())))
     note = (
         f"{options.cost_messages:,} messages, one worker, {options.connections} connections, "
-        f"`batch_size = {options.batch_size}`. CPU of the pass without its start, divided as one sample a millisecond "
-        "finds it; what happens in the kernel counts where it was asked for."
+        f"`batch_size = {options.batch_size}`. CPU of the pass without its start, divided by what its threads are "
+        "found at, once for each millisecond of it; what happens in the kernel counts where it was asked for."
     )
     return Table(("CPU us a message", *found), rows, notes=[note])

@@ -29,7 +29,7 @@ class Options:
     scaling_messages: int = 10_000
     idle_rounds: int = 21
     tuning_messages: int = 10_000
-    tuning_rounds: int = 1
+    tuning_rounds: int = 3
     hosts: tuple[int, ...] = (1, 2, 4, 8)
     host_messages: int = 20_000
 

@@ -1,4 +1,6 @@
-"""Runs `sendctl` in this process and looks, once for each millisecond of CPU, what it is at; counts go into a file.
+"""Runs `sendctl` in this process and looks, once for each millisecond of CPU, what its threads are at.
+
+What each thread used since the last look counts for what it is at now; the seconds of each part go into a file.
 
     python -m benchmarks.sampler FILE ARGUMENTS OF SENDCTL
 
@@ -10,6 +12,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 from types import FrameType
@@ -26,22 +30,25 @@ PARTS = {
     "passes/rendered.py": "rendering: templates and MIME",
     "passes/submitting.py": "lanes: who sends what next",
     "passes/worker.py": "lanes: who sends what next",
-    "passes/": "claiming and recording: Python",
-    "store/": "claiming and recording: Python",
+    "passes/": "claiming and recording: Python and the database driver",
+    "store/": "claiming and recording: Python and the database driver",
 }
-DRIVER = "claiming and recording: the database driver"
-_DRIVER_CALLS = ("do_execute", "do_commit", "fetchall")
 
 
 def main() -> None:
     """Ends as sendctl ends."""
+    main_thread = threading.get_ident()
     out, sys.argv = Path(sys.argv[1]), ["sendctl", *sys.argv[2:]]
-    counts: Counter[str] = Counter()
+    used_s: Counter[str] = Counter()
+    seen_s: dict[int, float] = {}
 
     def look(_number: int, frame: FrameType | None) -> None:
-        part = part_of(frame)
-        if part:
-            counts[part] += 1
+        for thread, current in (sys._current_frames() | {main_thread: frame}).items():
+            now_s = time.clock_gettime(time.pthread_getcpuclockid(thread))
+            part = part_of(current, of_loop=thread == main_thread)
+            if part:
+                used_s[part] += now_s - seen_s.get(thread, now_s)
+            seen_s[thread] = now_s
 
     signal.signal(signal.SIGPROF, look)
     signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
@@ -51,12 +58,11 @@ def main() -> None:
         program()
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        out.write_text(json.dumps(counts))
+        out.write_text(json.dumps(used_s))
 
 
-def part_of(frame: FrameType | None) -> str:
-    """What the program is at; empty outside of the sending loop."""
-    driver = frame is not None and _in_driver(frame.f_code.co_filename, frame.f_code.co_name)
+def part_of(frame: FrameType | None, *, of_loop: bool) -> str:
+    """What a thread is at; empty outside of the sending loop. Beside the loop there is only a transaction's thread."""
     inner = within = ""
     looping = False
     while frame is not None and not looping:
@@ -65,18 +71,11 @@ def part_of(frame: FrameType | None) -> str:
         if ours and not inner:
             inner, within = name, frame.f_code.co_name
         frame = frame.f_back
-    if not looping:
+    if not looping and (of_loop or not inner):
         return ""
-    if driver:
-        return DRIVER
     if within == "_run":
         return NETWORK
     return next((part for place, part in PARTS.items() if inner.startswith(place)), "other")
-
-
-def _in_driver(file: str, name: str) -> bool:
-    """sqlite3 is in C, and shows as the line of SQLAlchemy that calls it; psycopg is not."""
-    return "/psycopg" in file or ("/sqlalchemy/" in file and name in _DRIVER_CALLS)
 
 
 if __name__ == "__main__":
