@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from types import FrameType
 
@@ -39,7 +39,7 @@ def main() -> None:
     """Ends as sendctl ends."""
     main_thread = threading.get_ident()
     out, sys.argv = Path(sys.argv[1]), ["sendctl", *sys.argv[2:]]
-    used_s: Counter[str] = Counter()
+    used_s: dict[str, float] = defaultdict(float)
     seen_s: dict[int, float] = {}
 
     def look(_number: int, frame: FrameType | None) -> None:
