@@ -39,6 +39,30 @@ class Op:
     size: int = 0
 
 
+_BEGUN = re.compile(r"(?P<thread>\d+) +(?P<call>(?P<name>\w+)\(.*) <unfinished \.\.\.>$")
+_RESUMED = re.compile(r"(?P<thread>\d+) +<\.\.\. \w+ resumed>(?P<rest>.*)$")
+
+
+def _whole(lines: list[str]) -> list[str]:
+    """The log with calls in one line that another thread's came between.
+
+    Each is put to where it hurts most: what leaves, to its beginning; what reaches the disk, to its end.
+    """
+    placed: list[str] = []
+    begun: dict[str, tuple[int, str, str]] = {}
+    for line in lines:
+        if found := _BEGUN.match(line):
+            begun[found["thread"]] = len(placed), found["name"], f"{found['thread']} {found['call']}"
+            placed.append("")
+        elif found := _RESUMED.match(line):
+            place, name, call = begun.pop(found["thread"])
+            placed.append("")
+            placed[place if name.startswith("send") else -1] = call + found["rest"]
+        else:
+            placed.append(line)
+    return placed
+
+
 @dataclass
 class Reader:
     """Reads the log of one process."""
@@ -50,9 +74,7 @@ class Reader:
 
     def read(self, log: Path) -> Iterator[Op]:
         """What was done to files below the root, and whose message left, in order."""
-        for line in log.read_text().splitlines():
-            if "resumed" in line or "unfinished" in line:
-                raise ValueError(f"several threads at once: {line[:100]}")  # their order would be unknown
+        for line in _whole(log.read_text().splitlines()):
             found = _CALL.match(line)
             if found and int(found["result"]) >= 0:
                 yield from self._op(found["name"], found["arguments"], int(found["result"]))
