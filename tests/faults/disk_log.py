@@ -17,6 +17,8 @@ NAMES = (
 )
 OPTIONS = ["-y", "-xx", "-s", "10000000", "-e", f"trace={NAMES}"]
 _CALL = re.compile(r"^[0-9]+ +(?P<name>[a-z0-9_]+)\((?P<arguments>.*)\) += (?P<result>-?[0-9]+)")
+_BEGUN = re.compile(r"^(?P<thread>[0-9]+) +(?P<call>[a-z0-9_]+\((?P<arguments>.*)) <unfinished \.\.\.>$")
+_RESUMED = re.compile(r"^(?P<thread>[0-9]+) +<\.\.\. [a-z0-9_]+ resumed>(?P<rest>.*)$")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _PLACE = re.compile(r"^(?P<number>[0-9]+)<(?P<path>[^>]*)>")
 _LETTER = re.compile(rb"RCPT TO:<(?P<recipient>[^>]*)>|\r\n\.\r\n")
@@ -39,25 +41,23 @@ class Op:
     size: int = 0
 
 
-_BEGUN = re.compile(r"(?P<thread>\d+) +(?P<call>(?P<name>\w+)\(.*) <unfinished \.\.\.>$")
-_RESUMED = re.compile(r"(?P<thread>\d+) +<\.\.\. \w+ resumed>(?P<rest>.*)$")
-
-
 def _whole(lines: list[str]) -> list[str]:
-    """The log with calls in one line that another thread's came between.
+    """The log with each call in one line, also where another thread's came between its beginning and its end.
 
-    Each is put to where it hurts most: what leaves, to its beginning; what reaches the disk, to its end.
+    A call stands where it hurts most: one that sends at its beginning, one that writes or syncs at its end.
     """
     placed: list[str] = []
-    begun: dict[str, tuple[int, str, str]] = {}
+    begun: dict[str, tuple[int, str]] = {}
     for line in lines:
         if found := _BEGUN.match(line):
-            begun[found["thread"]] = len(placed), found["name"], f"{found['thread']} {found['call']}"
-            placed.append("")
+            place = _PLACE.match(found["arguments"])
+            sends = place is not None and not _path(place).startswith("/")
+            begun[found["thread"]] = len(placed) if sends else -1, f"{found['thread']} {found['call']}"
+            placed += [""] * sends
         elif found := _RESUMED.match(line):
-            place, name, call = begun.pop(found["thread"])
-            placed.append("")
-            placed[place if name.startswith("send") else -1] = call + found["rest"]
+            index, call = begun.pop(found["thread"])
+            placed += [""] * (index == -1)
+            placed[index] = call + found["rest"]
         else:
             placed.append(line)
     return placed
@@ -103,7 +103,7 @@ class Reader:
         place = _PLACE.match(arguments)
         if place is None:
             return
-        number, path = int(place["number"]), _bytes(place["path"]).decode() or place["path"]
+        number, path = int(place["number"]), _path(place)
         below = self._below(path)
         if not below:
             yield from self._sent(place["path"], data[:result])
@@ -137,6 +137,11 @@ class Reader:
     def _below(self, path: str) -> str:
         place = Path(path)
         return str(place.relative_to(self.root)) if place.is_relative_to(self.root) and place != self.root else ""
+
+
+def _path(place: re.Match[str]) -> str:
+    """What a descriptor stands for: a path, or a word such as `socket:[1]`."""
+    return _bytes(place["path"]).decode() or place["path"]
 
 
 def _bytes(text: str) -> bytes:

@@ -6,6 +6,7 @@ before the power went, and by the judge for what the image's own commands send.
 
 from __future__ import annotations
 
+import copy
 import re
 import shutil
 import signal
@@ -46,6 +47,13 @@ class Recording:
     start: Disk
     ops: list[Op] = field(default_factory=list)
     promises: list[tuple[int, Promise]] = field(default_factory=list)
+
+    def now(self) -> Disk:
+        """The disk after all deeds."""
+        disk = copy.deepcopy(self.start)
+        for op in self.ops:
+            disk.apply(op)
+        return disk
 
     def promised_before(self, cut: int) -> Promise:
         """The last one that was made by then."""
@@ -91,15 +99,20 @@ def recorded(world: World, root: Path, *arguments: str, failpoint: str = "") -> 
 def _trace(world: World, root: Path, recording: Recording, *arguments: str, failpoint: str = "") -> None:
     found = recorded(world, root, *arguments, failpoint=failpoint)
     recording.ops += [_before_the_boot(op) for op in found]
-    recording.promises.append((len(recording.ops), Promise(True, _sent(world, root))))
+    with tempfile.TemporaryDirectory(dir=world.folder) as folder:
+        seen = Path(folder, "disk")
+        if failpoint:  # killed, perhaps between the write of a result and its sync: nobody was told of that one
+            seen.mkdir()
+            recording.now().write_image(seen, Keep.by("nothing", ""))
+        else:
+            shutil.copytree(root, seen)
+        recording.promises.append((len(recording.ops), Promise(True, _sent(world, seen))))
 
 
 def _sent(world: World, root: Path) -> frozenset[str]:
     """Who is sent, looked up in a copy: whoever opens the store writes to it, and that would not stand in the log."""
-    with tempfile.TemporaryDirectory(dir=world.folder) as folder:
-        shutil.copytree(root / "data", f"{folder}/data")
-        looking = replace(world, environ=world.environ | {"SENDCTL_STORE_URL": f"sqlite:///{folder}/data/store.db"})
-        return frozenset(name for name, state in looking.states().items() if state == "sent")
+    looking = replace(world, environ=world.environ | {"SENDCTL_STORE_URL": f"sqlite:///{root}/data/store.db"})
+    return frozenset(name for name, state in looking.states().items() if state == "sent")
 
 
 def _before_the_boot(op: Op) -> Op:

@@ -182,7 +182,8 @@ async def at_once(call: Callable[..., Any], *given: Any) -> Any:
 
 def with_timelines(patch: pytest.MonkeyPatch, world: World) -> None:
     """Let the store say which timeline it is on, as Postgres does (meta.database_identity)."""
-    patch.setattr(meta, "database_identity", lambda _connection: observed(f"7000/{world.timeline}/16384", "clock"))
+    said = "7000/{}/16384/16400".format
+    patch.setattr(meta, "database_identity", lambda _connection: observed(said(world.timeline), "clock"))
 
 
 class Watched:
