@@ -6,6 +6,7 @@ Made by `inputs.campaign_file`, kept by the store, read by rendering and the pas
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, time
@@ -60,9 +61,19 @@ class Step:
     sms: str = ""
 
 
+# Events that end any enrollment, and those that end one of a campaign with reminders: nobody is reminded of what
+# they have done, nor at an address that takes nothing.
+ALWAYS_STOP = frozenset({"unsubscribed", "complained"})
+REMINDERS_STOP = frozenset({"submitted", "bounced"})
+
+
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A whole campaign file. `sender` is the `from` key; `providers` empty means those of [send]."""
+    """A whole campaign file. `sender` is the `from` key; `providers` empty means those of [send].
+
+    `numbers` name the steps over all revisions, in their order; `order` has those of removed steps too, each where it
+    stood. A file knows neither: its steps are new, and counted from 0.
+    """
 
     name: str
     steps: tuple[Step, ...]
@@ -82,6 +93,56 @@ class Definition:
     controls: Controls = Controls()
     stop_on: tuple[str, ...] = ()
     trigger: Trigger | None = None
+    numbers: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.numbers:
+            object.__setattr__(self, "numbers", tuple(range(len(self.steps))))
+        if not self.order:
+            object.__setattr__(self, "order", self.numbers)
+
+    def step(self, number: int) -> Step:
+        """The step with that number, which this revision has."""
+        return self.steps[self.numbers.index(number)]
+
+    def next_place(self, number: int, occurrence: int, *, sent: bool = True) -> tuple[int, int] | None:
+        """Step and occurrence after this one; None after the last. The step may have been removed meanwhile.
+
+        Of what was not `sent` nobody is reminded.
+        """
+        if sent and number in self.numbers and occurrence + 1 < self.step(number).repeat:
+            return number, occurrence + 1
+        for following in self.order[self.order.index(number) + 1 :]:
+            if following in self.numbers and (sent or self.step(following).kind != "reminder"):
+                return following, 0
+        return None
+
+    def ends_on(self, event: str) -> bool:
+        """Whether an event of this type ends an enrollment."""
+        reminds = any(step.kind == "reminder" for step in self.steps)
+        return event in ALWAYS_STOP or event in self.stop_on or (reminds and event in REMINDERS_STOP)
+
+
+def renumbered(before: Definition, after: Definition) -> Definition:
+    """The definition of a file with the numbers of the revision before it: a step is known by its name.
+
+    A new one stands right before the step that follows it in the file. Raises ValueError with the names of two known
+    steps that have changed places, the one that stood first first.
+    """
+    known = {step.name: number for step, number in zip(before.steps, before.numbers, strict=True)}
+    fresh = itertools.count(max(before.order) + 1)
+    numbers = tuple(known[step.name] if step.name in known else next(fresh) for step in after.steps)
+    kept = [(before.order.index(known[step.name]), step.name) for step in after.steps if step.name in known]
+    for (place, name), (next_place, next_name) in itertools.pairwise(kept):
+        if next_place < place:
+            raise ValueError(next_name, name)
+    order, following = list(before.order), None
+    for number in reversed(numbers):
+        if number not in order:
+            order.insert(len(order) if following is None else order.index(following), number)
+        following = number
+    return replace(after, numbers=numbers, order=tuple(order))
 
 
 def _plain(value: object) -> str:
@@ -100,7 +161,10 @@ def fingerprint(definition: Definition) -> str:
 
     The number of a revision does not name them: a store that was put back counts anew.
     """
-    return hashlib.sha256(to_json(replace(definition, controls=Controls())).encode()).hexdigest()[:16]
+    contents = json.loads(to_json(replace(definition, controls=Controls())))
+    del contents["numbers"], contents["order"]
+    text = json.dumps(contents, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def controls_to_json(controls: Controls) -> str:
@@ -123,7 +187,8 @@ def from_json(text: str) -> Definition:
     data: dict[str, Any] = json.loads(text)
     window, start_at, trigger = data["window"], data["start_at"], data["trigger"]
     data["steps"] = tuple(Step(**step) for step in data["steps"])
-    data["providers"] = tuple(data["providers"])
+    data["providers"], data["numbers"] = tuple(data["providers"]), tuple(data["numbers"])
+    data["order"] = tuple(data["order"])
     data["stop_on"] = tuple(data["stop_on"])
     data["controls"] = _controls(data["controls"])
     data["start_at"] = datetime.fromisoformat(start_at) if start_at else None

@@ -317,8 +317,8 @@ class Clerk:
         for name in ("suppress", "cancel", "expire"):
             move(connection, name, [{"id": due.id} for due in groups[name]], claimed=False, now=now)
         ended = [due.enrollment_id for due in groups["suppress"]]
-        enrollments.end(connection, ended, EnrollmentStatus.STOPPED, now)
-        self.desk.advance(connection, [Passed(due, now) for due in groups["expire"]])
+        enrollments.end(connection, ended, EnrollmentStatus.STOPPED, now, reason="suppressed")
+        self.desk.advance(connection, [Passed(due, now, sent=False) for due in groups["expire"]])
         for due in groups["known"]:
             settle(self.desk, connection, due, remembered[due.key])
         claims.postpone(connection, [(due.id, self._opening(due, definition)) for due in groups["later"]], now)

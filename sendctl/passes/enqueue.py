@@ -7,11 +7,10 @@ flat at any size.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -24,11 +23,12 @@ from sendctl.errors import BadInput, ExitCode, StoppedEarly, UsageError
 from sendctl.inputs.campaign_file import load_campaign
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
-from sendctl.passes import second_reader
+from sendctl.passes import revising, second_reader
 from sendctl.passes.campaign_faults import at_fault, compiled
 from sendctl.passes.context import Context, who
 from sendctl.passes.enrolling import Chunk, EntryMaker, enroll
 from sendctl.passes.remembered import TakenUp, take_up
+from sendctl.passes.revising import compared
 from sendctl.passes.row_checks import Problem, Progress, check_rows, problem_of
 from sendctl.passes.second_reader import SecondReader
 from sendctl.rendering.message import StepRenderer
@@ -146,9 +146,6 @@ def _check_supported(campaign: CampaignFile) -> None:
     found: list[tuple[str, tuple[str | int, ...], str]] = []
     if definition.channel != "email":
         found.append((f"channel {definition.channel!r}", ("campaign", "channel"), _SUPPORTED))
-    for index, step in enumerate(definition.steps):
-        if step.kind == "reminder" or step.repeat != 1:
-            found.append(("a reminder step", ("steps", index), _SUPPORTED))
     if definition.stop_on:
         found.append(("[stop]", ("stop", "on"), _NO_EVENTS))
     if definition.trigger is not None:
@@ -172,7 +169,7 @@ def _check_existing(context: Context, campaign: CampaignFile, renderers: list[St
         before = campaigns.definition_of(connection, found.id, found.revision)
         if not campaigns.describe_difference(before, definition):
             return
-        _check_structure(before, definition, lambda index: campaign.key_place("steps", index))
+        compared(before, definition, lambda index: campaign.key_place("steps", index))
         for address, snapshot in loading.waiting_snapshots(connection, found.id):
             problem = problem_of(json.loads(snapshot), renderers)
             if problem is not None:
@@ -192,17 +189,6 @@ def _unfit(campaign: CampaignFile, problem: Problem, address: str) -> BadInput:
 def _check_open(campaign: Campaign) -> None:
     if campaign.status in (CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED):
         raise UsageError(f"campaign {campaign.name} is {campaign.status}", hint="give the new campaign another name.")
-
-
-def _check_structure(before: Definition, after: Definition, place_of: Callable[[int], str] = lambda _index: "") -> None:
-    old, new = [step.name for step in before.steps], [step.name for step in after.steps]
-    if old != new:
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
-        raise BadInput(
-            f"campaign {after.name} has steps {', '.join(old)}; the file says {', '.join(new)}",
-            place=place_of(min(same, len(new) - 1)),
-            hint="texts and delays of a running campaign can change, its steps cannot: make a new campaign.",
-        )
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
@@ -327,9 +313,13 @@ def _extend(connection: Connection, definition: Definition, report: EnqueueRepor
     if campaign.controls != definition.controls:
         report.notes.append("the live controls stay as they are; `sendctl tune` changes them")
     if report.changed:
-        _check_structure(before, definition)
-        campaign = campaigns.revise(connection, campaign, definition, now)
+        changes = compared(before, definition)
+        campaign = campaigns.revise(connection, campaign, changes.after, now)
         outcomes.unfreeze_campaign(connection, campaign.id)
+        replanned = revising.apply(
+            connection, campaign.id, changes, secret=meta.read(connection).secret, now=now
+        )  # fmt: skip
+        report.notes += replanned.notes
         found = loading.reached(connection, campaign.id)
         report.notes.append(
             f"revision {campaign.revision} reaches {found.planned} planned messages;"

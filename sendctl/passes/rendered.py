@@ -25,7 +25,7 @@ class Press:
         due = claimed.due
         place = (due.campaign_id, claimed.revision, due.step_index)
         if place not in self._steps:
-            self._steps[place] = StepRenderer(definition, definition.steps[due.step_index])
+            self._steps[place] = StepRenderer(definition, definition.step(due.step_index))
         frozen = Frozen(
             message_id=due.id, attempt=claimed.number, key=due.key, provider=claimed.provider,
             recipient=due.recipient, composed_at=claimed.composed_at,

@@ -151,5 +151,7 @@ def _suppress_waiting(context: Context, connection: Connection, keys: Sequence[s
     now = context.store.now(connection)
     lost = move(connection, "suppress", [{"id": item.message_id} for item in waiting], claimed=False, now=now)
     moved = [item for item in waiting if item.message_id not in lost]
-    enrollments.end(connection, [item.enrollment_id for item in moved], EnrollmentStatus.STOPPED, now)
+    enrollments.end(
+        connection, [item.enrollment_id for item in moved], EnrollmentStatus.STOPPED, now, reason="suppressed"
+    )
     return len(moved)

@@ -96,7 +96,7 @@ def create(connection: Connection, definition: Definition, now: datetime) -> Cam
 
 
 def revise(connection: Connection, campaign: Campaign, definition: Definition, now: datetime) -> Campaign:
-    """Make `definition` the current revision. Live controls stay: they are the operator's."""
+    """Make `definition`, with its numbers, the current revision. Live controls stay: they are the operator's."""
     revision = campaign.revision + 1
     _write_revision(connection, campaign.id, revision, definition, now)
     connection.execute(
@@ -117,18 +117,19 @@ def _write_revision(
     connection.execute(insert, [{"sha256": digest, "content": content} for digest, content in contents.items()])
     connection.execute(
         sa.insert(revisions).values(
-            campaign_id=campaign_id, revision=revision, definition=to_json(replace(definition, steps=())),
+            campaign_id=campaign_id, revision=revision, definition=to_json(replace(definition, steps=(), numbers=())),
             created_at=now,
         )
     )  # fmt: skip
     rows = [
         {
-            "campaign_id": campaign_id, "revision": revision, "step_index": index, "name": step.name,
+            "campaign_id": campaign_id, "revision": revision, "step_index": number, "position": position,
+            "name": step.name,
             "kind": step.kind, "after_s": step.after_s, "repeat_count": step.repeat,
             "subject_sha256": _hash(step.subject), "text_sha256": _hash(step.text),
             "html_sha256": _hash(step.html), "sms_sha256": _hash(step.sms),
         }
-        for index, step in enumerate(definition.steps)
+        for position, (number, step) in enumerate(zip(definition.numbers, definition.steps, strict=True))
     ]  # fmt: skip
     connection.execute(sa.insert(steps), rows)
 
@@ -146,18 +147,20 @@ def definition_of(connection: Connection, campaign_id: int, revision: int) -> De
     ).scalar_one()
     parts = [templates.alias(name) for name in ("subject", "text", "html", "sms")]
     statement = sa.select(
-        steps.c.name, steps.c.kind, steps.c.after_s, steps.c.repeat_count, *[part.c.content for part in parts]
-    )
+        steps.c.step_index, steps.c.name, steps.c.kind, steps.c.after_s, steps.c.repeat_count,
+        *[part.c.content for part in parts],
+    )  # fmt: skip
     joined: Any = steps
     for part, column in zip(parts, ("subject_sha256", "text_sha256", "html_sha256", "sms_sha256"), strict=True):
         joined = joined.join(part, part.c.sha256 == steps.c[column])
     statement = (
         statement.select_from(joined)
         .where(steps.c.campaign_id == campaign_id, steps.c.revision == revision)
-        .order_by(steps.c.step_index)
+        .order_by(steps.c.position)
     )
-    found = tuple(Step(*row) for row in connection.execute(statement))
-    return replace(from_json(text), steps=found)
+    found = connection.execute(statement).all()
+    numbers = tuple(row.step_index for row in found)
+    return replace(from_json(text), steps=tuple(Step(*row[1:]) for row in found), numbers=numbers)
 
 
 def set_status(
@@ -194,8 +197,11 @@ def describe_difference(old: Definition, new: Definition) -> list[str]:
 _FILE_KEYS = {"sender": "from", "expires_after_s": "expires_after", "after_s": "after", "stop_on": "stop.on"}
 
 
+_NOT_IN_FILE = ("steps", "controls", "numbers", "order")
+
+
 def _flat(definition: Definition) -> dict[str, str]:
-    data = {key: value for key, value in asdict(definition).items() if key not in ("steps", "controls")}
+    data = {key: value for key, value in asdict(definition).items() if key not in _NOT_IN_FILE}
     flat = {_FILE_KEYS.get(key, key): json.dumps(value, default=str) for key, value in data.items()}
     for index, step in enumerate(definition.steps):
         values = {_FILE_KEYS.get(key, key): json.dumps(value) for key, value in asdict(step).items()}

@@ -27,31 +27,44 @@ NOT_TRIED = {
 
 
 class Passed(NamedTuple):
-    """A step that is over for one enrollment, and since when (the next step's delay counts from there)."""
+    """A message that is over for one enrollment, and since when (the next one's delay counts from there)."""
 
     due: Due
     at: datetime
+    sent: bool = True  # else expired
+
+
+class _Next(NamedTuple):
+    """Where an enrollment goes: the place of its next message and when it is due; None when it is completed."""
+
+    passed: Passed
+    place: tuple[int, int]  # step, occurrence; that of the last message when there is none to come
+    due_at: datetime | None
+    status: EnrollmentStatus
 
 
 _E = enrollments.c
-_PLACE = (_E.id, _E.current_step_index, _E.next_scheduled_at, _E.status)
+_WAS_STEP, _WAS_OCCURRENCE = sa.Column("was_step", sa.Integer), sa.Column("was_occurrence", sa.Integer)
+_MOVES = (
+    _E.id, _WAS_STEP, _WAS_OCCURRENCE, _E.current_step_index, _E.current_occurrence, _E.advanced_at,
+    _E.next_scheduled_at, _E.status, _E.ended_for,
+)  # fmt: skip
 
 
 @cache
 def _advance(rows: sa.Subquery) -> Any:
-    """Compare-and-set on the step: from the one before `current_step_index`."""
+    """Compare-and-set on the place of the message that is over."""
     return (
         sa.update(enrollments)
         .where(
             _E.id == rows.c.id,
-            _E.current_step_index == rows.c.current_step_index - 1,
+            _E.current_step_index == rows.c.was_step,
+            _E.current_occurrence == rows.c.was_occurrence,
             _E.status.in_([EnrollmentStatus.ACTIVE, EnrollmentStatus.FAILED]),
         )
         .values(
-            current_step_index=rows.c.current_step_index,
-            next_scheduled_at=rows.c.next_scheduled_at,
-            status=rows.c.status,
-            updated_at=sa.bindparam("now", type_=_E.updated_at.type),
+            {column.name: rows.c[column.name] for column in _MOVES[3:]}
+            | {"updated_at": sa.bindparam("now", type_=_E.updated_at.type)}
         )
         .returning(_E.id)
     )
@@ -64,61 +77,70 @@ def advance(
     *,
     secret: str,
     now: datetime,
+    earliest: datetime | None = None,
 ) -> None:
-    """Move enrollments past a step and plan the next step's message, or complete them.
+    """Move enrollments past a message and plan the next one, at `earliest`, or complete them.
 
-    Compare-and-set on the step: an enrollment that someone else moved or ended plans nothing.
+    Compare-and-set on its place: an enrollment that someone else moved or ended plans nothing.
     """
     if not passed:
         return
-    due_at = [_next_due_at(item, definition) for item in passed]
+    goals = [_next(item, definition, earliest) for item in passed]
     rows = [
-        (item.due.enrollment_id, item.due.step_index + 1, at, _status(at))
-        for item, at in zip(passed, due_at, strict=True)
-    ]
-    statement = _advance(given(connection, *_PLACE))
+        (goal.passed.due.enrollment_id, goal.passed.due.step_index, goal.passed.due.occurrence, *goal.place,
+         goal.passed.at, goal.due_at, goal.status, None if goal.passed.sent or goal.due_at else "expired")
+        for goal in goals
+    ]  # fmt: skip
+    statement = _advance(given(connection, *_MOVES))
     moved = {row[0] for row in connection.execute(statement, bound(rows) | {"now": now}).all()}
-    going_on = [
-        (item.due, at)
-        for item, at in zip(passed, due_at, strict=True)
-        if at is not None and item.due.enrollment_id in moved
-    ]
+    plan(connection, [goal for goal in goals if goal.passed.due.enrollment_id in moved], definition, secret, now)
+
+
+def plan(connection: Connection, goals: Sequence[_Next], definition: Definition, secret: str, now: datetime) -> None:
+    """Write the messages of enrollments that have one to come."""
+    going_on = [(goal, goal.due_at) for goal in goals if goal.due_at is not None]
     if going_on:
         ids = take_ids(connection, "messages", len(going_on))
         planned = [
-            next_message(definition, due, due_at, secret=secret, message_id=message_id, now=now)
-            for (due, due_at), message_id in zip(going_on, ids, strict=True)
-        ]
+            next_message(
+                definition, goal.passed.due, goal.place, due_at, secret=secret, message_id=message_id, now=now
+            )
+            for (goal, due_at), message_id in zip(going_on, ids, strict=True)
+        ]  # fmt: skip
         connection.execute(sa.insert(messages), planned)
 
 
-def _status(next_due_at: datetime | None) -> EnrollmentStatus:
-    return EnrollmentStatus.COMPLETED if next_due_at is None else EnrollmentStatus.ACTIVE
+def _next(item: Passed, definition: Definition, earliest: datetime | None) -> _Next:
+    here = item.due.step_index, item.due.occurrence
+    place = definition.next_place(*here, sent=item.sent)
+    if place is None:
+        return _Next(item, here, None, EnrollmentStatus.COMPLETED)
+    due_at = due_after(definition, place[0], item.at, item.due.timezone)
+    return _Next(item, place, max(due_at, earliest or due_at), EnrollmentStatus.ACTIVE)
 
 
-def _next_due_at(item: Passed, definition: Definition) -> datetime | None:
-    """When the following step is due; None after the last."""
-    following = item.due.step_index + 1
-    if following >= len(definition.steps):
-        return None
-    wanted = item.at + timedelta(seconds=definition.steps[following].after_s)
-    return next_open(wanted, definition.window, item.due.timezone or definition.timezone)
+def due_after(definition: Definition, step_index: int, at: datetime, timezone: str | None) -> datetime:
+    """When the message of a step is due whose delay counts from `at`."""
+    wanted = at + timedelta(seconds=definition.step(step_index).after_s)
+    return next_open(wanted, definition.window, timezone or definition.timezone)
 
 
 def next_message(
-    definition: Definition, due: Due, due_at: datetime, *, secret: str, message_id: int, now: datetime
-) -> dict[str, Any]:
-    """The row of the message for the step after `due`."""
-    step_index = due.step_index + 1
+    definition: Definition, due: Due, place: tuple[int, int], due_at: datetime, *, secret: str, message_id: int,
+    now: datetime,
+) -> dict[str, Any]:  # fmt: skip
+    """The row of the message for a later place (step, occurrence) of the enrollment of `due`."""
+    step_index, occurrence = place
     key = provider_key(
         secret, campaign=definition.name, address_key=due.address_key, subject_key=due.subject_key,
-        step_index=step_index, occurrence=0, channel=due.channel,
+        step_index=step_index, occurrence=occurrence, channel=due.channel,
     )  # fmt: skip
-    return planned_message(
-        message_id=message_id, campaign_id=due.campaign_id, enrollment_id=due.enrollment_id, step_index=step_index,
-        channel=due.channel, recipient=due.recipient, recipient_key=due.recipient_key, key=key, due_at=due_at,
-        expires_at=expiry(definition, due_at), now=now,
-    )  # fmt: skip
+    return {
+        **NOT_TRIED, "id": message_id, "campaign_id": due.campaign_id, "enrollment_id": due.enrollment_id,
+        "step_index": step_index, "occurrence": occurrence, "channel": due.channel, "recipient": due.recipient,
+        "recipient_key": due.recipient_key, "provider_key": key, "due_at": due_at, "next_attempt_at": due_at,
+        "expires_at": expiry(definition, due_at), "created_at": now, "updated_at": now,
+    }  # fmt: skip
 
 
 def expiry(definition: Definition, due_at: datetime) -> datetime | None:
@@ -126,22 +148,12 @@ def expiry(definition: Definition, due_at: datetime) -> datetime | None:
     return None if definition.expires_after_s is None else due_at + timedelta(seconds=definition.expires_after_s)
 
 
-def planned_message(
-    *, message_id: int, campaign_id: int, enrollment_id: int, step_index: int, channel: str, recipient: str,
-    recipient_key: str, key: str, due_at: datetime, expires_at: datetime | None, now: datetime,
-) -> dict[str, Any]:  # fmt: skip
-    """The row of a message that is planned and has not been tried."""
-    return {
-        **NOT_TRIED, "id": message_id, "campaign_id": campaign_id, "enrollment_id": enrollment_id,
-        "step_index": step_index, "channel": channel, "recipient": recipient, "recipient_key": recipient_key,
-        "provider_key": key, "due_at": due_at, "next_attempt_at": due_at, "expires_at": expires_at,
-        "created_at": now, "updated_at": now,
-    }  # fmt: skip
-
-
-def end(connection: Connection, ids: Iterable[int], status: EnrollmentStatus, now: datetime) -> None:
-    """End active enrollments: nothing more is planned for them."""
-    _set(connection, ids, {EnrollmentStatus.ACTIVE}, status=status, next_scheduled_at=None, updated_at=now)
+def end(
+    connection: Connection, ids: Iterable[int], status: EnrollmentStatus, now: datetime, *, reason: str | None = None
+) -> None:
+    """End active enrollments: nothing more is planned for them. `reason` is why they are stopped."""
+    _set(connection, ids, {EnrollmentStatus.ACTIVE}, status=status, next_scheduled_at=None, ended_for=reason,
+         updated_at=now)  # fmt: skip
 
 
 def revive(connection: Connection, ids: Iterable[int], now: datetime) -> None:

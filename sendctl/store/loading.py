@@ -206,7 +206,8 @@ def _enroll(
         "next_scheduled_at": entries.due_at, "token": entries.tokens, "timezone": entries.timezones,
         "snapshot": entries.attributes,
     }  # fmt: skip
-    same = {"subject_key": "", "status": EnrollmentStatus.ACTIVE.value, "current_step_index": 0}
+    same = {"subject_key": "", "status": EnrollmentStatus.ACTIVE.value, "current_step_index": 0,
+            "current_occurrence": 0}  # fmt: skip
     insert_columns(connection, enrollments, each, same | always)
     each = {
         "id": ids.messages.take(count), "enrollment_id": enrollment_ids, "recipient": entries.emails,

@@ -42,6 +42,7 @@ _VIOLATIONS: dict[str, str] = {
         WHERE e.campaign_id = :campaign AND e.status = 'active'
           AND NOT EXISTS (SELECT 1 FROM messages m
                           WHERE m.enrollment_id = e.id AND m.step_index = e.current_step_index
+                            AND m.occurrence = e.current_occurrence
                             AND m.status IN ('queued', 'sending', 'in_doubt'))""",
     "an enrollment that is over and has a message in the queue (enrollment id)": """
         SELECT e.id FROM enrollments e

@@ -119,7 +119,7 @@ def _template(name: str) -> Column[str]:
 steps = Table(
     "steps", metadata,
     _id("campaign_id"), Column("revision", Integer, primary_key=True, autoincrement=False),
-    Column("step_index", Integer, primary_key=True, autoincrement=False),
+    Column("step_index", Integer, primary_key=True, autoincrement=False), _int("position"),
     _text("name"), _text("kind"), Column("after_s", BigInteger, nullable=False), _int("repeat_count"),
     _template("subject_sha256"), _template("text_sha256"), _template("html_sha256"), _template("sms_sha256"),
     ForeignKeyConstraint(["campaign_id", "revision"], ["revisions.campaign_id", "revisions.revision"]),
@@ -135,7 +135,8 @@ contacts = Table(
 enrollments = Table(
     "enrollments", metadata,
     _id(), _ref("campaign_id", "campaigns.id"), _ref("contact_id", "contacts.id"), _text("subject_key"),
-    _text("status"), _int("current_step_index"), _time("next_scheduled_at", null=True),
+    _text("status"), _int("current_step_index"), _int("current_occurrence"), _time("advanced_at", null=True),
+    _time("next_scheduled_at", null=True), _text("ended_for", null=True),
     Column("token", Text, nullable=False, unique=True), _text("timezone", null=True), _text("snapshot"),
     _time("created_at"), _time("updated_at"),
     UniqueConstraint("campaign_id", "contact_id", "subject_key"),
@@ -165,8 +166,15 @@ attempts = Table(
 
 events = Table(
     "events", metadata,
-    _id(), Column("dedup_key", Text, nullable=False, unique=True), _ref("message_id", "messages.id", null=True),
-    _text("type"), _time("occurred_at"), _time("received_at"), _text("detail"),
+    _id(), Column("dedup_key", Text, nullable=False, unique=True), _ref("campaign_id", "campaigns.id"),
+    _ref("enrollment_id", "enrollments.id"), _ref("message_id", "messages.id", null=True), _text("type"),
+    _time("occurred_at"), _time("received_at"), _text("detail"),
+)  # fmt: skip
+
+subject_stops = Table(
+    "subject_stops", metadata,
+    Column("campaign_id", BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False),
+    _key("subject_key"), _text("type"), _time("occurred_at"),
 )  # fmt: skip
 
 suppressions = Table("suppressions", metadata, _key("address_key"), _text("reason"), _time("created_at"))

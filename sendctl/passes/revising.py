@@ -1,0 +1,152 @@
+"""A changed campaign file meets the people who are under way in it: what becomes of each, by fixed rules.
+
+Nobody goes back, nothing is repeated. A step is known by its name. One that is new reaches those who have not passed
+its place; who waited for one that is removed goes on with the step after it; who waits for one that is re-timed waits
+from the same moment on. Nothing becomes due before the change. docs/sequences.md has the rules in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from sendctl.definition import Definition, renumbered
+from sendctl.durations import format_duration
+from sendctl.errors import BadInput
+from sendctl.store import claims, enrollments, ledger, replanning
+from sendctl.store.enrollments import Passed, due_after, expiry
+from sendctl.store.replanning import Moved, Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class StepChanges:
+    """How the steps of two revisions differ. The definitions have their numbers."""
+
+    before: Definition
+    after: Definition
+    added: tuple[int, ...] = ()
+    removed: tuple[int, ...] = ()
+    retimed: tuple[int, ...] = ()
+    shortened: tuple[int, ...] = ()  # fewer occurrences
+
+    @property
+    def reach_people(self) -> bool:
+        return bool(self.added or self.removed or self.retimed or self.shortened)
+
+
+@dataclass
+class Replanned:
+    """What became of waiting messages: how many were due at another time, by step, and how many were cancelled."""
+
+    moved: dict[int, int] = field(default_factory=dict)
+    cancelled: dict[int, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def compared(before: Definition, file: Definition, place_of: Callable[[int], str] = lambda _index: "") -> StepChanges:
+    """The changes that a file makes, with its steps numbered. Raises BadInput for those that have no rule."""
+    if file.steps[0].name != before.steps[0].name:
+        raise BadInput(
+            f"the first step of campaign {file.name} is {before.steps[0].name}; the file begins with"
+            f" {file.steps[0].name}",
+            place=place_of(0),
+            hint="everybody begins with the same step: it can change, not go or be preceded. Make a new campaign.",
+        )
+    try:
+        after = renumbered(before, file)
+    except ValueError as problem:
+        later, earlier = problem.args
+        raise BadInput(
+            f"steps of campaign {file.name} have changed places: {later} stood before {earlier}",
+            place=place_of([step.name for step in file.steps].index(later)),
+            hint="steps can be added, removed and re-timed; for another order make a new campaign.",
+        ) from None
+    both = [number for number in after.numbers if number in before.numbers]
+    return StepChanges(
+        before, after,
+        added=tuple(number for number in after.numbers if number not in before.numbers),
+        removed=tuple(number for number in before.numbers if number not in after.numbers),
+        retimed=tuple(number for number in both if before.step(number).after_s != after.step(number).after_s),
+        shortened=tuple(number for number in both if after.step(number).repeat < before.step(number).repeat),
+    )  # fmt: skip
+
+
+def apply(
+    connection: Connection, campaign_id: int, changes: StepChanges, *, secret: str, now: datetime
+) -> Replanned:  # fmt: skip
+    """Plan anew for everybody under way. The caller holds the campaign, and has made the revision."""
+    found = Replanned()
+    touched = {*changes.removed, *changes.retimed, *changes.shortened}
+    if touched:
+        for some in replanning.waiting(connection, campaign_id, sorted(touched)):
+            gone = [item for item in some if not _has_place(changes.after, item)]
+            _drop(connection, gone, changes.after, secret, now)
+            _count(found.cancelled, gone)
+            kept = [item for item in some if _has_place(changes.after, item) and item.step_index in changes.retimed]
+            _count(found.moved, _retime(connection, kept, changes.after, now))
+    found.notes = _notes(connection, campaign_id, changes, found)
+    return found
+
+
+def _has_place(after: Definition, item: Waiting) -> bool:
+    return item.step_index in after.numbers and item.occurrence < after.step(item.step_index).repeat
+
+
+def _count(counts: dict[int, int], items: Sequence[Waiting]) -> None:
+    for item in items:
+        counts[item.step_index] = counts.get(item.step_index, 0) + 1
+
+
+def _drop(
+    connection: Connection, gone: Sequence[Waiting], after: Definition, secret: str, now: datetime
+) -> None:  # fmt: skip
+    """Cancel messages that have no place any more; their people go on with the next step."""
+    ledger.move(connection, "cancel", [{"id": item.id} for item in gone], claimed=False, now=now)
+    dues = claims.by_id(connection, [item.id for item in gone])
+    passed = [Passed(dues[item.id], item.advanced_at or item.due_at) for item in gone]
+    enrollments.advance(connection, passed, after, secret=secret, now=now, earliest=now)
+
+
+def _retime(connection: Connection, kept: Sequence[Waiting], after: Definition, now: datetime) -> list[Waiting]:
+    """Let untried messages that are not due yet wait as long as the step says now; returns those."""
+    moving, moved = [], []
+    for item in kept:
+        if item.attempts or item.advanced_at is None or item.due_at <= now:
+            continue
+        due_at = max(now, due_after(after, item.step_index, item.advanced_at, item.timezone))
+        moving.append(Moved(item.id, item.enrollment_id, due_at, expiry(after, due_at)))
+        moved.append(item)
+    replanning.move(connection, moving, now)
+    return moved
+
+
+# -- in words -----------------------------------------------------------------------------------------------------
+
+
+def _notes(connection: Connection, campaign_id: int, changes: StepChanges, found: Replanned) -> list[str]:
+    before, after = changes.before, changes.after
+    notes = []
+    for number in changes.removed:
+        name, waited = before.step(number).name, _people(found.cancelled.get(number, 0))
+        notes.append(f"step {name} is removed: {waited} waiting for it go on without it")
+    for number in changes.shortened:
+        step, waited = after.step(number), _people(found.cancelled.get(number, 0))
+        notes.append(
+            f"step {step.name} comes {step.repeat} times at most: {waited} waiting for one more go on without it"
+        )
+    for number in changes.retimed:
+        was, now = (format_duration(one.step(number).after_s) for one in (before, after))
+        name, moved = after.step(number).name, _people(found.moved.get(number, 0))
+        notes.append(f"step {name} comes after {now} instead of {was}: it moves for {moved}")
+    for number in changes.added:
+        later = after.order[after.order.index(number) + 1 :]
+        past = replanning.past(connection, campaign_id, later)
+        notes.append(f"step {after.step(number).name} is new: {_people(past)} who are past its place do not get it")
+    return notes
+
+
+def _people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count:,} people"

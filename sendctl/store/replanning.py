@@ -1,0 +1,92 @@
+"""Moving what is planned when a campaign's steps change: the queued messages of some steps, a range of ids at a time.
+
+The caller holds the campaign: nothing of it is claimed or recorded meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.states import EnrollmentStatus, State
+from sendctl.store.bulk import bound, given
+from sendctl.store.tables import enrollments, messages
+
+RANGE_IDS = 20_000
+_M, _E = messages.c, enrollments.c
+
+
+class Waiting(NamedTuple):
+    """A queued message, and since when its delay counts (None: it is its enrollment's first)."""
+
+    id: int
+    enrollment_id: int
+    step_index: int
+    occurrence: int
+    attempts: int
+    due_at: datetime
+    advanced_at: datetime | None
+    timezone: str | None
+
+
+class Moved(NamedTuple):
+    """When a waiting message is due from now on."""
+
+    id: int
+    enrollment_id: int
+    due_at: datetime
+    expires_at: datetime | None
+
+
+def waiting(connection: Connection, campaign_id: int, steps: Iterable[int]) -> Iterator[list[Waiting]]:
+    """The queued messages of these steps, in pieces: each is read whole before the caller changes it."""
+    mine = (_M.campaign_id == campaign_id, _M.status == State.QUEUED)
+    first, last = connection.execute(sa.select(sa.func.min(_M.id), sa.func.max(_M.id)).where(*mine)).one()
+    if first is None:
+        return
+    statement = (
+        sa.select(
+            _M.id, _M.enrollment_id, _M.step_index, _M.occurrence, _M.attempts, _M.due_at, _E.advanced_at, _E.timezone
+        )
+        .join(enrollments, _E.id == _M.enrollment_id)
+        .where(*mine, _M.step_index.in_(list(steps)), _E.status == EnrollmentStatus.ACTIVE)
+    )
+    for start in range(first, last + 1, RANGE_IDS):
+        rows = connection.execute(statement.where(_M.id.between(start, min(start + RANGE_IDS - 1, last))))
+        found = [Waiting(*row) for row in rows]
+        if found:
+            yield found
+
+
+def move(connection: Connection, moved: Sequence[Moved], now: datetime) -> None:
+    """Let queued messages be due at other times."""
+    if not moved:
+        return
+    rows = given(connection, _M.id, _M.due_at, _M.expires_at)
+    connection.execute(
+        sa.update(messages)
+        .where(_M.id == rows.c.id, _M.status == State.QUEUED)
+        .values(due_at=rows.c.due_at, next_attempt_at=rows.c.due_at, expires_at=rows.c.expires_at, updated_at=now),
+        bound((item.id, item.due_at, item.expires_at) for item in moved),
+    )
+    places = given(connection, _E.id, _E.next_scheduled_at)
+    connection.execute(
+        sa.update(enrollments)
+        .where(_E.id == places.c.id)
+        .values(next_scheduled_at=places.c.next_scheduled_at, updated_at=now),
+        bound((item.enrollment_id, item.due_at) for item in moved),
+    )
+
+
+def past(connection: Connection, campaign_id: int, later: Sequence[int]) -> int:
+    """How many enrollments are completed, or stand at one of these steps."""
+    going = _E.status.in_((EnrollmentStatus.ACTIVE, EnrollmentStatus.FAILED))
+    statement = sa.select(sa.func.count()).where(
+        _E.campaign_id == campaign_id,
+        sa.or_(_E.status == EnrollmentStatus.COMPLETED, sa.and_(going, _E.current_step_index.in_(list(later)))),
+    )
+    return int(connection.execute(statement).scalar_one())
