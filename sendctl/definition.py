@@ -106,6 +106,10 @@ class Definition:
         """The step with that number, which this revision has."""
         return self.steps[self.numbers.index(number)]
 
+    def has_place(self, number: int, occurrence: int) -> bool:
+        """Whether this revision sends that occurrence of that step."""
+        return number in self.numbers and occurrence < self.step(number).repeat
+
     def next_place(self, number: int, occurrence: int, *, sent: bool = True) -> tuple[int, int] | None:
         """Step and occurrence after this one; None after the last. The step may have been removed meanwhile.
 

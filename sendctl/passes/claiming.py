@@ -310,7 +310,8 @@ class Clerk:
         """Move aside what must not be sent now, with its enrollment; returns the rest in order."""
         suppressed = claims.suppressed(connection, [due.recipient_key for due in picked])
         remembered = replay.remembered(connection, [due.key for due in picked])
-        groups: dict[str, list[Due]] = {"go": [], "suppress": [], "cancel": [], "expire": [], "known": [], "later": []}
+        fates = ("go", "suppress", "cancel", "drop", "expire", "known", "later")
+        groups: dict[str, list[Due]] = {fate: [] for fate in fates}
         for due in picked:
             groups[self._fate(due, definition, suppressed, remembered)].append(due)
         now = self.desk.now
@@ -318,6 +319,8 @@ class Clerk:
             move(connection, name, [{"id": due.id} for due in groups[name]], claimed=False, now=now)
         ended = [due.enrollment_id for due in groups["suppress"]]
         enrollments.end(connection, ended, EnrollmentStatus.STOPPED, now, reason="suppressed")
+        move(connection, "cancel", [{"id": due.id} for due in groups["drop"]], claimed=False, now=now)
+        self.desk.advance(connection, [Passed(due, now) for due in groups["drop"]])
         self.desk.advance(connection, [Passed(due, now, sent=False) for due in groups["expire"]])
         for due in groups["known"]:
             settle(self.desk, connection, due, remembered[due.key])
@@ -327,17 +330,17 @@ class Clerk:
     def _fate(
         self, due: Due, definition: Definition, suppressed: set[str], remembered: dict[str, replay.Proven]
     ) -> str:
-        if due.key in remembered:
-            return "known"
-        if due.recipient_key in suppressed:
-            return "suppress"
-        if due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED):
-            return "cancel"
-        if due.expires_at is not None and due.expires_at <= self.desk.now:
-            return "expire"
-        if definition.window is None:
-            return "go"
-        return "later" if self._opening(due, definition) > self.desk.now else "go"
+        ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
+        fates = (
+            ("known", due.key in remembered),
+            ("suppress", due.recipient_key in suppressed),
+            ("cancel", ended),
+            # It came back to a step that was removed meanwhile.
+            ("drop", not definition.has_place(due.step_index, due.occurrence)),
+            ("expire", due.expires_at is not None and due.expires_at <= self.desk.now),
+            ("later", definition.window is not None and self._opening(due, definition) > self.desk.now),
+        )
+        return next((fate for fate, holds in fates if holds), "go")
 
     def _opening(self, due: Due, definition: Definition) -> datetime:
         return next_open(self.desk.now, definition.window, due.timezone or definition.timezone)

@@ -82,17 +82,13 @@ def apply(
     touched = {*changes.removed, *changes.retimed, *changes.shortened}
     if touched:
         for some in replanning.waiting(connection, campaign_id, sorted(touched)):
-            gone = [item for item in some if not _has_place(changes.after, item)]
+            gone = [item for item in some if not changes.after.has_place(item.step_index, item.occurrence)]
             _drop(connection, gone, changes.after, secret, now)
             _count(found.cancelled, gone)
-            kept = [item for item in some if _has_place(changes.after, item) and item.step_index in changes.retimed]
+            kept = [item for item in some if item not in gone and item.step_index in changes.retimed]
             _count(found.moved, _retime(connection, kept, changes.after, now))
     found.notes = _notes(connection, campaign_id, changes, found)
     return found
-
-
-def _has_place(after: Definition, item: Waiting) -> bool:
-    return item.step_index in after.numbers and item.occurrence < after.step(item.step_index).repeat
 
 
 def _count(counts: dict[int, int], items: Sequence[Waiting]) -> None:
@@ -131,20 +127,18 @@ def _notes(connection: Connection, campaign_id: int, changes: StepChanges, found
     notes = []
     for number in changes.removed:
         name, waited = before.step(number).name, _people(found.cancelled.get(number, 0))
-        notes.append(f"step {name} is removed: {waited} waiting for it go on without it")
+        notes.append(f"step {name} is removed: skipped by {waited} who waited for it")
     for number in changes.shortened:
         step, waited = after.step(number), _people(found.cancelled.get(number, 0))
-        notes.append(
-            f"step {step.name} comes {step.repeat} times at most: {waited} waiting for one more go on without it"
-        )
+        notes.append(f"step {step.name} comes {step.repeat} times at most: skipped by {waited} who waited for one more")
     for number in changes.retimed:
         was, now = (format_duration(one.step(number).after_s) for one in (before, after))
         name, moved = after.step(number).name, _people(found.moved.get(number, 0))
-        notes.append(f"step {name} comes after {now} instead of {was}: it moves for {moved}")
+        notes.append(f"step {name} comes after {now} instead of {was}: moved for {moved}")
     for number in changes.added:
         later = after.order[after.order.index(number) + 1 :]
         past = replanning.past(connection, campaign_id, later)
-        notes.append(f"step {after.step(number).name} is new: {_people(past)} who are past its place do not get it")
+        notes.append(f"step {after.step(number).name} is new: too late for {_people(past)} past its place")
     return notes
 
 

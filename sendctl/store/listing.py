@@ -59,9 +59,17 @@ class MessageRow:
 
 _M, _C, _A = messages.c, campaigns.c, attempts.c
 _REVISION = sa.func.coalesce(_M.revision, _C.revision)
+_ANY = steps.alias()
+# A step that was removed before its message was tried is in earlier revisions only.
+_STEP_NAME = sa.func.coalesce(
+    steps.c.name,
+    sa.select(sa.func.max(_ANY.c.name))
+    .where(_ANY.c.campaign_id == _M.campaign_id, _ANY.c.step_index == _M.step_index)
+    .scalar_subquery(),
+)
 _ROWS = (
     sa.select(
-        _M.id, _M.campaign_id, _C.name, _REVISION, _M.recipient, _M.channel, _M.step_index, steps.c.name,
+        _M.id, _M.campaign_id, _C.name, _REVISION, _M.recipient, _M.channel, _M.step_index, _STEP_NAME,
         _M.occurrence, _M.status, _M.attempts, _M.due_at, _M.next_attempt_at, _M.expires_at, _M.sent_at, _M.failed_at,
         _M.in_doubt_at, _M.transient, _A.provider, _A.provider_message_id, _M.provider_key, _M.error_class,
         _M.last_error,

@@ -34,7 +34,7 @@ CREATE TABLE store (
     epoch            TEXT NOT NULL,           -- changes when a rewind is found; every host must replay before sending
     epoch_reason     TEXT,                    -- why the epoch changed last, in words
     passes           BIGINT NOT NULL CHECK (passes >= 0),  -- so far; a host that has seen a higher number met a rewind
-    last_pass_at     TIMESTAMPTZ,             -- the last pass that started, also one with nothing due
+    last_pass_at     TIMESTAMPTZ,             -- the last send-due that started, also one with nothing due
     last_pass_host   TEXT,
     created_at       TIMESTAMPTZ NOT NULL
 );
@@ -80,11 +80,13 @@ CREATE TABLE templates (
     content  TEXT NOT NULL
 );
 
--- The planned sends of a revision, in order.
+-- The planned sends of a revision, in order of position. A step keeps its number (step_index) by its name, whatever
+-- later revisions put before it; the number of one that was removed is never given to another.
 CREATE TABLE steps (
     campaign_id     BIGINT NOT NULL,
     revision        INTEGER NOT NULL,
     step_index      INTEGER NOT NULL CHECK (step_index >= 0),
+    position        INTEGER NOT NULL CHECK (position >= 0),
     name            TEXT NOT NULL,
     kind            TEXT NOT NULL CHECK (kind IN ('initial', 'drip', 'reminder')),
     after_s         BIGINT NOT NULL CHECK (after_s >= 0),        -- after the previous step was sent
@@ -118,9 +120,12 @@ CREATE TABLE enrollments (
     contact_id          BIGINT NOT NULL REFERENCES contacts (id),
     subject_key         TEXT NOT NULL,        -- what it is about, e.g. order/item; '' for a broadcast
     status              TEXT NOT NULL CHECK (status IN ('active', 'completed', 'failed', 'stopped', 'cancelled')),
-    current_step_index  INTEGER NOT NULL CHECK (current_step_index >= 0),  -- the step whose message is planned; the
-                                              -- number of steps when completed
-    next_scheduled_at   TIMESTAMPTZ,          -- when that message is due; NULL when nothing is planned
+    current_step_index  INTEGER NOT NULL CHECK (current_step_index >= 0),  -- the step whose message is planned, or
+                                              -- was the last one
+    current_occurrence  INTEGER NOT NULL CHECK (current_occurrence >= 0),  -- of that step: reminders repeat
+    advanced_at         TIMESTAMPTZ,          -- when the message before it was over: its delay counts from then
+    next_scheduled_at   TIMESTAMPTZ,          -- when it is due; NULL when nothing is planned
+    ended_for           TEXT,                 -- why it was stopped: the type of an event, or 'suppressed'
     token               TEXT NOT NULL UNIQUE, -- unguessable, in links
     timezone            TEXT,                 -- frozen from the contact
     snapshot            TEXT NOT NULL,        -- JSON: the attributes as of enrolling, for rendering
@@ -206,8 +211,10 @@ CREATE UNIQUE INDEX attempts_one_live ON attempts (message_id) WHERE outcome IN 
 -- Facts learned after the submission, from webhooks, logs or operators; applied once each.
 CREATE TABLE events (
     id           BIGINT NOT NULL PRIMARY KEY,
-    dedup_key    TEXT NOT NULL UNIQUE,
-    message_id   BIGINT REFERENCES messages (id),
+    dedup_key    TEXT NOT NULL UNIQUE,        -- the same event, however often and from wherever it comes
+    campaign_id  BIGINT NOT NULL REFERENCES campaigns (id),
+    enrollment_id BIGINT NOT NULL REFERENCES enrollments (id),
+    message_id   BIGINT REFERENCES messages (id),  -- NULL: of the enrollment, and nothing of it had been sent
     type         TEXT NOT NULL CHECK (type IN ('accepted', 'delivered', 'bounced', 'deferred', 'rejected', 'failed',
                                                'complained', 'unsubscribed', 'opened', 'clicked', 'submitted')),
     occurred_at  TIMESTAMPTZ NOT NULL,
@@ -215,6 +222,16 @@ CREATE TABLE events (
     detail       TEXT NOT NULL                -- JSON object
 );
 CREATE INDEX events_of_message ON events (message_id);
+CREATE INDEX events_by_type ON events (campaign_id, type);
+
+-- Subjects that an order event has ended (refunded, cancelled). One that comes before its order still counts.
+CREATE TABLE subject_stops (
+    campaign_id  BIGINT NOT NULL REFERENCES campaigns (id),
+    subject_key  TEXT NOT NULL,
+    type         TEXT NOT NULL,               -- of the latest such event
+    occurred_at  TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (campaign_id, subject_key)
+);
 
 -- Addresses never to be contacted; checked at every claim.
 CREATE TABLE suppressions (

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sendctl.definition import (
     Controls,
@@ -19,6 +21,7 @@ from sendctl.definition import (
     controls_to_json,
     fingerprint,
     from_json,
+    renumbered,
     to_json,
 )
 
@@ -45,3 +48,80 @@ def test_what_no_campaign_file_can_hold_is_not_kept() -> None:
     strange: Any = {1, 2}
     with pytest.raises(TypeError, match="cannot store set"):
         to_json(replace(PLAIN, purpose=strange))
+
+
+def sequence(*names: str, kind: str = "drip", repeat: int = 1) -> Definition:
+    return Definition("sale", tuple(Step(name, kind if index else "initial", repeat=repeat if index else 1)
+                                    for index, name in enumerate(names)))  # fmt: skip
+
+
+def walk(definition: Definition, number: int) -> list[str]:
+    """The names of the steps after a number, as an enrollment meets them."""
+    names, place = [], definition.next_place(number, 0)
+    while place is not None:
+        names.append(definition.step(place[0]).name)
+        place = definition.next_place(*place)
+    return names
+
+
+def test_a_step_keeps_its_number_by_its_name() -> None:
+    first = sequence("welcome", "tips", "offer")
+    second = renumbered(first, sequence("welcome", "hint", "tips", "offer", "last"))
+    assert (second.numbers, second.order) == ((0, 3, 1, 2, 4), (0, 3, 1, 2, 4))
+    third = renumbered(second, sequence("welcome", "offer", "last", "more"))
+    assert (third.numbers, third.order) == ((0, 2, 4, 5), (0, 3, 1, 2, 4, 5))
+    assert walk(third, 1) == ["offer", "last", "more"]
+
+
+def test_a_step_that_comes_back_has_a_new_number_in_the_old_ones_place() -> None:
+    gone = renumbered(sequence("welcome", "tips", "offer"), sequence("welcome", "offer"))
+    back = renumbered(gone, sequence("welcome", "tips", "offer"))
+    assert (back.numbers, back.order) == ((0, 3, 2), (0, 1, 3, 2))
+    assert walk(back, 1) == ["tips", "offer"]
+
+
+def test_steps_that_change_places_are_refused() -> None:
+    with pytest.raises(ValueError, match="") as caught:
+        renumbered(sequence("welcome", "tips", "offer"), sequence("welcome", "offer", "tips"))
+    assert caught.value.args == ("tips", "offer")
+
+
+def test_reminders_repeat_and_only_what_was_sent_is_reminded_of() -> None:
+    steps = (Step("ask"), Step("nudge", "reminder", repeat=2), Step("last", "drip"))
+    definition = Definition("sale", steps)
+    assert definition.next_place(0, 0) == (1, 0)
+    assert definition.next_place(1, 0) == (1, 1)
+    assert definition.next_place(1, 1) == (2, 0)
+    assert definition.next_place(2, 0) is None
+    assert definition.next_place(0, 0, sent=False) == (2, 0)
+    assert definition.next_place(1, 0, sent=False) == (2, 0)
+
+
+NAMES = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=6)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=6))
+def test_whatever_the_revisions_nobody_goes_back_and_every_later_step_is_met(files: list[list[str]]) -> None:
+    current = sequence("first", *files[0])
+    for names in files[1:]:
+        try:
+            following = renumbered(current, sequence("first", *names))
+        except ValueError:
+            continue
+        assert [step.name for step in following.steps] == ["first", *names]
+        assert sorted(set(following.order)) == sorted(following.order)
+        assert [number for number in following.order if number in current.order] == list(current.order)
+        assert [number for number in following.order if number in following.numbers] == list(following.numbers)
+        for name, number in zip(["first", *names], following.numbers, strict=True):
+            assert walk(following, number) == names[names.index(name) + 1 if name in names else 0 :]
+        current = following
+
+
+def test_events_end_what_they_must() -> None:
+    drip, reminds = sequence("welcome", "tips"), sequence("ask", "nudge", kind="reminder")
+    assert [event for event in ("submitted", "bounced", "unsubscribed", "complained") if drip.ends_on(event)] == [
+        "unsubscribed", "complained",
+    ]  # fmt: skip
+    assert all(reminds.ends_on(event) for event in ("submitted", "bounced", "unsubscribed", "complained"))
+    assert not reminds.ends_on("opened")
+    assert replace(drip, stop_on=("clicked",)).ends_on("clicked")
