@@ -70,6 +70,7 @@ class Life:
     people: int
     dice: random.Random
     monkeypatch: pytest.MonkeyPatch
+    between_passes_h: float = 8.0  # at most
 
     def __post_init__(self) -> None:
         self.year = Year(self.people)
@@ -88,7 +89,7 @@ class Life:
         while clock.now < BEGIN + timedelta(days=365) or self._waiting():
             assert clock.now < BEGIN + timedelta(days=600), "somebody waits for ever"
             self._hour()
-            clock.forward(seconds=self.dice.uniform(0.5, 8) * 3600)
+            clock.forward(seconds=self.dice.uniform(0.5, self.between_passes_h) * 3600)
         self.year.days = (clock.now - BEGIN).days
         self.year.sent = len(self.relay.log)
         self.year.wrong = judged(self.relay.log, self.people) + self.ground.violations()
@@ -97,14 +98,16 @@ class Life:
     def _hour(self) -> None:
         self._enqueue()
         self._hold_or_go_on()
-        if self.dice.random() < 0.05:
+        if self.dice.random() < 0.1:
             for attribute, value in (("_name", self.dice.choice(POINTS)), ("_action", "raise"),
-                                     ("_left", self.dice.randint(1, 30))):  # fmt: skip
+                                     ("_left", self.dice.randint(1, 3))):  # fmt: skip
                 self.monkeypatch.setattr(faults, attribute, value)
         try:
             self.ground.send_due()
             if self.dice.random() < 0.2:
                 reconcile.run(self.ground.context)
+                # Whom the relay knows is proven now: an operator may send to the others again.
+                self.ground.recover(in_doubt="resend")
         except faults.InjectedFault:
             self.year.deaths += 1
         self.monkeypatch.setattr(faults, "_name", "")
