@@ -80,7 +80,8 @@ def test_the_timeline_tells_a_messages_whole_story_in_order(ground: Ground) -> N
         ground.clock.forward(hours=1)
     message_id = ground.one("SELECT id FROM messages")
     ground.change(
-        "INSERT INTO events (id, dedup_key, campaign_id, enrollment_id, message_id, type, occurred_at, received_at, detail)"
+        "INSERT INTO events"
+        " (id, dedup_key, campaign_id, enrollment_id, message_id, type, occurred_at, received_at, detail)"
         " SELECT 1, 'e', campaign_id, enrollment_id, id, 'delivered', :at, :at, '{}' FROM messages WHERE id = :id",
         id=message_id, at="2026-03-03 00:00:00.000000",
     )  # fmt: skip
