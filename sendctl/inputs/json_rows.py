@@ -1,4 +1,4 @@
-"""Contacts from JSON Lines (one object on each line), each a ContactRow or the reason why not.
+"""JSON Lines (one object on each line): contacts, or what else a caller makes of each object, or the reason why not.
 
 Never accepts what another reader would take differently: duplicate keys, NaN, infinite numbers, lone surrogates.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from sendctl.inputs.contact_rows import (
     IGNORED_COLUMNS,
@@ -28,14 +28,24 @@ DIGITS_MAX = 100
 _KEYS_CONSIDERED = 50  # for the hint; a hostile line has hundreds of thousands of keys
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
+T = TypeVar("T")
+
 
 def json_rows(lines: LineReader) -> Iterator[ContactRow | BadRow]:
-    """The objects of all lines; blank lines are left out."""
+    """The contacts of all lines; blank lines are left out."""
+    return json_lines(lines, lambda line, values: contact_row(line, _special_values(values), values))
+
+
+def json_lines(lines: LineReader, made: Callable[[int, dict[str, Any]], T]) -> Iterator[T | BadRow]:
+    """What `made` makes of each line's number and object; blank lines are left out.
+
+    It says with ValueProblem, or ValueError where no single key is to blame, what is wrong.
+    """
     while True:
         try:
             for text in lines.read():
                 if text.strip():
-                    yield _row(lines, text)
+                    yield _row(lines, text, made)
                 lines.begin_record()
         except RecordTooLong:
             reason = f"the line has more than {RECORD_MAX_CHARACTERS} characters; only its beginning is kept"
@@ -45,14 +55,13 @@ def json_rows(lines: LineReader) -> Iterator[ContactRow | BadRow]:
             return
 
 
-def _row(lines: LineReader, text: str) -> ContactRow | BadRow:
+def _row(lines: LineReader, text: str, made: Callable[[int, dict[str, Any]], T]) -> T | BadRow:
     flaw = find_flaw(text) if lines.flawed else None
     if flaw:
         return BadRow(lines.line, flaw[0] + 1, flaw[1], lines.raw())
     column: int | str = 1
     try:
-        values = _object(text)
-        return contact_row(lines.line, _special_values(values), values)
+        return made(lines.line, _object(text))
     except json.JSONDecodeError as error:
         column, reason = error.colno, f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
     except ValueProblem as error:
