@@ -208,20 +208,25 @@ CREATE TABLE attempts (
 -- and what cannot be recorded is not sent.
 CREATE UNIQUE INDEX attempts_one_live ON attempts (message_id) WHERE outcome IN ('open', 'accepted', 'unknown');
 
--- Facts learned after the submission, from webhooks, logs or operators; applied once each.
+-- A provider's events name its own id of a message.
+CREATE INDEX attempts_by_provider_id ON attempts (provider_message_id) WHERE provider_message_id IS NOT NULL;
+
+-- Facts learned after the submission, from webhooks, logs or operators; written once each, whatever their order.
 CREATE TABLE events (
-    id           BIGINT NOT NULL PRIMARY KEY,
-    dedup_key    TEXT NOT NULL UNIQUE,        -- the same event, however often and from wherever it comes
-    campaign_id  BIGINT NOT NULL REFERENCES campaigns (id),
-    enrollment_id BIGINT NOT NULL REFERENCES enrollments (id),
-    message_id   BIGINT REFERENCES messages (id),  -- NULL: of the enrollment, and nothing of it had been sent
-    type         TEXT NOT NULL CHECK (type IN ('accepted', 'delivered', 'bounced', 'deferred', 'rejected', 'failed',
-                                               'complained', 'unsubscribed', 'opened', 'clicked', 'submitted')),
-    occurred_at  TIMESTAMPTZ NOT NULL,
-    received_at  TIMESTAMPTZ NOT NULL,
-    detail       TEXT NOT NULL                -- JSON object
+    id             BIGINT NOT NULL PRIMARY KEY,
+    dedup_key      TEXT NOT NULL UNIQUE,      -- the same event, however often and from wherever it comes
+    campaign_id    BIGINT NOT NULL REFERENCES campaigns (id),
+    enrollment_id  BIGINT NOT NULL REFERENCES enrollments (id),
+    message_id     BIGINT REFERENCES messages (id),  -- NULL: of the enrollment, and nothing of it had been tried
+    type           TEXT NOT NULL CHECK (type IN ('accepted', 'delivered', 'bounced', 'deferred', 'rejected', 'failed',
+                                                 'complained', 'unsubscribed', 'opened', 'clicked', 'submitted')),
+    proves_sent    INTEGER NOT NULL CHECK (proves_sent IN (0, 1)),  -- a provider must have accepted this very message
+    occurred_at    TIMESTAMPTZ NOT NULL,
+    received_at    TIMESTAMPTZ NOT NULL,
+    detail         TEXT NOT NULL,             -- JSON object
+    CHECK (message_id IS NOT NULL OR proves_sent = 0)
 );
-CREATE INDEX events_of_message ON events (message_id);
+CREATE INDEX events_of_enrollment ON events (enrollment_id, message_id);
 CREATE INDEX events_by_type ON events (campaign_id, type);
 
 -- Subjects that an order event has ended (refunded, cancelled). One that comes before its order still counts.
@@ -350,4 +355,9 @@ WHERE a.finished_at IS NOT NULL
 UNION ALL
 SELECT e.message_id, e.occurred_at, 'event ' || e.type, CAST(NULL AS INTEGER), CAST(NULL AS TEXT), e.detail
 FROM events e
-WHERE e.message_id IS NOT NULL;
+WHERE e.message_id IS NOT NULL
+UNION ALL
+SELECT m.id, e.occurred_at, 'event ' || e.type, CAST(NULL AS INTEGER), CAST(NULL AS TEXT), e.detail
+FROM events e
+JOIN messages m ON m.enrollment_id = e.enrollment_id  -- of the enrollment: it belongs to each of its messages
+WHERE e.message_id IS NULL;

@@ -31,6 +31,9 @@ FAILPOINTS: tuple[str, ...] = (
     "recover.committed",
     "enqueue.before_commit",
     "enqueue.committed",
+    "ingest.before_commit",
+    "ingest.committed",
+    "ingest.moving",
 )
 
 

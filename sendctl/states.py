@@ -1,4 +1,4 @@
-"""The states of messages, attempts, enrollments and campaigns, and the moves allowed between message states.
+"""The states of messages, attempts, enrollments and campaigns, the types of events, and a message's allowed moves.
 
 This is the only table of transitions. Statements that move a message take their source states from it, the
 CHECK constraints in schema.sql repeat the words, and a test holds both and the chart in docs/STATES.md equal.
@@ -63,6 +63,22 @@ class Channel(StrEnum):
 
     EMAIL = "email"
     SMS = "sms"
+
+
+class EventType(StrEnum):
+    """What may be learned of a message after it was handed over, or of an enrollment."""
+
+    ACCEPTED = "accepted"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"  # for good, unless the event says otherwise
+    DEFERRED = "deferred"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    COMPLAINED = "complained"
+    UNSUBSCRIBED = "unsubscribed"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    SUBMITTED = "submitted"
 
 
 @dataclass(frozen=True, slots=True)

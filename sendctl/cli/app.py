@@ -11,6 +11,7 @@ from sendctl import __version__, stopping
 from sendctl.cli import (
     controls,
     enqueue,
+    ingest,
     messages,
     preview,
     reconcile,
@@ -36,7 +37,20 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for _verb in (setup, enqueue, preview, send_due, reconcile, status, messages, show, controls, recover, suppress):
+for _verb in (
+    setup,
+    enqueue,
+    preview,
+    send_due,
+    reconcile,
+    ingest,
+    status,
+    messages,
+    show,
+    controls,
+    recover,
+    suppress,
+):
     _verb.register(app)
 
 

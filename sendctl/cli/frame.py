@@ -18,7 +18,7 @@ from sendctl.cli.shell import shell_of
 from sendctl.errors import EXIT_MEANINGS, ExitCode
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Every day": ("enqueue", "preview", "send-due", "reconcile"),
+    "Every day": ("enqueue", "preview", "send-due", "reconcile", "ingest"),
     "What is happening": ("status", "messages", "show"),
     "When something is wrong": ("pause", "resume", "cancel", "tune", "suppress", "recover"),
     "Set-up": ("init", "migrate"),

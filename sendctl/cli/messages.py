@@ -17,7 +17,7 @@ from sendctl.cli.frame import Verb, countable
 from sendctl.cli.shell import Shell, print_array, shell_of
 from sendctl.cli.wording import ago, clean, iso
 from sendctl.errors import ExitCode, UsageError
-from sendctl.states import State
+from sendctl.states import EventType, State
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,6 +40,10 @@ def messages(
     ] = None,
     status: Annotated[
         State | None, typer.Option(metavar="STATE", help="Only in this state.", show_default=False)
+    ] = None,
+    event: Annotated[
+        EventType | None,
+        typer.Option(metavar="TYPE", help="Only those with such an event, such as clicked.", show_default=False),
     ] = None,
     to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only to this person.", show_default=False)] = None,
     limit: Annotated[
@@ -69,7 +73,9 @@ def messages(
     shell = shell_of(ctx)
     is_table = not (as_json or as_jsonl or as_csv)
     most = limit or (TABLE_ROWS if is_table else None)
-    selected = listing.messages(shell.context(), campaign=campaign, state=status, to=to, limit=most, after_id=after)
+    selected = listing.messages(
+        shell.context(), campaign=campaign, state=status, to=to, event=event, limit=most, after_id=after
+    )
     with selected as (now, every):
         rows = _while_read(every)
         if as_json:
@@ -98,7 +104,7 @@ def message_json(listed: Listed) -> dict[str, Any]:
         "due_at": iso(row.due_at), "next_attempt_at": iso(row.next_attempt_at), "sent_at": iso(row.sent_at),
         "failed_at": iso(row.failed_at), "in_doubt_at": iso(row.in_doubt_at), "provider": row.provider,
         "provider_message_id": row.provider_message_id, "message_id": listed.message_id or None,
-        "error_class": row.error_class, "last_error": row.last_error,
+        "error_class": row.error_class, "last_error": row.last_error, "progress": row.progress,
     }  # fmt: skip
 
 

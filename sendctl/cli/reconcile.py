@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sendctl.cli import ingest
 from sendctl.cli.frame import Verb
 from sendctl.cli.shell import Shell, print_json, shell_of
 from sendctl.cli.wording import clean, hanging, iso, some, when
@@ -30,9 +31,9 @@ def reconcile(
 ) -> int:
     """Settle what killed passes and lost replies left behind.
 
-    Imports journals, takes up dead claims, looks for proof about what is in doubt, queues again what failed for a
-    passing cause a day ago ([reconcile] retry_failed_after_s), and proves that the states add up. Sends nothing; run
-    it from cron.
+    Imports journals, takes up dead claims, takes in the spool of [events], looks for proof about what is in doubt,
+    queues again what failed for a passing cause a day ago ([reconcile] retry_failed_after_s), and proves that the
+    states add up. Sends nothing; run it from cron.
     """
     from sendctl.passes import reconcile as passes
 
@@ -64,6 +65,10 @@ def _print(shell: Shell, report: ReconcileReport, now: datetime) -> None:
         print("\n".join(hanging(f"no proof for {some(number, 'message')}: {clean(reason)}", "    ", first="  ")))
     if report.in_doubt:
         print(f"{some(report.in_doubt, 'message')} in doubt: `sendctl status` says where")
+    if report.spool_trouble:
+        shell.note(f"sendctl: error: {report.spool_trouble}")
+    for line in ingest.trouble(report.events):
+        shell.note(f"sendctl: warning: {line}")
     for run_id, number in report.stalled.items():
         print(f"run {run_id} holds {some(number, 'message')} and stands still: `sendctl status` says what to do")
     for name, (number, oldest) in report.overdue.items():
@@ -87,7 +92,9 @@ def _done(report: ReconcileReport) -> list[str]:
         (report.retried, "failed message", "queued again: its cause may have passed"),
         (report.journals_removed, "old journal", "removed"),
     )
-    return [f"{some(number, noun)} {what}" if number else "" for number, noun, what in lines]
+    events = [*ingest.lines(report.events)] if report.events.applied.fresh or report.events.files else []
+    events += ingest.effects(report.caught_up)
+    return events + [f"{some(number, noun)} {what}" if number else "" for number, noun, what in lines]
 
 
 def _json(report: ReconcileReport) -> dict[str, Any]:
@@ -102,6 +109,7 @@ def _json(report: ReconcileReport) -> dict[str, Any]:
             {"campaign": violation.campaign, "what": violation.what, "ids": list(violation.ids)}
             for violation in report.violations
         ],
+        "spool_trouble": report.spool_trouble or None,
         "journals_removed": report.journals_removed,
         "exit_code": int(report.exit_code),
     }  # fmt: skip

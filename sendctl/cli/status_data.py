@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sendctl.cli.wording import clean, iso
-from sendctl.states import State
+from sendctl.states import EventType, State
 
 if TYPE_CHECKING:
     from sendctl.passes.advice import Advice
@@ -52,6 +52,7 @@ def _campaign(situation: Situation, state: CampaignState) -> dict[str, Any]:
             for one in state.failures
         ],
         "given_up": state.given_up,
+        "events": {str(kind): state.events.get(kind, 0) for kind in EventType},
         "halted_for": state.halted or None,
     }
 

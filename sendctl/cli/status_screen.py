@@ -18,7 +18,7 @@ from sendctl.cli.screen import BY_STATE, unicode_ok
 from sendctl.cli.wording import ago, clean, count, span, utc, when
 from sendctl.passes.advice import Advice, Level, advise
 from sendctl.passes.status import CampaignState, RunState, Situation
-from sendctl.states import CampaignStatus, State
+from sendctl.states import CampaignStatus, EventType, State
 from sendctl.store.limits import Breaker
 
 _BAR_COLUMNS = 40
@@ -147,6 +147,9 @@ def _told(situation: Situation, state: CampaignState) -> Iterator[tuple[str, Tex
         yield "failed", Text(f"{count(failure.count)} {kind}: {clean(failure.example)[:120]}")
     if state.given_up:
         yield "failed", Text(f"{count(state.given_up)} given up in doubt: perhaps accepted")
+    if state.events:
+        told = ", ".join(f"{kind} {count(state.events[kind])}" for kind in EventType if kind in state.events)
+        yield "events", Text(told)
     if state.next_due_at is not None:
         yield "next due", Text("now" if state.next_due_at <= now else when(state.next_due_at, now))
     last = situation.store.last_pass_at

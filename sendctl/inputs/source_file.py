@@ -49,6 +49,10 @@ class RecordTooLong(Exception):
     """A record has more than RECORD_MAX_CHARACTERS; the reader stands at the line after the last one it has read."""
 
 
+class ChangedInput(BadInput):
+    """Somebody writes to the file."""
+
+
 class _PositionedFile(io.RawIOBase):
     """One reading of a shared file descriptor, with a position of its own."""
 
@@ -98,10 +102,10 @@ class SourceFile:
         return min(self._reading.offset, self.size_bytes) if self._reading else 0
 
     def refuse_change(self) -> None:
-        """Raises BadInput if the file was written to since it was opened."""
+        """Raises ChangedInput if the file was written to since it was opened."""
         now = os.fstat(self._file.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
-            raise BadInput("the file changed while it was read", place=self.name, hint="run the command again.")
+            raise ChangedInput("the file changed while it was read", place=self.name, hint="run the command again.")
 
     def is_at(self, path: Path) -> bool:
         """Whether `path` is this very file."""

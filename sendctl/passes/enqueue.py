@@ -43,7 +43,6 @@ OF_GRACE = 0.8  # what a long enqueue may use up of the time after which a messa
 OF_LIFE = 0.05  # and of the time after which it expires
 _SUPPORTED = "e-mail campaigns with initial and drip steps are."
 _NO_ORDERS = "leave it out, and enqueue a contacts file: this version makes no enrollments from order events."
-_NO_EVENTS = "leave it out: this version receives no events. Suppressed addresses get nothing, at any step."
 
 
 @dataclass
@@ -146,8 +145,6 @@ def _check_supported(campaign: CampaignFile) -> None:
     found: list[tuple[str, tuple[str | int, ...], str]] = []
     if definition.channel != "email":
         found.append((f"channel {definition.channel!r}", ("campaign", "channel"), _SUPPORTED))
-    if definition.stop_on:
-        found.append(("[stop]", ("stop", "on"), _NO_EVENTS))
     if definition.trigger is not None:
         found.append(("[trigger]", ("trigger",), _NO_ORDERS))
     for what, path, hint in found:

@@ -15,7 +15,7 @@ from sendctl import addresses
 from sendctl.errors import UsageError
 from sendctl.passes.context import Context
 from sendctl.rendering.names import message_id
-from sendctl.states import State
+from sendctl.states import EventType, State
 from sendctl.store import campaigns, listing, suppressions
 from sendctl.store.listing import ContactRow, MessageRow, Selection
 
@@ -51,7 +51,7 @@ class _MessageIds:
 @contextmanager
 def messages(
     context: Context, *, campaign: str | None = None, state: State | None = None, to: str | None = None,
-    limit: int | None = None, after_id: int = 0,
+    event: EventType | None = None, limit: int | None = None, after_id: int = 0,
 ) -> Iterator[tuple[datetime, Iterator[Listed]]]:  # fmt: skip
     """(the store's time, messages in order of id), in one view of the ledger while the context lasts.
 
@@ -69,7 +69,7 @@ def messages(
             person = listing.contact(connection, address_key(to))
             contact_id = person.id if person else -1
         ids = _MessageIds(connection)
-        rows = listing.select(connection, Selection(campaign_id, state, contact_id, after_id, limit))
+        rows = listing.select(connection, Selection(campaign_id, state, contact_id, event, after_id, limit))
         yield now, (ids.listed(row) for row in rows)
 
 
@@ -165,7 +165,8 @@ def _story(connection: Connection, listed: Listed) -> Story:
     for attempt in attempts:
         moments += _attempt(attempt)
     moments += [
-        Moment(one.occurred_at, f"event: {one.type}", one.detail) for one in listing.events_of(connection, row.id)
+        Moment(one.occurred_at, f"event: {one.type}", "" if one.detail == "{}" else one.detail)
+        for one in listing.events_of(connection, row.id)
     ]
     return Story(listed, tuple(sorted(moments, key=lambda moment: moment.at)), tuple(attempts))
 

@@ -13,13 +13,16 @@ from sqlalchemy.engine import Connection
 
 from sendctl.errors import ExitCode
 from sendctl.identity import new_id
+from sendctl.inputs.spool import SpoolUnusable
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.older import remove_before
-from sendctl.passes import evidence
+from sendctl.passes import evidence, ingest
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
+from sendctl.passes.events import Applied, catch_up, sweep
 from sendctl.passes.importing import Imported, expire_foreign, stalled_runs
+from sendctl.passes.ingest import IngestReport
 from sendctl.passes.send_due import run_row
 from sendctl.passes.startup import take_over
 from sendctl.states import CampaignStatus
@@ -42,6 +45,9 @@ class ReconcileReport:
     policy_resent: int = 0
     policy_skipped: int = 0
     retried: int = 0
+    events: IngestReport = field(default_factory=IngestReport)  # what the spool had
+    spool_trouble: str = ""  # why it could not be read
+    caught_up: Applied = field(default_factory=Applied)  # what events said before it could be done
     in_doubt: int = 0  # still
     overdue: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     stalled: dict[str, int] = field(default_factory=dict)  # messages by the living run that holds an expired claim
@@ -52,13 +58,18 @@ class ReconcileReport:
     def exit_code(self) -> ExitCode:
         if self.violations:
             return ExitCode.UNEXPECTED
-        person = self.in_doubt or self.overdue or self.stalled or self.imported.failed
+        person = self.in_doubt or self.overdue or self.stalled or self.imported.failed or self.spool_trouble
+        person = person or self.events.exit_code is not ExitCode.DONE
         return ExitCode.NEEDS_PERSON if person else ExitCode.DONE
 
     def as_detail(self) -> dict[str, object]:
         """The counts, for the run's record."""
         names = ("claims_expired", "proven_sent", "proven_absent", "policy_resent", "policy_skipped", "retried")
-        return self.imported.as_detail() | {name: getattr(self, name) for name in names} | {"doubt": self.in_doubt}
+        counts = {name: getattr(self, name) for name in names}
+        pending = {name: getattr(self.caught_up, name) for name in ("proven", "bounced", "cancelled")}
+        return self.imported.as_detail() | counts | {
+            "doubt": self.in_doubt, "ingested": self.events.as_detail(), "caught_up": pending,
+        }  # fmt: skip
 
 
 def run(context: Context) -> ReconcileReport:
@@ -71,6 +82,7 @@ def run(context: Context) -> ReconcileReport:
         with context.store.write() as connection:
             runs.record(connection, run_row(context, note, context.store.now(connection)))
         report.claims_expired = expire_foreign(context)
+        _take_in_events(context, report)
         _settle_doubt(context, report)
         _tidy(context, report)
         _prove(context, report)
@@ -80,6 +92,16 @@ def run(context: Context) -> ReconcileReport:
         context.home.lock_path(note.run_id).unlink(missing_ok=True)  # it has no journal to keep
     report.journals_removed = _remove_old(context)
     return report
+
+
+def _take_in_events(context: Context, report: ReconcileReport) -> None:
+    """What the spool has, and what earlier events said of messages whose outcome was not known then."""
+    if context.settings.events.spool is not None:
+        try:
+            report.events = ingest.work_off(context, context.settings.events.spool) or report.events
+        except SpoolUnusable as error:  # the rest of a reconcile does not depend on it
+            report.spool_trouble = str(error)
+    report.caught_up = catch_up(Desk(context))
 
 
 def _settle_doubt(context: Context, report: ReconcileReport) -> None:
@@ -120,6 +142,7 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
         ids = doubts.retriable_ids(connection, before, settings.max_total_attempts)
         due = claims.by_id(connection, ids)
         report.retried = len(ids) - len(desk.requeue(connection, list(due.values()), "retry"))
+    report.caught_up.add(sweep(desk))
     with desk.transaction() as connection:  # campaigns are locked before messages, or in a transaction of their own
         finishing.settle(connection, desk.now)
 

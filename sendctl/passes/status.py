@@ -23,7 +23,7 @@ from sendctl.passes.context import Context
 from sendctl.passes.place import elsewhere
 from sendctl.passes.startup import rewound_reason
 from sendctl.states import CampaignStatus, State
-from sendctl.store import audit, campaigns, doubts, limits, meta, replay, reports, runs
+from sendctl.store import audit, campaigns, doubts, events, limits, meta, replay, reports, runs
 from sendctl.store.campaigns import Campaign
 from sendctl.store.doubts import Failure
 from sendctl.store.limits import Breaker
@@ -93,6 +93,7 @@ class CampaignState:
     failed_recently: int
     claims_expired: int  # messages in flight that no run may send any more
     sent_per_s: float | None
+    events: Mapping[str, int]  # by type
     halted: str  # why sendctl itself paused it, or empty
 
     @property
@@ -122,12 +123,15 @@ def read(context: Context, name: str | None = None) -> Situation:
         now = context.store.now(connection)
         if name is None:
             chosen = campaigns.every(connection)
-            counts = reports.counts(connection)
+            counts, learned = reports.counts(connection), events.counts(connection)
         else:
             chosen = [_campaign(connection, name)]
-            counts = reports.counts(connection, chosen[0].id)
+            counts, learned = reports.counts(connection, chosen[0].id), events.counts(connection, chosen[0].id)
         overdue_before = now - timedelta(seconds=context.settings.reconcile.overdue_grace_s)
-        states = tuple(_state(context, connection, one, counts[one.id], now, overdue_before) for one in chosen)
+        states = tuple(
+            _state(context, connection, one, counts[one.id], learned.get(one.id, {}), now, overdue_before)
+            for one in chosen
+        )
         store = _store_state(context, connection, chosen[0].id if name else None, now)
     if forgotten and not store.rewound and not (store.foreign and context.store.sqlite):
         store = replace(store, rewound=forgotten, hosts_behind=tuple(hosts.known(context)) or (context.hostname,))
@@ -152,8 +156,8 @@ def _campaign(connection: Connection, name: str) -> Campaign:
 
 
 def _state(
-    context: Context, connection: Connection, campaign: Campaign, counts: Mapping[State, int], now: datetime,
-    overdue_before: datetime,
+    context: Context, connection: Connection, campaign: Campaign, counts: Mapping[State, int],
+    learned: Mapping[str, int], now: datetime, overdue_before: datetime,
 ) -> CampaignState:  # fmt: skip
     number, running = campaign.id, campaign.status is CampaignStatus.RUNNING
     definition = campaigns.definition_of(connection, number, campaign.revision)
@@ -171,6 +175,7 @@ def _state(
         failed_recently=reports.failed_since(connection, number, now - timedelta(seconds=RECENT_S)),
         claims_expired=reports.claims_expired(connection, number, now),
         sent_per_s=reports.sent_per_s(connection, number, now),
+        events=learned,
         halted=reports.halt_reason(connection, number) or "" if campaign.status is CampaignStatus.PAUSED else "",
     )
 

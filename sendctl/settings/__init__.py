@@ -5,6 +5,7 @@ Knows every key, those of each type of provider too. Never holds a provider's se
 
 from sendctl.settings.loading import load_settings
 from sendctl.settings.model import (
+    EventsSettings,
     JournalSettings,
     ProviderTable,
     ReconcileSettings,
@@ -17,6 +18,7 @@ from sendctl.settings.secret import redact, resolve_secret
 from sendctl.settings.sending import check_sending
 
 __all__ = [
+    "EventsSettings",
     "JournalSettings",
     "ProviderTable",
     "ReconcileSettings",

@@ -15,6 +15,7 @@ from sendctl.settings import store_url
 from sendctl.settings.environment import section_variables
 from sendctl.settings.model import (
     MOST_WORKERS,
+    EventsSettings,
     JournalSettings,
     ReconcileSettings,
     SendSettings,
@@ -94,6 +95,7 @@ def read_settings(findings: Findings, environ: Mapping[str, str], folder: Path) 
         providers=providers,
         journal=_read_journal(root.table("journal", variables["journal"]), store, environ, folder),
         reconcile=_read_reconcile(root.table("reconcile", variables["reconcile"]), folder, providers),
+        events=_read_events(root.table("events", variables["events"]), folder),
     )
     root.finish()
     return settings
@@ -207,3 +209,11 @@ def _read_reconcile(reconcile: Table, folder: Path, providers: Collection[str]) 
     check_names(reconcile, "mta_providers", read.mta_providers, providers)
     reconcile.finish()
     return read
+
+
+def _read_events(events: Table, folder: Path) -> EventsSettings:
+    default = EventsSettings()
+    given = events.text("spool")
+    wait_s = events.number("wait_s", default.wait_s, least=0, most=_YEAR_S)
+    events.finish()
+    return EventsSettings(store_url.resolve(given, folder) if given else None, wait_s)

@@ -67,6 +67,14 @@ class ReconcileSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EventsSettings:
+    """Where events come in."""
+
+    spool: Path | None = None  # reconcile takes in the files that are put here
+    wait_s: float = 3600.0  # how long an event may match nothing before it is set aside
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything sendctl is told about this host. `path` is None when no configuration file was found."""
 
@@ -76,6 +84,7 @@ class Settings:
     providers: Mapping[str, ProviderTable]
     journal: JournalSettings
     reconcile: ReconcileSettings
+    events: EventsSettings = EventsSettings()
 
     def providers_of(self, named: tuple[str, ...]) -> tuple[str, ...]:
         """The providers, in order of fail-over, of a campaign that names these or none; not all need be configured."""

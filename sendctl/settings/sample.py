@@ -51,6 +51,10 @@ path = "outbox"
 # mta = "postfix"                            # postfix | exim: whose logs settle what is in doubt. Default: none
 # mta_logs = ["/var/log/mail.log*"]          # current and rotated files, also compressed. Default: none
 # mta_providers = ["relay"]                  # that hand over to this MTA only: their silence is proof. Default: none
+
+[events]
+# spool = "events"                           # reconcile takes in the files of events put here. Default: none
+# wait_s = 3600                              # how long an event may be about nothing known here
 """
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from sendctl.states import AttemptOutcome, CampaignStatus, State
+from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus, State
 from sendctl.store.bulk import bound, given
-from sendctl.store.tables import attempts, campaigns, messages, runs
+from sendctl.store.tables import attempts, campaigns, enrollments, messages, runs
 
 # A message in doubt and the claim whose attempt put it there: a later attempt is another doubt.
 Held = tuple[int, str]
@@ -106,8 +106,14 @@ def failed_ids(connection: Connection, campaign_id: int, *, given_up: bool = Fal
 
 
 def retriable_ids(connection: Connection, failed_before: datetime, max_attempts: int) -> list[int]:
-    """Ids of messages that failed for a passing cause before a moment, with attempts left in all."""
+    """Ids of messages that failed for a passing cause before a moment, with attempts left in all.
+
+    Not of enrollments that were stopped meanwhile.
+    """
     living = sa.select(campaigns.c.id).where(campaigns.c.status.in_(_LIVING))
+    over = sa.exists().where(
+        enrollments.c.id == messages.c.enrollment_id, enrollments.c.status == EnrollmentStatus.STOPPED
+    )
     tried = (
         sa.select(sa.func.count())
         .where(attempts.c.message_id == messages.c.id, attempts.c.outcome != AttemptOutcome.UNTOUCHED)
@@ -115,7 +121,7 @@ def retriable_ids(connection: Connection, failed_before: datetime, max_attempts:
     )
     statement = sa.select(messages.c.id).where(
         messages.c.campaign_id.in_(living), messages.c.status == State.FAILED, messages.c.transient == 1,
-        messages.c.failed_at < failed_before, tried < max_attempts,
+        messages.c.failed_at < failed_before, tried < max_attempts, ~over,
     )  # fmt: skip
     return list(connection.execute(statement.order_by(messages.c.id)).scalars())
 

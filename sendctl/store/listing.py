@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from sendctl.states import State
+from sendctl.states import EventType, State
 from sendctl.store.tables import attempts, campaigns, contacts, enrollments, events, messages, steps, suppressions
 
 # States that most messages are in, so that walking along the ids finds them at once; the others are found by index.
@@ -24,6 +24,7 @@ class Selection:
     campaign_id: int | None = None
     state: State | None = None
     contact_id: int | None = None
+    event: EventType | None = None  # has had one of this type
     after_id: int = 0
     limit: int | None = None
 
@@ -55,9 +56,17 @@ class MessageRow:
     provider_key: str
     error_class: str | None
     last_error: str | None
+    progress: EventType | None  # the furthest that is known
 
 
-_M, _C, _A = messages.c, campaigns.c, attempts.c
+_M, _C, _A, _V = messages.c, campaigns.c, attempts.c, events.c
+# How far a message got, nearest first: later ones say more, whatever came before them.
+PROGRESS = (EventType.DELIVERED, EventType.OPENED, EventType.CLICKED, EventType.SUBMITTED)
+_FURTHEST = (
+    sa.select(sa.func.max(sa.case(*((_V.type == kind, rank) for rank, kind in enumerate(PROGRESS)))))
+    .where(_V.enrollment_id == _M.enrollment_id, _V.message_id == _M.id)
+    .scalar_subquery()
+)
 _REVISION = sa.func.coalesce(_M.revision, _C.revision)
 _ANY = steps.alias()
 # A step that was removed before its message was tried is in earlier revisions only.
@@ -72,7 +81,7 @@ _ROWS = (
         _M.id, _M.campaign_id, _C.name, _REVISION, _M.recipient, _M.channel, _M.step_index, _STEP_NAME,
         _M.occurrence, _M.status, _M.attempts, _M.due_at, _M.next_attempt_at, _M.expires_at, _M.sent_at, _M.failed_at,
         _M.in_doubt_at, _M.transient, _A.provider, _A.provider_message_id, _M.provider_key, _M.error_class,
-        _M.last_error,
+        _M.last_error, _FURTHEST,
     )
     .join(campaigns, _C.id == _M.campaign_id)
     .outerjoin(
@@ -87,7 +96,11 @@ _ROWS = (
 
 def _row(row: Sequence[Any]) -> MessageRow:
     values = dict(zip(MessageRow.__slots__, row, strict=True))
-    return MessageRow(**(values | {"status": State(values["status"]), "transient": bool(values["transient"])}))
+    rank = values["progress"]
+    return MessageRow(
+        **(values | {"status": State(values["status"]), "transient": bool(values["transient"]),
+                     "progress": None if rank is None else PROGRESS[rank]})
+    )  # fmt: skip
 
 
 def select(connection: Connection, selection: Selection) -> Iterator[MessageRow]:
@@ -102,6 +115,11 @@ def select(connection: Connection, selection: Selection) -> Iterator[MessageRow]
         statement = statement.where(column == selection.campaign_id)
     if selection.contact_id is not None:
         statement = statement.where(_M.enrollment_id.in_(_places(connection, selection.contact_id)))
+    if selection.event is not None:
+        had = sa.select(_V.message_id).where(_V.type == selection.event)
+        if selection.campaign_id is not None:
+            had = had.where(_V.campaign_id == selection.campaign_id)
+        statement = statement.where(_M.id.in_(had))
     if selection.limit is not None:
         statement = statement.limit(selection.limit)
     rows = connection.execution_options(stream_results=True, max_row_buffer=1000).execute(statement)
@@ -164,6 +182,8 @@ def attempts_of(connection: Connection, message_id: int) -> list[Any]:
 
 
 def events_of(connection: Connection, message_id: int) -> list[Any]:
-    """What was learned of a message after it was sent."""
-    statement = sa.select(events).where(events.c.message_id == message_id).order_by(events.c.occurred_at, events.c.id)
+    """What was learned of a message after it was sent, and of its enrollment before."""
+    mine = sa.select(_M.enrollment_id).where(_M.id == message_id).scalar_subquery()
+    about = sa.or_(_V.message_id == message_id, _V.message_id.is_(None))
+    statement = sa.select(events).where(_V.enrollment_id == mine, about).order_by(_V.occurred_at, _V.id)
     return list(connection.execute(statement))

@@ -168,7 +168,7 @@ events = Table(
     "events", metadata,
     _id(), Column("dedup_key", Text, nullable=False, unique=True), _ref("campaign_id", "campaigns.id"),
     _ref("enrollment_id", "enrollments.id"), _ref("message_id", "messages.id", null=True), _text("type"),
-    _time("occurred_at"), _time("received_at"), _text("detail"),
+    _int("proves_sent"), _time("occurred_at"), _time("received_at"), _text("detail"),
 )  # fmt: skip
 
 subject_stops = Table(

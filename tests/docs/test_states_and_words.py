@@ -17,6 +17,7 @@ from sendctl.states import (
     CampaignStatus,
     Channel,
     EnrollmentStatus,
+    EventType,
     State,
 )
 
@@ -81,7 +82,9 @@ def test_each_state_says_what_a_crash_leaves_and_who_repairs_it() -> None:
     assert sorted(rows) == sorted(State)
 
 
-@pytest.mark.parametrize("words", [State, AttemptOutcome, EnrollmentStatus, CampaignStatus, Channel, Phase, Scope])
+@pytest.mark.parametrize(
+    "words", [State, AttemptOutcome, EnrollmentStatus, CampaignStatus, Channel, Phase, Scope, EventType]
+)
 def test_glossary_has_every_word(words: type[StrEnum]) -> None:
     assert not [word for word in words if f"`{word}`" not in GLOSSARY]
 

@@ -27,6 +27,7 @@ from sendctl.passes.send_due import run_row
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.settings import (
+    EventsSettings,
     JournalSettings,
     ProviderTable,
     ReconcileSettings,
@@ -103,6 +104,7 @@ class Ground:
     send: SendSettings = SENDING
     reconcile: ReconcileSettings = field(default_factory=ReconcileSettings)
     providers: dict[str, ProviderTable] = field(default_factory=dict)
+    events: EventsSettings = field(default_factory=EventsSettings)
     provable: bool = True
     _context: Context | None = None
     _joined: bool = False
@@ -119,6 +121,7 @@ class Ground:
             settings = Settings(
                 None, StoreSettings(self.url), self.send, self.providers,
                 JournalSettings(self.folder / self.journal, (self.folder / f"{self.journal}-witness",)), self.reconcile,
+                self.events,
             )  # fmt: skip
             self._context = Context(settings, {}, self.clock)
         return self._context

@@ -80,14 +80,19 @@ def test_the_timeline_tells_a_messages_whole_story_in_order(ground: Ground) -> N
         ground.clock.forward(hours=1)
     message_id = ground.one("SELECT id FROM messages")
     ground.change(
-        "INSERT INTO events"
-        " (id, dedup_key, campaign_id, enrollment_id, message_id, type, occurred_at, received_at, detail)"
-        " SELECT 1, 'e', campaign_id, enrollment_id, id, 'delivered', :at, :at, '{}' FROM messages WHERE id = :id",
-        id=message_id, at="2026-03-03 00:00:00.000000",
+        "INSERT INTO events (id, dedup_key, campaign_id, enrollment_id, message_id, type, proves_sent, occurred_at,"
+        " received_at, detail) SELECT 1, 'e', campaign_id, enrollment_id, id, 'delivered', 1, :at, :at, '{}'"
+        " FROM messages WHERE id = :id", id=message_id, at="2026-03-03 00:00:00.000000",
+    )  # fmt: skip
+    ground.change(
+        "INSERT INTO events (id, dedup_key, campaign_id, enrollment_id, type, proves_sent, occurred_at, received_at,"
+        " detail) SELECT 2, 'f', campaign_id, id, 'clicked', 0, :at, :at, '{}' FROM enrollments",
+        at="2026-03-04 00:00:00.000000",
     )  # fmt: skip
     told = timeline(ground)
     assert [row[0] for row in told] == [
         "planned", "attempt begun", "attempt deferred", "attempt begun", "attempt accepted", "event delivered",
+        "event clicked",
     ]  # fmt: skip
     by_what = {row[0]: row for row in told}
     assert by_what["planned"][3].startswith("due 2026-03-02 09:00:00")

@@ -1,0 +1,214 @@
+"""Events from JSON Lines: facts about what was sent, each an Event, or the reason why the line is none.
+
+Never guesses whom an event is about, and writes nothing. The format is in docs/events.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, NamedTuple, Self
+
+from sendctl.addresses import address_key
+from sendctl.errors import BadInput, UsageError
+from sendctl.inputs.contact_rows import BadRow, ValueProblem
+from sendctl.inputs.json_rows import json_lines
+from sendctl.inputs.skip_file import SkipFile
+from sendctl.inputs.source_file import SourceFile, open_source
+from sendctl.states import EventType
+from sendctl.tomlfile.tables import nearest_word
+
+ID_MAX_CHARACTERS = 500  # it is indexed: a Postgres b-tree entry holds at most 2704 bytes
+LARGEST_NUMBER = 10**18  # every smaller one fits into 64 bits
+REFERENCES = ("token", "message_id", "provider_message_id", "campaign")
+_OWN_KEYS = {"id", "type", "occurred_at", "source", "provider", "email", *REFERENCES}
+_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
+# A provider key, alone or as the left part of a Message-ID with or without its brackets.
+_KEY = re.compile(r"<?([0-9a-f]{32})(?:@[^>\s]*)?>?").fullmatch
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:[Zz]|[+-]\d\d:?\d\d)").fullmatch
+
+By = Literal["token", "number", "key", "provider id", "person"]
+
+
+class Event(NamedTuple):
+    """One fact, and whom it is about. A named tuple: a file has millions of them.
+
+    `of` names it in the way of `by`: a token; a message's number or provider key; a provider's id and that provider's
+    name or ""; a campaign and an address key. `id` and `source` are "" where the event has none.
+    """
+
+    line: int
+    type: EventType
+    occurred_at: datetime
+    id: str
+    source: str
+    by: By
+    of: tuple[str, str]
+    detail: str  # JSON object of all other keys
+
+    def whom(self) -> str:
+        """What it names, in words."""
+        name, more = self.of
+        match self.by:
+            case "person":
+                return f"campaign {name} with {more}"
+            case "provider id":
+                return f"provider_message_id {name}" + (f" of provider {more}" if more else "")
+            case "token":
+                return f"token {name}"
+        return f"message_id {name}"
+
+
+def _event(line: int, values: dict[str, Any]) -> Event:
+    """Raises ValueProblem, ValueError."""
+    kind = _type(values)
+    if not isinstance(values.get("permanent", True), bool):
+        raise ValueProblem("permanent", "must be true or false")
+    if kind is EventType.BOUNCED and values.get("permanent") is False:
+        kind = EventType.DEFERRED  # it may still arrive
+    by, of = _reference(values)
+    source = _text(values, "source") or _text(values, "provider")
+    if source and not _SOURCE(source):
+        raise ValueProblem("source" if values.get("source") else "provider",
+                           "a name has 1 to 64 letters, digits, dots, dashes and underscores")  # fmt: skip
+    rest = {name: value for name, value in values.items() if name not in _OWN_KEYS}
+    if "provider" in values:
+        rest["provider"] = values["provider"]
+    detail = json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return Event(line, kind, _moment(values), _id(values), source, by, of, detail)
+
+
+def _type(values: dict[str, Any]) -> EventType:
+    text = _text(values, "type")
+    if not text:
+        raise ValueProblem("type", f"must be given: one of {', '.join(EventType)}")
+    try:
+        return EventType(text)
+    except ValueError:
+        known = nearest_word(text, list(EventType))
+        meant = f"; did you mean {known}?" if known else f"; the types are {', '.join(EventType)}"
+        raise ValueProblem("type", f"{text[:60]!r} is no type of event{meant}") from None
+
+
+def _id(values: dict[str, Any]) -> str:
+    value = values.get("id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if value is not None and not isinstance(value, str):
+        raise ValueProblem("id", f"must be a string or a whole number, is {json.dumps(value)[:40]}")
+    if value and len(value) > ID_MAX_CHARACTERS:
+        raise ValueProblem("id", f"has {len(value)} characters, the limit is {ID_MAX_CHARACTERS}")
+    return value or ""
+
+
+def _moment(values: dict[str, Any]) -> datetime:
+    """Source: RFC 3339 section 5.6; an offset must be there, as no zone is assumed."""
+    text = _text(values, "occurred_at")
+    if not text:
+        raise ValueProblem("occurred_at", 'must be given, such as "2026-11-23T09:00:00Z"')
+    try:
+        if _MOMENT(text):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueProblem("occurred_at", f'{text[:40]!r} is no time with its offset, such as "2026-11-23T09:00:00Z"')
+
+
+def _reference(values: dict[str, Any]) -> tuple[By, tuple[str, str]]:
+    given = [name for name in REFERENCES if values.get(name) not in (None, "")]
+    if not given:
+        raise ValueError(
+            "whom is it about? give token, message_id, provider_message_id, or campaign with email"
+        )  # fmt: skip
+    if len(given) > 1:
+        raise ValueProblem(given[1], f"{given[0]} says already whom it is about: keep one of the two")
+    match given[0]:
+        case "token":
+            return "token", (_text(values, "token"), "")
+        case "message_id":
+            return _message(values["message_id"])
+        case "provider_message_id":
+            return "provider id", (_text(values, "provider_message_id"), _text(values, "provider"))
+    return "person", (_text(values, "campaign"), _address(values))
+
+
+def _message(value: object) -> tuple[By, tuple[str, str]]:
+    """Our number, or a provider key, which is the left part of the Message-ID."""
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if text.isascii() and text.isdigit() and int(text) < LARGEST_NUMBER:
+        return "number", (str(int(text)), "")
+    key = _KEY(text)
+    if key is None:
+        raise ValueProblem(
+            "message_id", f"{str(value)[:80]!r} is neither a message's number nor one of our Message-IDs"
+        )
+    return "key", (key[1], "")
+
+
+def _address(values: dict[str, Any]) -> str:
+    text = _text(values, "email")
+    if not text:
+        raise ValueProblem("email", "must be given beside campaign")
+    try:
+        return address_key(text)
+    except ValueError as error:
+        raise ValueProblem("email", str(error)) from None
+
+
+def _text(values: dict[str, Any], name: str) -> str:
+    value = values.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueProblem(name, f"must be a string, is {json.dumps(value)[:40]}")
+    return value or ""
+
+
+class EventFile:
+    """An open file of events; a context manager. `name` is for messages ("<stdin>" for standard input)."""
+
+    def __init__(self, source: SourceFile) -> None:
+        self._source = source
+        self._lines = source.lines()
+        self.name = source.name
+
+    def rows(self) -> Iterator[Event | BadRow]:
+        """Every line in the file's order; each call reads from the start.
+
+        Raises BadInput if the file changed since it was opened.
+        """
+        self._source.refuse_change()
+        self._lines = self._source.lines()
+        yield from json_lines(self._lines, _event)
+        self._source.refuse_change()
+
+    def raw(self) -> str:
+        """The text of the line that `rows` has just given."""
+        return self._lines.raw()
+
+    def error(self, bad: BadRow) -> BadInput:
+        """The error that names the file, line, column and reason of one bad line."""
+        hint = "correct the line, or go on without the bad ones: --skip-bad FILE keeps them in FILE."
+        column = "" if bad.column is None else f":{bad.column}"
+        return BadInput(bad.reason, place=f"{self.name}:{bad.line}{column}", hint=hint)
+
+    def skip_file(self, path: Path) -> SkipFile:
+        """Where bad lines go. Raises UsageError if anything is at `path` already."""
+        if self._source.is_at(path):
+            raise UsageError(f"--skip-bad {path} is the file of events itself", hint="name a new file.")
+        return SkipFile(path, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._source.close()
+
+
+def open_events(source: Path | Literal["-"], stdin: BinaryIO | None = None) -> EventFile:
+    """Open a file of events, or "-" for standard input. Raises BadInput if it cannot be read, or is no UTF-8 text."""
+    return EventFile(open_source(source, stdin))

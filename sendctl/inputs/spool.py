@@ -1,0 +1,212 @@
+"""A spool: a folder into which others put files by renaming them, and out of which each goes when it is done with.
+
+Never reads a name that begins with a dot or ends in ".tmp", nor a link. Nothing is removed before it is durable at its
+new place: a death in between leaves a file that is read again, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import filecmp
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import date
+from itertools import count
+from pathlib import Path
+from typing import TextIO
+
+from sendctl.errors import BadInput, Unreachable
+from sendctl.inputs.source_file import SourceFile
+
+DONE, BAD = "done", "bad"
+
+
+class SpoolUnusable(Unreachable):
+    """The folder is not there, or cannot be read or written."""
+
+
+def waiting(folder: Path) -> list[Path]:
+    """The files to be read, by name. Raises SpoolUnusable when the folder cannot be."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [one.name for one in entries if one.is_file(follow_symlinks=False)]
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    return [folder / name for name in sorted(names) if not name.startswith(".") and not name.endswith(".tmp")]
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Whether this process alone works on the spool meanwhile. Raises SpoolUnusable."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
+
+
+def open_waiting(path: Path) -> SourceFile:
+    """A file of a spool, never what a link of that name leads to. Raises BadInput."""
+    try:
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+    except OSError as error:
+        raise BadInput(f"cannot read: {(error.strerror or str(error)).lower()}", place=str(path)) from error
+    try:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise BadInput("is no file", place=str(path))
+        return SourceFile(str(path), file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def put_away(path: Path, day: date) -> Path:
+    """Move a file that is done with to the folder of a day; returns where it is. Raises SpoolUnusable."""
+    return _moved(path, path.parent / DONE / day.isoformat())
+
+
+def put_aside(path: Path, reason: str) -> Path:
+    """Move a file that cannot be used to the bad ones, beside its reason; returns where it is. Raises SpoolUnusable."""
+    folder = path.parent / BAD
+    try:
+        _make(folder)
+        target = _free(folder, path)
+        _write_whole(folder / f"{target.name}.reason", f"{reason}\n")
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    return _moved(path, folder)
+
+
+class Rest:
+    """Lines of a spool's file that could not be used, on their way to the bad ones; a context manager.
+
+    Nothing is left of them unless `keep` was called: the file stays in the spool then, and is read again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self._path = path
+        self._folder = path.parent / BAD
+        self._parts = tuple(self._folder / f".{path.name}.{kind}.tmp" for kind in ("lines", "reasons"))
+        self._files: list[TextIO] = []
+
+    def __enter__(self) -> Rest:
+        return self
+
+    def write(self, line: int, where: str | None, reason: str, raw: str) -> None:
+        """Add one line, as it was written, and why; `where` is its column or key. Raises SpoolUnusable."""
+        try:
+            if not self._files:
+                _make(self._folder)
+                self._files = [_private(part) for part in self._parts]
+            self.count += 1
+            place = f"line {line}" if not where else f"line {line}, {where}"
+            self._files[0].write(f"{raw}\n")
+            self._files[1].write(f"{place}: {reason}\n")
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
+
+    def keep(self) -> Path | None:
+        """Put the lines among the bad files, beside their reasons; returns where. Raises SpoolUnusable."""
+        if not self._files:
+            return None
+        try:
+            for file in self._files:
+                file.flush()
+                os.fsync(file.fileno())
+            target = _free(self._folder, self._parts[0], self._path.name)
+            os.replace(self._parts[1], self._folder / f"{target.name}.reason")
+            os.replace(self._parts[0], target)
+            _sync(self._folder, self._folder.parent)
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
+        return target
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            with suppress(OSError):  # on a full disk closing flushes, and fails, again
+                file.close()
+        for part in self._parts if self._files else ():
+            part.unlink(missing_ok=True)
+
+
+def _moved(path: Path, folder: Path) -> Path:
+    """The second name is durable before the first is taken away, as in journal/older.py."""
+    try:
+        _make(folder)
+        target = _free(folder, path)
+        try:
+            if not target.exists():
+                os.link(path, target, follow_symlinks=False)
+            _sync(folder)
+            path.unlink()
+        except PermissionError:
+            # Another user's file, to which Linux allows no second name (proc(5), protected_hardlinks).
+            path.rename(target)
+            _sync(folder)
+        _sync(path.parent)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    return target
+
+
+def _free(folder: Path, path: Path, name: str = "") -> Path:
+    """A name for it there that nothing else has; the one that has the same contents, after a death, is it already."""
+    for number in count():
+        target = folder / f"{name or path.name}{f'.{number}' if number else ''}"
+        if not os.path.lexists(target):
+            return target
+        if target.is_file() and (os.path.samefile(path, target) or (name and filecmp.cmp(path, target, shallow=False))):
+            return target
+    raise AssertionError("counting has no end")
+
+
+def _make(folder: Path) -> None:
+    """A folder of the spool, which is there for good before anything is in it."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        with suppress(FileExistsError):
+            one.mkdir(mode=0o700)
+        _sync(one.parent)
+
+
+def _private(path: Path) -> TextIO:
+    flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
+    # Surrogates become the very bytes that were read (PEP 383).
+    return os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.tmp")
+    with _private(part) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    _sync(path.parent)
+
+
+def _sync(*folders: Path) -> None:
+    """Force the names in folders to the disk: fsync(2), notes."""
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _unusable(folder: Path, error: OSError) -> SpoolUnusable:
+    hint = "make the folder, or name another one: [events] spool."
+    if error.errno != errno.ENOENT:
+        hint = "mend the folder's owner and mode, or the disk; nothing is lost, run the command again."
+    return SpoolUnusable(f"the spool {folder} cannot be used: {(error.strerror or str(error)).lower()}", hint=hint)

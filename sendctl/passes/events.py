@@ -1,0 +1,314 @@
+"""Events in one transaction: found, written once, and followed by all that they mean, whatever their order.
+
+A fact that comes before the outcome of its own message is written, and `catch_up` does later what it means.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from sendctl.inputs.events import Event
+from sendctl.passes.deciding import Desk
+from sendctl.providers.base import Outcome, Phase
+from sendctl.states import AttemptOutcome, EnrollmentStatus, EventType, State
+from sendctl.store import campaigns, effects, enrollments, events, suppressions
+from sendctl.store.effects import SUPPRESSING, Place
+from sendctl.store.events import Fact, Named, Target, Tried
+from sendctl.store.ledger import move
+
+# Who has it can do these things; a message that somebody has was accepted.
+PROVING = frozenset(
+    {
+        EventType.ACCEPTED, EventType.DELIVERED, EventType.BOUNCED, EventType.COMPLAINED, EventType.UNSUBSCRIBED,
+        EventType.OPENED, EventType.CLICKED, EventType.SUBMITTED,
+    }
+)  # fmt: skip
+SAME_WITHIN = "%Y-%m-%dT%H"  # events without an id, of one type and about the same, are one within an hour (UTC)
+
+_FINDERS: dict[str, Callable[[Connection, Sequence[Named]], list[Target]]] = {
+    "number": events.by_number, "key": events.by_key, "provider id": events.by_provider_id,
+    "token": events.by_token, "person": events.by_person,
+}  # fmt: skip
+
+
+@dataclass
+class Applied:
+    """What events did. `in_flight` messages were faster than the end of their enrollment: they finish."""
+
+    fresh: int = 0  # events that were not known
+    known: int = 0  # ... that were: nothing changed
+    proven: int = 0  # messages in doubt that are sent
+    bounced: int = 0
+    stopped: int = 0  # enrollments
+    cancelled: int = 0  # their queued messages
+    suppressed: int = 0  # addresses
+    set_aside: int = 0  # queued messages to these, in any campaign
+    in_flight: int = 0
+    by_type: dict[str, int] = field(default_factory=dict)  # of the fresh ones
+
+    def add(self, other: Applied) -> None:
+        for one in fields(self):
+            if one.name != "by_type":
+                setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+        for kind, number in other.by_type.items():
+            self.by_type[kind] = self.by_type.get(kind, 0) + number
+
+    @property
+    def changed(self) -> bool:
+        """Whether any message or enrollment did."""
+        return bool(self.proven or self.bounced or self.stopped or self.cancelled or self.set_aside)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """An event that is about nothing here, or about nobody can say what."""
+
+    event: Event
+    reason: str
+
+
+def apply(desk: Desk, connection: Connection, batch: Sequence[Event]) -> tuple[Applied, list[Unmatched]]:
+    """Write events that are new and do what follows from them, in the caller's transaction."""
+    suppressions.only_one_changes(connection)
+    applied = Applied()
+    targets, unmatched = _targets(connection, batch)
+    facts = _facts(connection, batch, targets)
+    changed = _record(desk, connection, batch, facts, applied)
+    if changed:
+        _Consequences(desk, connection, changed, applied).follow()
+    return applied, unmatched
+
+
+# -- whom they are about ------------------------------------------------------------------------------------------
+
+
+def _targets(connection: Connection, batch: Sequence[Event]) -> tuple[dict[int, list[Target]], list[Unmatched]]:
+    named: dict[str, list[Named]] = defaultdict(list)
+    for place, event in enumerate(batch):
+        named[event.by].append(Named(place, *event.of))
+    found: dict[int, list[Target]] = defaultdict(list)
+    for by, names in named.items():
+        for target in _FINDERS[by](connection, names):
+            found[target.place].append(target)
+    unmatched = []
+    for place, event in enumerate(batch):
+        if place not in found:
+            unmatched.append(Unmatched(event, f"{event.whom()} is nothing that this store knows"))
+        elif event.by == "provider id" and len(found[place]) > 1:
+            number = len(found.pop(place))
+            hint = "" if event.of[1] else ": say which `provider`"
+            unmatched.append(Unmatched(event, f"{event.whom()} is the id of {number} messages{hint}"))
+    return found, unmatched
+
+
+def _facts(connection: Connection, batch: Sequence[Event], targets: dict[int, list[Target]]) -> dict[int, list[Fact]]:
+    """The rows of each event. One of a whole enrollment is put beside the message that was the last one then."""
+    concerned = {target.enrollment_id for some in targets.values() for target in some}
+    tried: dict[int, list[Tried]] = defaultdict(list)
+    for one in events.tried(connection, concerned) if concerned else ():
+        tried[one.enrollment_id].append(one)
+    facts = {}
+    for place, some in targets.items():
+        event, ordered = batch[place], sorted(some, key=lambda target: target.enrollment_id)
+        facts[place] = [
+            _fact(event, target, tried[target.enrollment_id], first=target is ordered[0]) for target in ordered
+        ]
+    return facts
+
+
+def _fact(event: Event, target: Target, tried: Sequence[Tried], *, first: bool) -> Fact:
+    if target.message_id is not None:
+        message_id: int | None = target.message_id
+        proves = any(one.perhaps for one in tried if one.message_id == message_id)
+    else:
+        latest = _last_before(tried, event.occurred_at)
+        message_id = latest.message_id if latest is not None else None
+        # The token is in the messages alone: where there was but one, it is that one which somebody has.
+        proves = latest is not None and latest.perhaps and event.by == "token" and len(tried) == 1
+    return Fact(
+        _dedup_key(event, target, first=first), target.campaign_id, target.enrollment_id, message_id, event.type,
+        int(proves and event.type in PROVING), event.occurred_at, event.detail,
+    )  # fmt: skip
+
+
+def _last_before(tried: Sequence[Tried], moment: datetime) -> Tried | None:
+    """The message that was the last one then; the first of all where clocks say that there was none yet."""
+    ordered = sorted(tried, key=lambda one: (one.composed_at, one.message_id))
+    before = [one for one in ordered if one.composed_at <= moment]
+    return before[-1] if before else next(iter(ordered), None)
+
+
+def _dedup_key(event: Event, target: Target, *, first: bool) -> str:
+    if event.id:
+        key = f"id:{event.source}:{event.id}"
+        return key if first else f"also:{target.enrollment_id}:{key}"
+    whom = f"e{target.enrollment_id}" if target.message_id is None else f"m{target.message_id}"
+    return f"at:{event.type}:{whom}:{event.occurred_at.strftime(SAME_WITHIN)}"
+
+
+# -- writing them -------------------------------------------------------------------------------------------------
+
+
+def _record(
+    desk: Desk, connection: Connection, batch: Sequence[Event], facts: dict[int, list[Fact]], applied: Applied
+) -> list[Fact]:
+    """Write what is new; returns the rows that are, and those whose moment is an earlier one now."""
+    # An event with an id is one event, also where it found more enrollments than at its first coming.
+    seen = events.known(connection, [some[0].dedup_key for some in facts.values()]) if facts else set()
+    kept: dict[str, Fact] = {}
+    for some in facts.values():
+        if some[0].dedup_key in seen and some[0].dedup_key.startswith("id:"):
+            continue
+        for fact in some:
+            there = kept.get(fact.dedup_key)
+            if there is None or (fact.occurred_at, fact.detail) < (there.occurred_at, there.detail):
+                kept[fact.dedup_key] = fact
+    rows = [kept[key] for key in sorted(kept)]  # in one order, whoever writes
+    fresh = events.record(connection, rows, desk.now)
+    earlier = events.backdate(
+        connection, [fact for fact in rows if fact.dedup_key not in fresh and fact.dedup_key.startswith("at:")]
+    )
+    counted = set(fresh)
+    for place in sorted(facts):
+        new = counted.intersection(fact.dedup_key for fact in facts[place])
+        counted -= new  # a copy in the same batch is known
+        applied.fresh, applied.known = applied.fresh + bool(new), applied.known + (not new)
+        if new:
+            kind = batch[place].type
+            applied.by_type[kind] = applied.by_type.get(kind, 0) + 1
+    return [fact for fact in rows if fact.dedup_key in fresh or fact.dedup_key in earlier]
+
+
+# -- what follows -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Consequences:
+    """Of the facts of one transaction. Campaigns are locked before messages, messages before enrollments."""
+
+    desk: Desk
+    connection: Connection
+    facts: Sequence[Fact]
+    applied: Applied
+
+    def follow(self) -> None:
+        connection, reasons = self.connection, self._reasons()
+        live = suppressions.live_campaigns(connection) if reasons else []
+        waiting = suppressions.messages_to(connection, sorted(reasons), live, State.QUEUED) if live else []
+        concerned = {fact.campaign_id for fact in self.facts} | {item.campaign_id for item in waiting}
+        campaigns.lock(connection, concerned, ())
+        proving = [fact.message_id for fact in self.facts if fact.proves_sent and fact.message_id is not None]
+        self.applied.proven += _prove(self.desk, connection, proving)
+        returned = {
+            fact.message_id for fact in self.facts
+            if fact.proves_sent and fact.message_id is not None and fact.type == EventType.BOUNCED
+        }  # fmt: skip
+        self.applied.bounced += _bounce(self.desk, connection, returned)
+        flying = self._stop()
+        if reasons:
+            self.applied.suppressed += len(effects.suppress(connection, reasons, self.desk.now))
+            self._set_aside(sorted(reasons), live)
+            to_them = suppressions.messages_to(connection, sorted(reasons), live, State.SENDING) if live else []
+            flying |= {message.message_id for message in to_them}
+        self.applied.in_flight += len(flying)
+
+    def _reasons(self) -> dict[str, EventType]:
+        """The addresses to suppress, each with the strongest reason."""
+        strong = [fact for fact in self.facts if fact.type in SUPPRESSING]
+        if not strong:
+            return {}
+        people = effects.recipients(self.connection, (fact.enrollment_id for fact in strong))
+        own = effects.recipient_keys(
+            self.connection, (fact.message_id for fact in strong if fact.message_id is not None)
+        )
+        reasons: dict[str, EventType] = {}
+        for fact in sorted(strong, key=lambda one: SUPPRESSING.index(EventType(one.type))):
+            keys = {own[fact.message_id]} if fact.message_id is not None else people.get(fact.enrollment_id, set())
+            reasons |= dict.fromkeys(keys, EventType(fact.type))
+        return reasons
+
+    def _ends(self, campaign_id: int, kind: str) -> bool:
+        return kind in SUPPRESSING or self.desk.current(self.connection, campaign_id).ends_on(kind)
+
+    def _stop(self) -> set[int]:
+        """End enrollments, for the earliest of their events that does; returns their messages in flight."""
+        ended = {fact.enrollment_id for fact in self.facts if self._ends(fact.campaign_id, fact.type)}
+        if not ended:
+            return set()
+        first: dict[int, tuple[datetime, str]] = {}
+        for one in events.of_enrollments(self.connection, ended):
+            if self._ends(one.campaign_id, one.type):
+                moment = (one.occurred_at, one.type)
+                first[one.enrollment_id] = min(first.get(one.enrollment_id, moment), moment)
+        self.applied.cancelled += _cancel(self.desk, self.connection, ended)
+        reasons = {enrollment_id: kind for enrollment_id, (_, kind) in first.items()}
+        self.applied.stopped += len(effects.stop(self.connection, reasons, self.desk.now))
+        # What a pass has planned between these two statements.
+        self.applied.cancelled += _cancel(self.desk, self.connection, ended)
+        return set(effects.in_flight_of(self.connection, ended))
+
+    def _set_aside(self, keys: Sequence[str], live: Sequence[int]) -> None:
+        """What waits for suppressed addresses, as the claim would do it."""
+        waiting = suppressions.messages_to(self.connection, keys, live, State.QUEUED) if live else []
+        rows = [{"id": item.message_id} for item in waiting]
+        lost = move(self.connection, "suppress", rows, claimed=False, now=self.desk.now)
+        moved = [item for item in waiting if item.message_id not in lost]
+        enrollments.end(
+            self.connection, [item.enrollment_id for item in moved], EnrollmentStatus.STOPPED, self.desk.now,
+            reason="suppressed",
+        )  # fmt: skip
+        self.applied.set_aside += len(moved)
+
+
+def _prove(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> int:
+    """Messages of which nobody knew whether they were accepted, and that were; returns how many."""
+    wanted = set(message_ids)
+    if not wanted:
+        return 0
+    outcome = Outcome(AttemptOutcome.ACCEPTED, Phase.REPLIED)
+    return sum(
+        desk.resolve(connection, message_id, outcome, evidence="event", claim_id=claim_id)
+        for message_id, claim_id in effects.unproven(connection, wanted)
+    )
+
+
+def _bounce(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> int:
+    """Those that are sent; one whose outcome is not known yet waits for `catch_up`."""
+    rows = [{"id": message_id} for message_id in sorted(set(message_ids))]
+    return len(rows) - len(move(connection, "bounce", rows, claimed=False, now=desk.now))
+
+
+def _cancel(desk: Desk, connection: Connection, enrollment_ids: Iterable[int]) -> int:
+    rows = [{"id": message_id} for message_id in effects.queued_of(connection, enrollment_ids)]
+    return len(rows) - len(move(connection, "cancel", rows, claimed=False, now=desk.now))
+
+
+def catch_up(desk: Desk) -> Applied:
+    """Do what events said before it could be done: their messages were in flight then."""
+    applied = Applied()
+    with desk.transaction() as connection:
+        places: list[Place] = []
+        for found in (effects.provable, effects.returned):
+            places += found(connection)
+        if not places:
+            return applied
+        campaigns.lock(connection, {place.campaign_id for place in places}, ())
+        applied.proven = _prove(desk, connection, [place.message_id for place in effects.provable(connection)])
+        applied.bounced = _bounce(desk, connection, [place.message_id for place in effects.returned(connection)])
+    return applied
+
+
+def sweep(desk: Desk) -> Applied:
+    """Cancel what came back into the queue of an enrollment that was stopped while it was in flight."""
+    applied = Applied()
+    with desk.transaction() as connection:
+        if places := effects.left_over(connection):
+            campaigns.lock(connection, {place.campaign_id for place in places}, ())
+            rows = [{"id": place.message_id} for place in places]
+            applied.cancelled = len(rows) - len(move(connection, "cancel", rows, claimed=False, now=desk.now))
+    return applied
