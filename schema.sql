@@ -134,6 +134,9 @@ CREATE TABLE enrollments (
     UNIQUE (campaign_id, contact_id, subject_key)
 );
 
+-- One enrollment for each order or item, whatever address its events give: a replayed order cannot make a second one.
+CREATE UNIQUE INDEX enrollments_one_subject ON enrollments (campaign_id, subject_key) WHERE subject_key <> '';
+
 -- The ledger: one row per enrollment, step, occurrence and channel. The UNIQUE below is what makes a second
 -- message for the same slot impossible, whoever asks for it.
 CREATE TABLE messages (
@@ -229,13 +232,17 @@ CREATE TABLE events (
 CREATE INDEX events_of_enrollment ON events (enrollment_id, message_id);
 CREATE INDEX events_by_type ON events (campaign_id, type);
 
--- Subjects that an order event has ended (refunded, cancelled). One that comes before its order still counts.
-CREATE TABLE subject_stops (
+-- What order events have said of a subject, by their own times: it is stopped when the latest event that ends it is not
+-- before the earliest that makes it eligible, whichever came in first. A key that is here may have no enrollment.
+CREATE TABLE subjects (
     campaign_id  BIGINT NOT NULL REFERENCES campaigns (id),
     subject_key  TEXT NOT NULL,
-    type         TEXT NOT NULL,               -- of the latest such event
-    occurred_at  TIMESTAMPTZ NOT NULL,
-    PRIMARY KEY (campaign_id, subject_key)
+    eligible_at  TIMESTAMPTZ,                 -- of the earliest event that makes it eligible
+    stopped_at   TIMESTAMPTZ,                 -- of the latest event that ends it (refunded, cancelled, not eligible now)
+    stop_type    TEXT,                        -- the type of that event
+    PRIMARY KEY (campaign_id, subject_key),
+    CHECK (eligible_at IS NOT NULL OR stopped_at IS NOT NULL),
+    CHECK ((stopped_at IS NULL) = (stop_type IS NULL))
 );
 
 -- Addresses never to be contacted; checked at every claim.

@@ -45,6 +45,7 @@ class Trigger:
     email: str = ""
     phone: str = ""
     delay_s: int = 0
+    cancel_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,6 @@ def from_json(text: str) -> Definition:
     data["stop_on"] = tuple(data["stop_on"])
     data["controls"] = _controls(data["controls"])
     data["start_at"] = datetime.fromisoformat(start_at) if start_at else None
-    data["trigger"] = Trigger(**trigger) if trigger else None
+    data["trigger"] = Trigger(**trigger | {"cancel_on": tuple(trigger["cancel_on"])}) if trigger else None
     data["window"] = Window(time.fromisoformat(window["start"]), time.fromisoformat(window["end"])) if window else None
     return Definition(**data)

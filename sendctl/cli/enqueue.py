@@ -37,6 +37,14 @@ def enqueue(
         str | None,
         typer.Option(metavar="FILE", help='Who: CSV or JSON Lines; "-" is standard input.', show_default=False),
     ] = None,
+    orders: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help='Order events, for a campaign with a [trigger]: JSON Lines, "-", or a spool folder.',
+            show_default=False,
+        ),
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(
@@ -50,7 +58,7 @@ def enqueue(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all, write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document (docs/json.md).")] = False,
 ) -> int:
-    """Check a campaign and its contacts, then plan the messages.
+    """Check a campaign and its contacts or orders, then plan the messages.
 
     All or nothing: a bad row is named by file, line and column, and nothing is written. Running it again adds only
     who is new, so a longer file adds the difference. A changed campaign file reaches messages not tried yet.
@@ -60,9 +68,9 @@ def enqueue(
     shell = shell_of(ctx)
     context = shell.context()
     due_at = _moment(at, campaign_file, context.clock.utc_now()) if at is not None else None
-    with _progress(shell, contacts is not None) as progress:
+    with _progress(shell, contacts is not None or orders is not None) as progress:
         report = passes.run(
-            context, campaign_file, contacts=source(contacts), at=due_at, dry_run=dry_run,
+            context, campaign_file, contacts=source(contacts), orders=source(orders), at=due_at, dry_run=dry_run,
             skip_bad=_new_file(skip_bad), progress=progress,
         )  # fmt: skip
     for warning in report.warnings:
@@ -125,9 +133,11 @@ def _lines(report: EnqueueReport, now: datetime) -> Iterator[str]:
     yield f"campaign {report.campaign} ({state}): {some(report.enrolled, 'message')} {would}planned"
     if report.changed:
         yield f"  changed          {clean(', '.join(report.changed))}"
-    if report.rows or report.skipped:
+    if report.orders:
+        yield from _order_lines(report)
+    elif report.rows or report.skipped:
         yield f"  rows             {report.rows:,}"
-    if report.known:
+    if report.known and not report.orders:
         yield f"  known before     {report.known:,}"
     if report.repeated_count:
         addresses = some(report.repeated_addresses, "address", "addresses")
@@ -145,6 +155,17 @@ def _lines(report: EnqueueReport, now: datetime) -> Iterator[str]:
         yield "nothing was written: this was a dry run"
 
 
+def _order_lines(report: EnqueueReport) -> Iterator[str]:
+    if report.files or report.put_aside:
+        aside = f", {len(report.put_aside):,} put aside" if report.put_aside else ""
+        yield f"  files            {report.files:,}{aside}"
+    yield f"  events           {report.rows:,}"
+    for reason, number in report.not_eligible.items():
+        yield f"  {'not eligible':<16} {number:,}: {clean(reason)}"
+    for event, number in report.stopped.items():
+        yield f"  {'stopped':<16} {number:,}: {clean(event)}"
+
+
 def _json(report: EnqueueReport) -> dict[str, Any]:
     return {
         "schema": "sendctl.enqueue/1", "campaign": report.campaign, "dry_run": report.dry_run,
@@ -152,5 +173,8 @@ def _json(report: EnqueueReport) -> dict[str, Any]:
         "enrolled": report.enrolled, "known": report.known, "contacts": report.contacts, "skipped": report.skipped,
         "repeated_count": report.repeated_count, "repeated_addresses": report.repeated_addresses,
         "repeated": [{"line": line, "address": address} for line, address in report.repeated],
-        "first_due_at": iso(report.first_due_at), "notes": report.notes, "warnings": report.warnings,
+        "first_due_at": iso(report.first_due_at), "eligible": report.eligible, "not_eligible": report.not_eligible,
+        "stopped": report.stopped, "files": report.files,
+        "put_aside": [{"file": name, "reason": reason} for name, reason in report.put_aside],
+        "notes": report.notes, "warnings": report.warnings,
     }  # fmt: skip

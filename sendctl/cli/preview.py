@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sendctl.cli.frame import Verb
-from sendctl.cli.shell import print_json, shell_of
+from sendctl.cli.shell import print_json, shell_of, source
 from sendctl.cli.wording import clean
 
 if TYPE_CHECKING:
@@ -40,8 +40,13 @@ def preview(
         str | None, typer.Option(metavar="FILE", help="Whose data; without it, names stand for values.",
                                  show_default=False)
     ] = None,
+    orders: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Order events, for a campaign with a [trigger].",
+                                 show_default=False)
+    ] = None,
     row: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="The record, from 1; else the first.", show_default=False)
+        int | None, typer.Option(metavar="N", min=1, help="The record or event, from 1; else the first.",
+                                 show_default=False)
     ] = None,
     to: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="The record with this address.", show_default=False)
@@ -54,15 +59,15 @@ def preview(
 ) -> int:  # fmt: skip
     """Show one message of a campaign as it would be sent.
 
-    Needs no store and no configuration. What varies by person comes from the contacts file; links hold a made-up
-    token.
+    Needs no store and no configuration. What varies by person comes from the contacts file, or from the first item of
+    the orders that is eligible; links hold a made-up token.
     """
     from sendctl.clock import SystemClock
     from sendctl.passes import preview as passes
 
-    source = None if contacts is None else "-" if contacts == "-" else Path(contacts)
     report = passes.run(
-        campaign_file, contacts=source, row=row, to=to, step=step, now=SystemClock().utc_now()  # type: ignore[arg-type]
+        campaign_file, contacts=source(contacts), orders=source(orders), row=row, to=to, step=step,
+        now=SystemClock().utc_now(),
     )  # fmt: skip
     if as_json:
         names = ("campaign", "step", "recipient", "sample", "subject", "headers", "text", "html", "size_bytes")
@@ -72,7 +77,8 @@ def preview(
         if not {Part.HTML: report.html, Part.TEXT: report.text}.get(part, "there"):
             shell_of(ctx).note(f"sendctl: note: step {report.step} has no {part} part")
     if report.sample:
-        shell_of(ctx).note("sendctl: note: names in brackets stand for values; --contacts FILE shows a person's")
+        option = "--orders FILE shows an order's" if report.of_orders else "--contacts FILE shows a person's"
+        shell_of(ctx).note(f"sendctl: note: names in brackets stand for values; {option}")
     return report.exit_code
 
 

@@ -165,9 +165,22 @@ def _read_trigger(trigger: Table, channel: str) -> Trigger:
         email=trigger.text("email"),
         phone=trigger.text("phone"),
         delay_s=trigger.parsed("delay", checks.duration_from(0, LONGEST_S), 0),
+        cancel_on=_read_cancel_on(trigger),
     )
     trigger.finish()
     return read
+
+
+def _read_cancel_on(trigger: Table) -> tuple[str, ...]:
+    events = trigger.words("cancel_on")
+    for event in events:
+        try:
+            checks.event_name(event)
+        except ValueError as error:
+            trigger.wrong("cancel_on", f'"cancel_on": {error}')
+        if event == trigger.data.get("event"):
+            trigger.wrong("cancel_on", f'"{event}" in "cancel_on" is the event of the trigger itself')
+    return events
 
 
 def _read_steps(root: Table, document: Document, channel: str) -> tuple[Step, ...]:

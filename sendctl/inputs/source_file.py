@@ -107,6 +107,11 @@ class SourceFile:
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise ChangedInput("the file changed while it was read", place=self.name, hint="run the command again.")
 
+    @property
+    def stamp(self) -> tuple[int, int, int, int]:
+        """What is another for another file, and for this one once it was written to."""
+        return self._stat.st_dev, self._stat.st_ino, self._stat.st_size, self._stat.st_mtime_ns
+
     def is_at(self, path: Path) -> bool:
         """Whether `path` is this very file."""
         return path.exists() and os.path.samestat(path.stat(), self._stat)

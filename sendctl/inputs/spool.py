@@ -77,6 +77,8 @@ def put_away(path: Path, day: date) -> Path:
 def put_aside(path: Path, reason: str) -> Path:
     """Move a file that cannot be used to the bad ones, beside its reason; returns where it is. Raises SpoolUnusable."""
     folder = path.parent / BAD
+    if not os.path.lexists(path):
+        return folder / path.name  # another command has moved it
     try:
         _make(folder)
         target = _free(folder, path)
@@ -141,6 +143,8 @@ class Rest:
 
 def _moved(path: Path, folder: Path) -> Path:
     """The second name is durable before the first is taken away, as in journal/older.py."""
+    if not os.path.lexists(path):
+        return folder / path.name  # another command has moved it
     try:
         _make(folder)
         target = _free(folder, path)
@@ -162,7 +166,7 @@ def _moved(path: Path, folder: Path) -> Path:
 def _free(folder: Path, path: Path, name: str = "") -> Path:
     """A name for it there that nothing else has; the one that has the same contents, after a death, is it already."""
     for number in count():
-        target = folder / f"{name or path.name}{f'.{number}' if number else ''}"
+        target = folder / f"{name or path.name}{f'.{number + 1}' if number else ''}"
         if not os.path.lexists(target):
             return target
         if target.is_file() and (os.path.samefile(path, target) or (name and filecmp.cmp(path, target, shallow=False))):
@@ -206,7 +210,7 @@ def _sync(*folders: Path) -> None:
 
 
 def _unusable(folder: Path, error: OSError) -> SpoolUnusable:
-    hint = "make the folder, or name another one: [events] spool."
+    hint = "make the folder, or name another one."
     if error.errno != errno.ENOENT:
         hint = "mend the folder's owner and mode, or the disk; nothing is lost, run the command again."
     return SpoolUnusable(f"the spool {folder} cannot be used: {(error.strerror or str(error)).lower()}", hint=hint)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sendctl.errors import BadInput, SendctlError
+from sendctl.errors import BadInput, SendctlError, UsageError
 from sendctl.inputs.campaign_places import CAMPAIGN_PARTS, STEP_PARTS, CampaignFile
 from sendctl.rendering.message import StepRenderer
 from sendctl.tomlfile.tables import nearest
@@ -49,6 +49,23 @@ def at_fault(campaign: CampaignFile, step_index: int, error: SendctlError, *, wh
     step = f"step {campaign.definition.steps[step_index].name!r}: "
     problem = problem if problem.startswith(step) else step + problem
     return BadInput(f"{problem} (for {whose})" if whose else problem, place=place, hint=_HINT)
+
+
+def check_source(campaign: CampaignFile, *, contacts: bool, orders: bool) -> None:
+    """People come from a contacts file, or with a [trigger] from order events. Raises UsageError."""
+    name = campaign.definition.name
+    if contacts and orders:
+        raise UsageError("--contacts and --orders exclude each other", hint="give the one that the campaign needs.")
+    if contacts and campaign.definition.trigger is not None:
+        raise UsageError(
+            f"campaign {name} has a [trigger]: its people come from order events",
+            hint="use --orders FILE, - or FOLDER.",
+        )
+    if orders and campaign.definition.trigger is None:
+        raise UsageError(
+            f"campaign {name} has no [trigger] that says which orders concern it",
+            hint="write one (docs/orders.md), or use --contacts FILE.",
+        )
 
 
 def column_of(name: str) -> str | None:

@@ -6,10 +6,9 @@ flat at any size.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -19,56 +18,35 @@ from sqlalchemy.exc import IntegrityError
 
 from sendctl import faults
 from sendctl.definition import Definition
-from sendctl.errors import BadInput, ExitCode, StoppedEarly, UsageError
+from sendctl.errors import StoppedEarly, UsageError
 from sendctl.inputs.campaign_file import load_campaign
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
-from sendctl.passes import revising, second_reader
-from sendctl.passes.campaign_faults import at_fault, compiled
+from sendctl.passes import ordering, revising, second_reader
+from sendctl.passes.campaign_faults import check_source, compiled
 from sendctl.passes.context import Context, who
+from sendctl.passes.enqueue_checks import check_existing, check_open, check_supported
+from sendctl.passes.enqueue_report import EnqueueReport
 from sendctl.passes.enrolling import Chunk, EntryMaker, enroll
+from sendctl.passes.order_files import Orders, opened_orders
+from sendctl.passes.ordering import Ordered, OrderLoader
 from sendctl.passes.remembered import TakenUp, take_up
 from sendctl.passes.revising import compared
-from sendctl.passes.row_checks import Problem, Progress, check_rows, problem_of
+from sendctl.passes.row_checks import Progress, check_rows
 from sendctl.passes.second_reader import SecondReader
 from sendctl.rendering.message import StepRenderer
 from sendctl.states import CampaignStatus
-from sendctl.store import audit, campaigns, loading, meta, outcomes
+from sendctl.store import audit, campaigns, finishing, loading, meta, outcomes
 from sendctl.store.campaigns import Campaign
 from sendctl.store.enrollments import expiry
 from sendctl.store.loading import IdBlock, Ids, Loaded
 
+__all__ = ["EnqueueReport", "run"]
+
+Source = Path | Literal["-"]
 NOW_LASTS = timedelta(seconds=60)  # as long as cron lets pass between two passes: nothing is late by less
 OF_GRACE = 0.8  # what a long enqueue may use up of the time after which a message counts as overdue,
 OF_LIFE = 0.05  # and of the time after which it expires
-_SUPPORTED = "e-mail campaigns with initial and drip steps are."
-_NO_ORDERS = "leave it out, and enqueue a contacts file: this version makes no enrollments from order events."
-
-
-@dataclass
-class EnqueueReport:
-    """What an enqueue did, or with `dry_run` would have done."""
-
-    campaign: str
-    dry_run: bool
-    created: bool = False
-    revision: int = 1
-    changed: list[str] = field(default_factory=list)  # keys of the definition that differ from the last revision
-    rows: int = 0  # good rows in the file: enrolled + known + repeated_count
-    skipped: int = 0  # bad rows, kept in the --skip-bad file
-    contacts: int = 0  # people not known before
-    enrolled: int = 0  # people added to the campaign, one message each
-    known: int = 0  # people in the file who were in it already
-    repeated_count: int = 0  # rows whose address stood in the file before
-    repeated_addresses: int = 0  # how many different addresses these have
-    repeated: list[tuple[int, str]] = field(default_factory=list)  # the first of these rows: (line, address)
-    first_due_at: datetime | None = None
-    notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)  # what must not go unnoticed, though nothing failed
-
-    @property
-    def exit_code(self) -> ExitCode:
-        return ExitCode.DONE
 
 
 class _Undone(Exception):
@@ -76,39 +54,75 @@ class _Undone(Exception):
 
 
 def run(
-    context: Context, campaign_file: Path, *, contacts: Path | Literal["-"] | None = None,
+    context: Context, campaign_file: Path, *, contacts: Source | None = None, orders: Source | None = None,
     at: datetime | Literal["now"] | None = None, dry_run: bool = False, skip_bad: Path | None = None,
     progress: Progress | None = None,
 ) -> EnqueueReport:  # fmt: skip
     """Validate all, then write all or nothing. Raises BadInput, UsageError, and what the store raises.
 
     `at` wins over the campaign's `start_at`; "now" is when the enqueue begins, or its end if that is much later.
+    `orders` may be a spool folder, whose files are moved once they are loaded.
     """
-    if skip_bad is not None and contacts is None:
+    if skip_bad is not None and contacts is None and orders is None:
         raise UsageError("--skip-bad is about a contacts file", hint="name it with --contacts.")
     campaign = load_campaign(campaign_file)
-    _check_supported(campaign)
+    definition = campaign.definition
+    check_supported(campaign)
+    check_source(campaign, contacts=contacts is not None, orders=orders is not None)
+    if orders is not None and at is not None:
+        raise UsageError("--at: orders are due by their own time", hint="`delay` in [trigger] says how long after it.")
     renderers = compiled(campaign)
-    report = EnqueueReport(campaign.definition.name, dry_run)
-    _check_existing(context, campaign, renderers)
+    report = EnqueueReport(definition.name, dry_run, orders=orders is not None)
+    as_before = check_existing(context, campaign, renderers)
     with ExitStack() as stack:
-        file = stack.enter_context(open_contacts(contacts)) if contacts is not None else None
-        keep, second = None, None
-        if file is not None:
-            keep = stack.enter_context(file.skip_file(skip_bad)) if skip_bad is not None else None
-            if file.size_bytes >= second_reader.LARGE_BYTES:
-                context.store.close()  # it is opened again: no connection may be open when a process forks
-                second = stack.enter_context(second_reader.started(file, campaign.definition, renderers))
-            checked = check_rows(file, campaign, renderers, keep, progress, second)
-            report.rows, report.skipped = checked.good, checked.bad
-        start_at = campaign.definition.start_at if at is None else None if at == "now" else at
-        leaving_out = renderers if report.skipped else []
-        _write(context, campaign.definition, _People(file, leaving_out, start_at, keep, second), report, progress)
+        if orders is not None:
+            opened = stack.enter_context(opened_orders(orders, campaign, renderers, skip_bad, progress))
+            people = _of_orders(opened, renderers, report)
+        else:
+            start_at = definition.start_at if at is None else None if at == "now" else at
+            people = _of_contacts(context, stack, campaign, contacts, start_at, renderers, skip_bad, progress, report)
+        if not (as_before and people.orders is not None and people.orders.is_idle):
+            _write(context, definition, people, report, progress)
+        if people.orders is not None and not dry_run:
+            people.orders.move(context.clock.utc_now().date())
     if report.enrolled and not dry_run:
-        _note_remembered(report, take_up(context, campaign.definition.name))
-    _warn_of_nobody(report, file)
-    _warn_of_providers(report, context, campaign.definition)
+        _note_remembered(report, take_up(context, definition.name))
+    if report.stopped and not dry_run:
+        _complete(context)
+    _warn(report, people)
+    _warn_of_providers(report, context, definition)
     return report
+
+
+def _of_contacts(
+    context: Context, stack: ExitStack, campaign: CampaignFile, contacts: Source | None, start_at: datetime | None,
+    renderers: Sequence[StepRenderer], skip_bad: Path | None, progress: Progress | None, report: EnqueueReport,
+) -> _People:  # fmt: skip
+    """The first reading of a contacts file, if there is one."""
+    if contacts is None:
+        return _People(start_at=start_at)
+    file = stack.enter_context(open_contacts(contacts))
+    keep = stack.enter_context(file.skip_file(skip_bad)) if skip_bad is not None else None
+    second = None
+    if file.size_bytes >= second_reader.LARGE_BYTES:
+        context.store.close()  # it is opened again: no connection may be open when a process forks
+        second = stack.enter_context(second_reader.started(file, campaign.definition, renderers))
+    checked = check_rows(file, campaign, renderers, keep, progress, second)
+    report.rows, report.skipped = checked.good, checked.bad
+    return _People(file, renderers if report.skipped else [], start_at, keep, second)
+
+
+def _of_orders(orders: Orders, renderers: Sequence[StepRenderer], report: EnqueueReport) -> _People:
+    report.rows, report.skipped, report.eligible = orders.good, orders.bad, orders.eligible
+    report.files = orders.file_count
+    report.put_aside = [(path.name, reason) for path, reason in orders.put_aside]
+    return _People(leaving_out=renderers if report.skipped else [], keep=orders.keep, orders=orders)
+
+
+def _complete(context: Context) -> None:
+    """A campaign whose last messages were cancelled is over."""
+    with context.store.write() as connection:
+        finishing.complete(connection, context.store.now(connection))
 
 
 def _note_remembered(report: EnqueueReport, taken: TakenUp) -> None:
@@ -132,60 +146,20 @@ def _warn_of_providers(report: EnqueueReport, context: Context, definition: Defi
         )
 
 
-def _warn_of_nobody(report: EnqueueReport, file: ContactFile | None) -> None:
-    if file is not None and not report.rows:
-        report.warnings.append(f"{file.name} has no records: nobody was added to campaign {report.campaign}")
-    elif file is None and report.created:
-        report.warnings.append(f"campaign {report.campaign} has nobody yet: --contacts FILE adds people")
-
-
-def _check_supported(campaign: CampaignFile) -> None:
-    """What the campaign file can say and this version cannot do yet is refused, never ignored."""
-    definition = campaign.definition
-    found: list[tuple[str, tuple[str | int, ...], str]] = []
-    if definition.channel != "email":
-        found.append((f"channel {definition.channel!r}", ("campaign", "channel"), _SUPPORTED))
-    if definition.trigger is not None:
-        found.append(("[trigger]", ("trigger",), _NO_ORDERS))
-    for what, path, hint in found:
-        place = campaign.key_place(*path)
-        raise BadInput(f"{what} is not supported by this version of sendctl", place=place, hint=hint)
-
-
-# -- an existing campaign -----------------------------------------------------------------------------------------
-
-
-def _check_existing(context: Context, campaign: CampaignFile, renderers: list[StepRenderer]) -> None:
-    """A change must fit the people who are enrolled already: their rows are checked against the new templates."""
-    definition = campaign.definition
-    with context.store.read() as connection:
-        found = campaigns.find(connection, definition.name)
-        if found is None:
-            return
-        _check_open(found)
-        before = campaigns.definition_of(connection, found.id, found.revision)
-        if not campaigns.describe_difference(before, definition):
-            return
-        compared(before, definition, lambda index: campaign.key_place("steps", index))
-        for address, snapshot in loading.waiting_snapshots(connection, found.id):
-            problem = problem_of(json.loads(snapshot), renderers)
-            if problem is not None:
-                raise _unfit(campaign, problem, address)
-
-
-def _unfit(campaign: CampaignFile, problem: Problem, address: str) -> BadInput:
-    if problem.error is not None:
-        return at_fault(campaign, problem.step_index, problem.error, whose=f"{address}, already enrolled")
-    return BadInput(
-        f"the changed templates use {', '.join(problem.missing)}, which {address}, already enrolled, lacks",
-        place=campaign.mention(problem.missing[0], problem.step_index),
-        hint="guard it in the template with `default`, or make a new campaign.",
-    )
-
-
-def _check_open(campaign: Campaign) -> None:
-    if campaign.status in (CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED):
-        raise UsageError(f"campaign {campaign.name} is {campaign.status}", hint="give the new campaign another name.")
+def _warn(report: EnqueueReport, people: _People) -> None:
+    """Of nobody, which may be meant, and of files that are put aside, which never is."""
+    name = report.campaign
+    for file, reason in report.put_aside:
+        moved = "cannot be used" if report.dry_run else "was put aside"
+        report.warnings.append(f"{file} {moved}: {reason}")
+    if people.orders is not None:
+        if not report.rows and not people.orders.is_folder:
+            report.warnings.append(f"{people.orders.name} has no events: nobody was added to campaign {name}")
+    elif people.file is not None:
+        if not report.rows:
+            report.warnings.append(f"{people.file.name} has no records: nobody was added to campaign {name}")
+    elif report.created:
+        report.warnings.append(f"campaign {name} has nobody yet: --contacts FILE adds people")
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
@@ -193,19 +167,21 @@ def _check_open(campaign: Campaign) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _People:
-    """Who is to be added: from which file, without whom, from when on (None: from now on)."""
+    """Who is to be added: from which file or orders, without whom, from when on (None: from now on)."""
 
-    file: ContactFile | None
-    leaving_out: Sequence[StepRenderer]
-    start_at: datetime | None
-    keep: SkipFile | None
-    second: SecondReader | None
+    file: ContactFile | None = None
+    leaving_out: Sequence[StepRenderer] = ()
+    start_at: datetime | None = None
+    keep: SkipFile | None = None
+    second: SecondReader | None = None
+    orders: Orders | None = None
 
 
 def _write(
     context: Context, definition: Definition, people: _People, report: EnqueueReport, progress: Progress | None
 ) -> None:
-    ids = _no_ids() if report.dry_run else _take_ids(context, report.rows)
+    most = report.eligible if report.orders else report.rows
+    ids = _no_ids() if report.dry_run else _take_ids(context, most)
     try:
         with context.store.write() as connection:
             _fill(context, connection, definition, people, ids, report, progress)
@@ -248,19 +224,40 @@ def _fill(
         chunks = _chunks(definition, people.file, people, meta.read(connection).secret, people.start_at or now)
         _note_loaded(report, enroll(connection, campaign, people.file, chunks, ids, now, progress))
         _check_start(definition, people.start_at, now, report)
+    ordered = _load_orders(connection, campaign, definition, people, ids, now, report, progress)
     done = context.store.now(connection)
-    lasted = people.start_at is None and done - now > _now_lasts(context, definition)
+    lasted = people.file is not None and people.start_at is None and done - now > _now_lasts(context, definition)
     if lasted and report.enrolled and not report.dry_run:
         loading.put_off(connection, ids, report.enrolled, done, definition.expires_after_s)
         report.first_due_at = max(report.first_due_at or done, done)
     if not report.created:
         _extend(connection, definition, report, done)
+    if ordered is not None and people.orders is not None:
+        stopped = ordering.settle(connection, campaign.id, people.orders.reader, ordered, done)
+        report.stopped = dict(sorted(stopped.items()))
     audit.write(
         connection, login=who(context.environ), hostname=context.hostname, action="enqueue",
         campaign_id=campaign.id, reason="", now=done,
         detail={"revision": report.revision, "enrolled": report.enrolled, "known": report.known,
-                "repeated": report.repeated_count, "skipped": report.skipped, "changed": report.changed},
+                "repeated": report.repeated_count, "skipped": report.skipped, "changed": report.changed}
+        | ({"not_eligible": report.not_eligible, "stopped": report.stopped} if report.orders else {}),
     )  # fmt: skip
+
+
+def _load_orders(
+    connection: Connection, campaign: Campaign, definition: Definition, people: _People, ids: Ids, now: datetime,
+    report: EnqueueReport, progress: Progress | None,
+) -> Ordered | None:  # fmt: skip
+    """The second reading of order events; what they stop is still to be settled."""
+    if people.orders is None:
+        return None
+    secret = meta.read(connection).secret
+    loader = OrderLoader(connection, campaign.id, definition, people.orders.reader, secret, ids, now)
+    ordered = loader.load(people.orders.files(), people.leaving_out, progress)
+    report.contacts, report.enrolled, report.first_due_at = ordered.contacts, ordered.enrolled, ordered.first_due_at
+    report.not_eligible = dict(sorted(ordered.not_eligible.items()))
+    report.known = ordered.not_eligible[ordering.KNOWN]
+    return ordered
 
 
 def _now_lasts(context: Context, definition: Definition) -> timedelta:
@@ -304,7 +301,7 @@ def _extend(connection: Connection, definition: Definition, report: EnqueueRepor
     """Revise and wake a campaign that was there. Last, because its row is held from here on: passes wait for it."""
     campaign = campaigns.find(connection, definition.name, lock="update")
     assert campaign is not None
-    _check_open(campaign)
+    check_open(campaign)
     before = campaigns.definition_of(connection, campaign.id, campaign.revision)
     report.changed = campaigns.describe_difference(before, definition)
     if campaign.controls != definition.controls:

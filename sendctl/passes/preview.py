@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +13,11 @@ from sendctl.definition import Definition
 from sendctl.errors import BadInput, ExitCode, UsageError
 from sendctl.inputs.campaign_file import load_campaign
 from sendctl.inputs.campaign_places import CampaignFile
+from sendctl.inputs.contact_rows import ValueProblem
 from sendctl.inputs.contacts import BadRow, ContactRow, open_contacts
-from sendctl.passes.campaign_faults import at_fault, compiled, undefined, without_source
+from sendctl.inputs.orders import OrderEvent, OrderFile, open_orders
+from sendctl.passes.campaign_faults import at_fault, check_source, compiled, undefined, without_source
+from sendctl.passes.order_checks import Eligible, OrderReader
 from sendctl.rendering.failures import RenderError, UndefinedError
 from sendctl.rendering.message import Frozen, Recipient, StepRenderer
 
@@ -25,7 +28,10 @@ SOMEONE = "someone@recipient.example"
 
 @dataclass(frozen=True, slots=True)
 class PreviewReport:
-    """One rendered message. `sample` means that nobody's data were given, and names stand for values."""
+    """One rendered message. `sample` means that nobody's data were given, and names stand for values.
+
+    `of_orders`: the campaign has a [trigger], and is fed by order events.
+    """
 
     campaign: str
     step: str
@@ -36,6 +42,7 @@ class PreviewReport:
     html: str
     headers: str
     size_bytes: int
+    of_orders: bool
 
     @property
     def exit_code(self) -> ExitCode:
@@ -43,24 +50,30 @@ class PreviewReport:
 
 
 def run(
-    campaign_file: Path, *, contacts: Path | Literal["-"] | None, row: int | None, to: str | None, step: str | None,
-    now: datetime,
+    campaign_file: Path, *, contacts: Path | Literal["-"] | None, orders: Path | Literal["-"] | None = None,
+    row: int | None, to: str | None, step: str | None, now: datetime,
 ) -> PreviewReport:  # fmt: skip
-    """Render a step (the first) for one record (the first). Raises BadInput, UsageError."""
-    if contacts is None and (row is not None or to is not None):
-        raise UsageError("--row and --to choose from a contacts file", hint="name it with --contacts.")
+    """Render a step (the first) for one record or eligible item (the first). Raises BadInput, UsageError."""
+    if contacts is None and orders is None and (row is not None or to is not None):
+        raise UsageError(
+            "--row and --to choose from a contacts file, or from orders", hint="name it with --contacts or --orders."
+        )
     campaign = load_campaign(campaign_file)
+    check_source(campaign, contacts=contacts is not None, orders=orders is not None)
     index = _step_index(campaign.definition, step)
     if campaign.definition.channel != "email":
         place = campaign.key_place("campaign", "channel")
         raise BadInput(f"channel {campaign.definition.channel!r} cannot be previewed yet", place=place)
     letter = _Letter(campaign, index, compiled(campaign)[index], now)
+    if orders is not None:
+        item = _find_item(campaign, orders, row, to)
+        return letter.for_one(item.recipient(TOKEN), item.email.address, sample=False)
     if contacts is None:
         return letter.for_one(_sample(letter.renderer.references()), SOMEONE, sample=True)
     found = _find(contacts, row, to)
     if found.email is None:
         raise BadInput("this record has no e-mail address", place=f"{contacts}:{found.line}")
-    return letter.for_one(found.attributes, found.email.address, sample=False)
+    return letter.for_one(Recipient(found.attributes, TOKEN), found.email.address, sample=False)
 
 
 def _step_index(definition: Definition, name: str | None) -> int:
@@ -80,9 +93,8 @@ class _Letter:
     renderer: StepRenderer
     now: datetime
 
-    def for_one(self, contact: Mapping[str, Any], address: str, *, sample: bool) -> PreviewReport:
+    def for_one(self, recipient: Recipient, address: str, *, sample: bool) -> PreviewReport:
         """The message for a person. Raises BadInput."""
-        recipient = Recipient(contact=contact, token=TOKEN)
         frozen = Frozen(
             message_id=0, attempt=1, key=KEY, provider="preview", recipient=address, composed_at=self.now
         )  # fmt: skip
@@ -97,11 +109,13 @@ class _Letter:
         definition = self.campaign.definition
         return PreviewReport(
             definition.name, definition.steps[self.step_index].name, address, sample, shown.subject, shown.text,
-            shown.html, shown.headers, size,
+            shown.html, shown.headers, size, definition.trigger is not None,
         )  # fmt: skip
 
     def _lacking(self, missing: Sequence[str], address: str) -> BadInput:
         nobodys = without_source(missing, self.renderer, None)
+        if self.campaign.definition.trigger is not None:
+            nobodys = [name for name in nobodys if name.partition(".")[0] not in ("order", "item")]
         if nobodys:
             found = [(self.step_index, name) for name in nobodys]
             return undefined(self.campaign, found, address, (), every_row=False)
@@ -132,14 +146,44 @@ def _key(address: str) -> str:
         raise UsageError(f"--to {address}: {error}") from None
 
 
-def _sample(references: frozenset[str]) -> Mapping[str, Any]:
-    """A contact whose every value is the name that the template uses, in brackets."""
-    contact: dict[str, Any] = {}
+def _find_item(
+    campaign: CampaignFile, orders: Path | Literal["-"], row: int | None, to: str | None
+) -> Eligible:  # fmt: skip
+    """The first eligible item: of the event with that number (from 1), or for that address, or of all."""
+    wanted = _key(to) if to is not None else None
+    reader = OrderReader(campaign)
+    if orders != "-" and orders.is_dir():
+        raise UsageError(f"{orders} is a folder", hint="name one of its files.")
+    with open_orders(orders) as file:
+        for number, event in enumerate(file.events(), start=1):
+            if row is not None and number != row:
+                continue
+            found = _eligible(file, event, reader)
+            for item in found:
+                if wanted is None or item.email.key == wanted:
+                    return item
+    what = f"no eligible item for {to}" if to is not None else "no eligible item"
+    raise UsageError(f"{file.name} has {what}" if row is None else f"event {row} of {file.name} has {what}")
+
+
+def _eligible(file: OrderFile, event: OrderEvent | BadRow, reader: OrderReader) -> list[Eligible]:
+    if isinstance(event, BadRow):
+        raise file.error(event)
+    try:
+        return reader.meaning(event).eligible
+    except (ValueProblem, RenderError) as error:
+        name = error.name if isinstance(error, ValueProblem) else None
+        raise file.error(file.reject(event, name, str(error))) from None
+
+
+def _sample(references: frozenset[str]) -> Recipient:
+    """Someone whose every value is the name that the template uses, in brackets."""
+    data: dict[str, dict[str, Any]] = {"contact": {}, "order": {}, "item": {}}
     for name in sorted(references):
         first, *rest = name.split(".")
-        if first == "contact" and rest:
-            _place(contact, rest, f"[{'.'.join(rest)}]")
-    return {"email": SOMEONE} | contact
+        if first in data and rest:
+            _place(data[first], rest, f"[{'.'.join(rest)}]")
+    return Recipient({"email": SOMEONE} | data["contact"], TOKEN, data["order"] or None, data["item"] or None)
 
 
 def _place(data: dict[str, Any], path: list[str], value: str) -> None:

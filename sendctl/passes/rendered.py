@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sendctl.definition import Definition
-from sendctl.passes.claiming import Claimed
 from sendctl.providers.base import Outgoing
 from sendctl.rendering.message import Frozen, Recipient, StepRenderer
+
+if TYPE_CHECKING:  # whoever only checks or previews messages needs no store
+    from sendctl.passes.claiming import Claimed
 
 _decode = json.JSONDecoder().raw_decode
 
@@ -30,7 +32,8 @@ class Press:
             message_id=due.id, attempt=claimed.number, key=due.key, provider=claimed.provider,
             recipient=due.recipient, composed_at=claimed.composed_at,
         )  # fmt: skip
-        return self._steps[place].render(recipient_of(_record(due.snapshot), due.token), frozen)
+        recipient = recipient_of(_record(due.snapshot), due.token, due.subject_key)
+        return self._steps[place].render(recipient, frozen)
 
 
 def _record(snapshot: str) -> Mapping[str, Any]:
@@ -40,6 +43,8 @@ def _record(snapshot: str) -> Mapping[str, Any]:
     return record if end == len(snapshot) else json.loads(snapshot)
 
 
-def recipient_of(snapshot: Mapping[str, Any], token: str) -> Recipient:
-    """What varies per person, as it was frozen with the enrollment."""
-    return Recipient(contact=snapshot, token=token)
+def recipient_of(snapshot: Mapping[str, Any], token: str, subject_key: str = "") -> Recipient:
+    """What varies per person, as it was frozen with the enrollment; one about an order has that beside the contact."""
+    if not subject_key:
+        return Recipient(contact=snapshot, token=token)
+    return Recipient(snapshot["contact"], token, snapshot["order"], snapshot.get("item"))

@@ -15,7 +15,7 @@ from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import BadRow, ContactFile, ContactRow, ContactTable, SkipFile
 from sendctl.passes.campaign_faults import Undefined, at_fault, column_of, plain, undefined, without_source
 from sendctl.passes.rendered import recipient_of
-from sendctl.rendering.message import StepRenderer
+from sendctl.rendering.message import Recipient, StepRenderer
 
 SHOWN_PROBLEMS = 20
 GROUP_ROWS = 2000
@@ -37,7 +37,11 @@ class Problem(NamedTuple):
 
 def problem_of(attributes: Mapping[str, Any], renderers: Sequence[StepRenderer]) -> Problem | None:
     """What keeps the steps' templates from being filled for a person. Each variable that is used must be there."""
-    recipient = recipient_of(attributes, ANY_TOKEN)
+    return problem_for(recipient_of(attributes, ANY_TOKEN), renderers)
+
+
+def problem_for(recipient: Recipient, renderers: Sequence[StepRenderer]) -> Problem | None:
+    """The same for whatever varies from message to message."""
     for index, renderer in enumerate(renderers):
         try:
             missing = renderer.missing(recipient)
@@ -104,6 +108,12 @@ class Verdicts(Protocol):
     def group_is_good(self) -> bool: ...
 
 
+class NamesPlaces(Protocol):
+    """A file that says where a bad row stands."""
+
+    def error(self, bad: BadRow) -> BadInput: ...
+
+
 @dataclass
 class Checked:
     """How many rows are good, and how many are not."""
@@ -145,7 +155,7 @@ def check_rows(
     if checked.bad > 1 and not checked.good and checked.common:
         raise undefined(campaign, sorted(checked.common), file.name, judge.keys, every_row=True)
     if checked.bad and (keep is None or not checked.good):
-        raise _bad_rows(file, checked, every_row=not checked.good)
+        raise bad_rows(file, checked, every_row=not checked.good)
     return checked
 
 
@@ -237,7 +247,8 @@ class _Judge:
         return None
 
 
-def _bad_rows(file: ContactFile, checked: Checked, *, every_row: bool) -> BadInput:
+def bad_rows(file: NamesPlaces, checked: Checked, *, every_row: bool) -> BadInput:
+    """The error that says what is wrong with the first bad rows."""
     first = file.error(checked.problems[0])
     hint = "no row can be used: --skip-bad leaves out some rows, never all." if every_row else first.hint
     if checked.bad == 1:

@@ -35,7 +35,7 @@ class Recipient(NamedTuple):
     contact: Mapping[str, object]
     token: str
     order: Mapping[str, object] | None = None
-    item: Mapping[str, object] | None = None
+    item: object = None  # an entry of one of the order's lists, as JSON has it
 
 
 class Frozen(NamedTuple):

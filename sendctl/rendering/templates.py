@@ -40,7 +40,7 @@ def _printable_html(value: Any) -> Any:
     return _printable(value)
 
 
-def _reason(problem: TemplateError) -> str:
+def printed_reason(problem: TemplateError) -> str:
     """The engine's words without the place, which ours name better."""
     return problem.detail or problem.message.partition(" (in ")[0]
 
@@ -68,7 +68,7 @@ class Template:
         except UnicodeEncodeError:
             raise BadInput(f"{owner}: {part} holds a lone surrogate, which is not text") from None
         except TemplateError as problem:
-            raise BadInput(f"{owner}: {part}, line {problem.line}: {_reason(problem)}") from None
+            raise BadInput(f"{owner}: {part}, line {problem.line}: {printed_reason(problem)}") from None
         self.references = frozenset(names)
         self._uses_all = not bare.TAG.search(_USES_ALL.sub("", source))
         self.bare = bare.compiled(source, self.references, self._engine_text, escaped=html)
@@ -105,7 +105,7 @@ class Template:
 
     def _failure(self, problem: TemplateError) -> RenderError:
         place = f"{self.part}, line {problem.line}" if problem.line else self.part
-        detail = _reason(problem)
+        detail = printed_reason(problem)
         if problem.kind != "UndefinedError":
             return RenderError(f"{place}: {detail}")
         named = _UNDEFINED_NAME.search(detail)

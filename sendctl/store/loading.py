@@ -47,6 +47,13 @@ class Entries(NamedTuple):
         return Entries._make([column[place] for place in places] for column in self)
 
 
+class About(NamedTuple):
+    """What enrollments are about, where that is not the campaign itself: a value for each of some entries."""
+
+    subject_keys: Sequence[str]
+    snapshots: Sequence[str]  # JSON objects
+
+
 class IdBlock:
     """Ids of one kind for a whole load, taken beforehand: a long transaction must not hold the counters."""
 
@@ -104,15 +111,15 @@ def load_chunk(
     keys = chunk.address_keys
     first: dict[str, int] = {}
     again = [place for place, key in enumerate(keys) if first.setdefault(key, place) != place]
-    people = _known_people(connection, list(first))
+    people = known_people(connection, list(first))
     places = _places(connection, campaign_id, [person for person, _ in people.values()]) if people else {}
     enrolled = {key: places[person] for key, (person, _) in people.items() if person in places}
     again += [first[key] for key, place in enrolled.items() if not _is_known(place, ids, loaded)]
     unknown = chunk.at([place for key, place in first.items() if key not in people])
     fresh = chunk.at([place for key, place in first.items() if key not in enrolled])
-    _refresh(connection, people, fresh, now)
-    contact_ids = {key: person for key, (person, _) in people.items()} | _add_contacts(connection, unknown, ids, now)
-    enrolled |= _enroll(connection, campaign_id, channel, fresh, contact_ids, ids, now)
+    refresh_contacts(connection, people, fresh, now)
+    contact_ids = {key: person for key, (person, _) in people.items()} | add_contacts(connection, unknown, ids, now)
+    enrolled |= enroll(connection, campaign_id, channel, fresh, contact_ids, ids, now)
     loaded.contacts += len(unknown.lines)
     loaded.enrolled += len(fresh.lines)
     dues = [moment for moment in (loaded.first_due_at, *set(fresh.due_at)) if moment is not None]
@@ -137,7 +144,7 @@ def _count_repeated(loaded: Loaded, again: list[tuple[int, str, int]]) -> None:
             loaded.repeated.append((line, address_key))
 
 
-def _known_people(connection: Connection, keys: list[str]) -> dict[str, tuple[int, str]]:
+def known_people(connection: Connection, keys: list[str]) -> dict[str, tuple[int, str]]:
     """(contact id, attributes) by address."""
     wanted = given(connection, contacts.c.address_key)
     statement = sa.select(contacts.c.address_key, contacts.c.id, contacts.c.attributes).join(
@@ -159,7 +166,7 @@ def _places(connection: Connection, campaign_id: int, contact_ids: list[int]) ->
     return {row.contact_id: row.id for row in found}
 
 
-def _add_contacts(connection: Connection, entries: Entries, ids: Ids, now: datetime) -> dict[str, int]:
+def add_contacts(connection: Connection, entries: Entries, ids: Ids, now: datetime) -> dict[str, int]:
     """Returns the new contact of each address."""
     contact_ids = ids.contacts.take(len(entries.lines))
     each = {
@@ -170,7 +177,9 @@ def _add_contacts(connection: Connection, entries: Entries, ids: Ids, now: datet
     return dict(zip(entries.address_keys, contact_ids, strict=True))
 
 
-def _refresh(connection: Connection, people: dict[str, tuple[int, str]], entries: Entries, now: datetime) -> None:
+def refresh_contacts(
+    connection: Connection, people: dict[str, tuple[int, str]], entries: Entries, now: datetime
+) -> None:
     """Contacts keep the latest attributes; enrollments keep theirs."""
     if not people:
         return
@@ -193,26 +202,28 @@ def _refresh(connection: Connection, people: dict[str, tuple[int, str]], entries
         connection.execute(statement, rows)
 
 
-def _enroll(
+def enroll(
     connection: Connection, campaign_id: int, channel: str, entries: Entries, contact_ids: Mapping[str, int],
-    ids: Ids, now: datetime,
+    ids: Ids, now: datetime, about: About | None = None,
 ) -> dict[str, int]:  # fmt: skip
-    """Plan their first messages. Returns the new enrollment of each address."""
+    """Plan their first messages. Returns the new enrollment of each address, the last one if there are several."""
     count = len(entries.lines)
+    # Due by an event's own time, which may be long past: that nobody has sent it yet is no pass's fault.
+    attempts_at = entries.due_at if about is None else [max(moment, now) for moment in entries.due_at]
+    about = about or About([""] * count, entries.attributes)
     enrollment_ids = ids.enrollments.take(count)
     always = {"campaign_id": campaign_id, "created_at": now, "updated_at": now}
     each: dict[str, Sequence[object]] = {
         "id": enrollment_ids, "contact_id": [contact_ids[key] for key in entries.address_keys],
         "next_scheduled_at": entries.due_at, "token": entries.tokens, "timezone": entries.timezones,
-        "snapshot": entries.attributes,
+        "snapshot": about.snapshots, "subject_key": about.subject_keys,
     }  # fmt: skip
-    same = {"subject_key": "", "status": EnrollmentStatus.ACTIVE.value, "current_step_index": 0,
-            "current_occurrence": 0}  # fmt: skip
+    same = {"status": EnrollmentStatus.ACTIVE.value, "current_step_index": 0, "current_occurrence": 0}
     insert_columns(connection, enrollments, each, same | always)
     each = {
         "id": ids.messages.take(count), "enrollment_id": enrollment_ids, "recipient": entries.emails,
         "recipient_key": entries.address_keys, "provider_key": entries.provider_keys, "due_at": entries.due_at,
-        "next_attempt_at": entries.due_at, "expires_at": entries.expires_at,
+        "next_attempt_at": attempts_at, "expires_at": entries.expires_at,
     }  # fmt: skip
     insert_columns(connection, messages, each, {"channel": channel, **NOT_TRIED, **always})
     return dict(zip(entries.address_keys, enrollment_ids, strict=True))
@@ -241,16 +252,16 @@ def put_off(
         )
 
 
-def waiting_snapshots(connection: Connection, campaign_id: int) -> Iterator[tuple[str, str]]:
-    """(address, snapshot) of active enrollments, streamed: those whom a change of templates would concern."""
+def waiting_snapshots(connection: Connection, campaign_id: int) -> Iterator[tuple[str, str, str]]:
+    """(address, subject_key, snapshot) of active enrollments: those whom a change of templates would concern."""
     statement = (
-        sa.select(contacts.c.address_key, enrollments.c.snapshot)
+        sa.select(contacts.c.address_key, enrollments.c.subject_key, enrollments.c.snapshot)
         .join(contacts, contacts.c.id == enrollments.c.contact_id)
         .where(enrollments.c.campaign_id == campaign_id, enrollments.c.status == EnrollmentStatus.ACTIVE)
         .execution_options(stream_results=True, max_row_buffer=1000)
     )
     for row in connection.execute(statement):
-        yield row.address_key, row.snapshot
+        yield row.address_key, row.subject_key, row.snapshot
 
 
 @dataclass(frozen=True, slots=True)

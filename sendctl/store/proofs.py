@@ -47,7 +47,9 @@ _VIOLATIONS: dict[str, str] = {
     "an enrollment that is over and has a message in the queue (enrollment id)": """
         SELECT e.id FROM enrollments e
         WHERE e.campaign_id = :campaign AND e.status IN ('completed', 'stopped', 'cancelled')
-          AND EXISTS (SELECT 1 FROM messages m WHERE m.enrollment_id = e.id AND m.status = 'queued')
+          AND EXISTS (SELECT 1 FROM messages m
+                      WHERE m.enrollment_id = e.id AND m.status = 'queued'
+                        AND m.attempts = 0)  -- one that was tried has come back meanwhile: its next claim cancels it
           AND EXISTS (SELECT 1 FROM campaigns c WHERE c.id = e.campaign_id AND c.status = 'running')""",
 }
 

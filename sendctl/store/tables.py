@@ -171,10 +171,11 @@ events = Table(
     _int("proves_sent"), _time("occurred_at"), _time("received_at"), _text("detail"),
 )  # fmt: skip
 
-subject_stops = Table(
-    "subject_stops", metadata,
+subjects = Table(
+    "subjects", metadata,
     Column("campaign_id", BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False),
-    _key("subject_key"), _text("type"), _time("occurred_at"),
+    _key("subject_key"), _time("eligible_at", null=True), _time("stopped_at", null=True),
+    _text("stop_type", null=True),
 )  # fmt: skip
 
 suppressions = Table("suppressions", metadata, _key("address_key"), _text("reason"), _time("created_at"))

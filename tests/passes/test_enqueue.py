@@ -190,8 +190,6 @@ def test_a_paused_campaign_takes_people_and_stays_paused(ground: Ground) -> None
     [
         ('channel = "sms"', ['name = "offer"\nsms = "Hello"\n'], "", "channel 'sms'"),
         ('channel = "both"', [STEP + 'sms = "Hello"\n'], "", "channel 'both'"),
-        ("", [STEP], '[trigger]\nevent = "order.delivered"\nkey = "{{ order.id }}"\nemail = "{{ order.email }}"\n',
-         r"campaign\.toml:8:1: \[trigger\]"),
     ],
 )  # fmt: skip
 def test_what_is_not_supported_yet_is_refused_and_never_ignored(

@@ -1,0 +1,76 @@
+"""What an enqueue refuses before it reads anybody: what this version cannot do, and changes that do not fit.
+
+Reads the store, never writes.
+"""
+
+from __future__ import annotations
+
+import json
+
+from sendctl.errors import BadInput, UsageError
+from sendctl.inputs.campaign_places import CampaignFile
+from sendctl.passes.campaign_faults import at_fault
+from sendctl.passes.context import Context
+from sendctl.passes.rendered import recipient_of
+from sendctl.passes.revising import compared
+from sendctl.passes.row_checks import ANY_TOKEN, Problem, problem_for
+from sendctl.rendering.message import StepRenderer
+from sendctl.states import CampaignStatus
+from sendctl.store import campaigns, loading
+from sendctl.store.campaigns import Campaign
+
+_SUPPORTED = "e-mail campaigns are."
+
+
+def check_supported(campaign: CampaignFile) -> None:
+    """What the campaign file can say and this version cannot do yet is refused, never ignored."""
+    channel = campaign.definition.channel
+    if channel != "email":
+        raise BadInput(
+            f"channel {channel!r} is not supported by this version of sendctl",
+            place=campaign.key_place("campaign", "channel"), hint=_SUPPORTED,
+        )  # fmt: skip
+
+
+def check_existing(context: Context, campaign: CampaignFile, renderers: list[StepRenderer]) -> bool:
+    """A change must fit the people who are enrolled already: their rows are checked against the new templates.
+
+    Returns whether the campaign is there and says the same. Raises BadInput, UsageError.
+    """
+    definition = campaign.definition
+    with context.store.read() as connection:
+        found = campaigns.find(connection, definition.name)
+        if found is None:
+            return False
+        check_open(found)
+        before = campaigns.definition_of(connection, found.id, found.revision)
+        if not campaigns.describe_difference(before, definition):
+            return True
+        if (before.trigger is None) != (definition.trigger is None):
+            raise BadInput(
+                f"campaign {definition.name} was enqueued with{'out' if before.trigger is None else ''} a [trigger]",
+                place=campaign.key_place("trigger"),
+                hint="where its people come from cannot change. Make a new campaign.",
+            )
+        compared(before, definition, lambda index: campaign.key_place("steps", index))
+        for address, subject_key, snapshot in loading.waiting_snapshots(connection, found.id):
+            problem = problem_for(recipient_of(json.loads(snapshot), ANY_TOKEN, subject_key), renderers)
+            if problem is not None:
+                raise _unfit(campaign, problem, address)
+    return False
+
+
+def _unfit(campaign: CampaignFile, problem: Problem, address: str) -> BadInput:
+    if problem.error is not None:
+        return at_fault(campaign, problem.step_index, problem.error, whose=f"{address}, already enrolled")
+    return BadInput(
+        f"the changed templates use {', '.join(problem.missing)}, which {address}, already enrolled, lacks",
+        place=campaign.mention(problem.missing[0], problem.step_index),
+        hint="guard it in the template with `default`, or make a new campaign.",
+    )
+
+
+def check_open(campaign: Campaign) -> None:
+    """Raises UsageError for a campaign that is over."""
+    if campaign.status in (CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED):
+        raise UsageError(f"campaign {campaign.name} is {campaign.status}", hint="give the new campaign another name.")

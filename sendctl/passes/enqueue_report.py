@@ -1,0 +1,40 @@
+"""What an enqueue did, as its callers and its printers see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sendctl.errors import ExitCode
+
+
+@dataclass
+class EnqueueReport:
+    """What an enqueue did, or with `dry_run` would have done."""
+
+    campaign: str
+    dry_run: bool
+    created: bool = False
+    revision: int = 1
+    changed: list[str] = field(default_factory=list)  # keys of the definition that differ from the last revision
+    rows: int = 0  # good rows in the file: enrolled + known + repeated_count; of orders, good events
+    skipped: int = 0  # bad rows, kept in the --skip-bad file
+    contacts: int = 0  # people not known before
+    enrolled: int = 0  # people added to the campaign, one message each
+    known: int = 0  # people in the file who were in it already
+    repeated_count: int = 0  # rows whose address stood in the file before
+    repeated_addresses: int = 0  # how many different addresses these have
+    repeated: list[tuple[int, str]] = field(default_factory=list)  # the first of these rows: (line, address)
+    first_due_at: datetime | None = None
+    orders: bool = False  # the campaign is fed by order events; what follows is about these
+    eligible: int = 0  # items of good events for which `where` is true: enrolled, or not for what was known of them
+    not_eligible: dict[str, int] = field(default_factory=dict)  # reason -> events ("other type") or items
+    stopped: dict[str, int] = field(default_factory=dict)  # type of event -> enrollments that it has stopped
+    files: int = 0  # of a spool folder, loaded and put away
+    put_aside: list[tuple[str, str]] = field(default_factory=list)  # files that cannot be used: (name, why)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what must not go unnoticed, though nothing failed
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.DONE

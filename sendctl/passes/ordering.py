@@ -1,0 +1,246 @@
+"""The second reading of order events: eligible items become enrollments, and what has ended stops them.
+
+Runs inside the transaction of an enqueue. Decided by the events' own times, so that one set of events gives one end
+state in whatever order, files and commands it comes, and however often.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy.engine import Connection
+
+from sendctl import identity
+from sendctl.definition import Definition
+from sendctl.inputs.contact_rows import BadRow, ValueProblem
+from sendctl.inputs.orders import OrderFile
+from sendctl.passes.enrolling import CHANNEL, CHUNK_ROWS, JSON
+from sendctl.passes.order_checks import Eligible, Meaning, OrderReader, Stop, fits
+from sendctl.passes.row_checks import Progress
+from sendctl.rendering.failures import RenderError
+from sendctl.rendering.message import StepRenderer
+from sendctl.schedule import next_open
+from sendctl.store import replanning, subjects
+from sendctl.store.enrollments import expiry
+from sendctl.store.id_set import IdSet
+from sendctl.store.loading import About, Entries, Ids
+from sendctl.store.replanning import Moved
+from sendctl.store.subjects import Earlier, Subject
+
+KNOWN, REPEATED = "known", "repeated"
+
+
+@dataclass
+class Ordered:
+    """What a load of order events has added so far, and what is to be done once the campaign is held."""
+
+    contacts: int = 0
+    enrolled: int = 0
+    first_due_at: datetime | None = None
+    not_eligible: Counter[str] = field(default_factory=Counter)
+    ended: array[int] = field(default_factory=lambda: array("q"))  # enrollments whose subject has ended
+    earlier: list[Earlier] = field(default_factory=list)
+
+
+class _Some(NamedTuple):
+    """Events that are looked at together."""
+
+    eligible: list[Eligible]
+    stops: list[Stop]
+
+
+class OrderLoader:
+    """Loads the events of files into one campaign."""
+
+    def __init__(
+        self, connection: Connection, campaign_id: int, definition: Definition, reader: OrderReader, secret: str,
+        ids: Ids, now: datetime,
+    ) -> None:  # fmt: skip
+        self._connection = connection
+        self._campaign_id = campaign_id
+        self._definition = definition
+        self._reader = reader
+        self._secret = secret
+        self._ids = ids
+        self._now = now
+        self._seen = IdSet()
+        self.done = Ordered()
+
+    def load(
+        self, files: Iterable[OrderFile], leaving_out: Sequence[StepRenderer], progress: Progress | None
+    ) -> Ordered:  # fmt: skip
+        """Take in all events. With renderers, lines that cannot be used are left out."""
+        for file in files:
+            for some in self._chunks(file, leaving_out):
+                self._take(some)
+                if progress is not None:
+                    progress("loading", file.position_bytes(), file.size_bytes)
+        return self.done
+
+    def _chunks(self, file: OrderFile, leaving_out: Sequence[StepRenderer]) -> Iterator[_Some]:
+        some = _Some([], [])
+        for meaning in self._meanings(file, leaving_out):
+            self.done.not_eligible.update(meaning.not_eligible)
+            some.eligible.extend(meaning.eligible)
+            some.stops.extend(meaning.stops)
+            if len(some.eligible) + len(some.stops) >= CHUNK_ROWS:
+                yield some
+                some = _Some([], [])
+        if some.eligible or some.stops:
+            yield some
+
+    def _meanings(self, file: OrderFile, leaving_out: Sequence[StepRenderer]) -> Iterator[Meaning]:
+        for event in file.events():
+            if isinstance(event, BadRow):
+                continue  # the first reading has kept it
+            try:
+                meaning = self._reader.meaning(event)
+            except (ValueProblem, RenderError):
+                if not leaving_out:
+                    raise
+                continue
+            if not leaving_out or fits(meaning, leaving_out):
+                yield meaning
+
+    def _take(self, some: _Some) -> None:
+        keys = {item.subject_key for item in some.eligible} | {item.subject_key for item in some.stops}
+        before = subjects.known(self._connection, self._campaign_id, keys)
+        after = dict(before)
+        for item in some.eligible:
+            after[item.subject_key] = _since(after.get(item.subject_key, Subject()), item)
+        for stop in some.stops:
+            after[stop.subject_key] = self._until(after.get(stop.subject_key, Subject()), stop)
+        changed = {key: subject for key, subject in after.items() if subject != before.get(key)}
+        subjects.save(self._connection, self._campaign_id, changed)
+        enrolled = subjects.enrolled(self._connection, self._campaign_id, keys)
+        self._enroll(self._fresh(some.eligible, after, enrolled))
+        for key, enrollment_id in enrolled.items():
+            if self._is_over(after[key]):
+                self.done.ended.append(enrollment_id)
+        self._note_earlier(some.eligible, before, enrolled)
+
+    def _until(self, subject: Subject, stop: Stop) -> Subject:
+        """Of two at the same moment, one of `cancel_on` counts before `where`, and then the later name."""
+
+        def rank(at: datetime, type_: str) -> tuple[datetime, bool, str]:
+            return at, type_ != self._reader.trigger.event, type_
+
+        if subject.stopped_at is None or subject.stop_type is None:
+            return subject._replace(stopped_at=stop.at, stop_type=stop.type)
+        at, type_ = max((subject.stopped_at, subject.stop_type), (stop.at, stop.type), key=lambda one: rank(*one))
+        return subject._replace(stopped_at=at, stop_type=type_)
+
+    def _is_over(self, subject: Subject) -> bool:
+        """Ended by an event that is not before the first which made it eligible.
+
+        One of the trigger's own type must be later: the same event again, under a changed `where`, ends nothing.
+        """
+        if subject.eligible_at is None or subject.stopped_at is None:
+            return False
+        if subject.stop_type == self._reader.trigger.event:
+            return subject.stopped_at > subject.eligible_at
+        return subject.stopped_at >= subject.eligible_at
+
+    def _fresh(
+        self, eligible: Sequence[Eligible], after: dict[str, Subject], enrolled: dict[str, int]
+    ) -> list[Eligible]:  # fmt: skip
+        """Those to be enrolled, the earliest event of each key; the others are counted with the reason."""
+        first: dict[str, Eligible] = {}
+        for item in sorted(eligible, key=lambda item: (item.at, item.line)):
+            first.setdefault(item.subject_key, item)
+        fresh = []
+        for item in eligible:
+            subject, enrollment_id = after[item.subject_key], enrolled.get(item.subject_key)
+            if enrollment_id is not None:
+                again = enrollment_id in self._ids.enrollments.ids or not self._seen.add(enrollment_id)
+                self.done.not_eligible[REPEATED if again else KNOWN] += 1
+            elif self._is_over(subject):
+                self.done.not_eligible[f"stopped by {subject.stop_type}"] += 1
+            elif first[item.subject_key] is item:
+                fresh.append(item)
+            else:
+                self.done.not_eligible[REPEATED] += 1
+        return fresh
+
+    def _enroll(self, fresh: Sequence[Eligible]) -> None:
+        if not fresh:
+            return
+        due_at = [self._due_at(item.at, item.timezone) for item in fresh]
+        entries = Entries(
+            lines=[item.line for item in fresh],
+            address_keys=[item.email.key for item in fresh],
+            emails=[item.email.address for item in fresh],
+            phones=[None] * len(fresh),
+            external_ids=[item.external_id for item in fresh],
+            timezones=[item.timezone for item in fresh],
+            attributes=[JSON.encode(item.contact) for item in fresh],
+            tokens=[self._token(item) for item in fresh],
+            provider_keys=[self._provider_key(item) for item in fresh],
+            due_at=due_at,
+            expires_at=[expiry(self._definition, moment) for moment in due_at],
+        )
+        about = About([item.subject_key for item in fresh], [_snapshot(item) for item in fresh])
+        self.done.contacts += subjects.enroll(
+            self._connection, self._campaign_id, CHANNEL, entries, about, self._ids, self._now
+        )
+        self.done.enrolled += len(fresh)
+        self.done.first_due_at = min([*due_at, *([self.done.first_due_at] if self.done.first_due_at else [])])
+
+    def _due_at(self, at: datetime, timezone: str | None) -> datetime:
+        """The event's own time and the delay, not before the campaign's start, in the hours of the person's day."""
+        wanted = at + timedelta(seconds=self._reader.trigger.delay_s)
+        start_at = self._definition.start_at
+        wanted = wanted if start_at is None else max(wanted, start_at)
+        return next_open(wanted, self._definition.window, timezone or self._definition.timezone)
+
+    def _token(self, item: Eligible) -> str:
+        name = self._definition.name
+        return identity.link_token(
+            self._secret, campaign=name, address_key=item.email.key, subject_key=item.subject_key
+        )
+
+    def _provider_key(self, item: Eligible) -> str:
+        return identity.provider_key(
+            self._secret, campaign=self._definition.name, address_key=item.email.key, subject_key=item.subject_key,
+            step_index=0, occurrence=0, channel=CHANNEL,
+        )  # fmt: skip
+
+    def _note_earlier(
+        self, eligible: Sequence[Eligible], before: dict[str, Subject], enrolled: dict[str, int]
+    ) -> None:  # fmt: skip
+        """An event that comes in after a later one of its key: its own time counts, as if it had come in first."""
+        for item in sorted(eligible, key=lambda item: item.at, reverse=True):
+            since = before.get(item.subject_key, Subject()).eligible_at
+            if item.subject_key in enrolled and since is not None and item.at < since:
+                due_at = self._due_at(item.at, item.timezone)
+                moment = Earlier(enrolled[item.subject_key], due_at, expiry(self._definition, due_at))
+                self.done.earlier.append(moment)
+
+
+def _since(subject: Subject, item: Eligible) -> Subject:
+    since = subject.eligible_at
+    return subject._replace(eligible_at=item.at if since is None else min(since, item.at))
+
+
+def _snapshot(item: Eligible) -> str:
+    frozen = {"contact": item.contact, "order": item.order}
+    return JSON.encode(frozen if item.item is None else frozen | {"item": item.item})
+
+
+def settle(
+    connection: Connection, campaign_id: int, reader: OrderReader, ordered: Ordered, now: datetime
+) -> Counter[str]:  # fmt: skip
+    """Stop and move what the events concern. The caller holds the campaign. Returns how many were stopped, by type."""
+    for start in range(0, len(ordered.earlier), CHUNK_ROWS):
+        # Of several for one enrollment the last is the earliest.
+        some = {item.enrollment_id: item for item in ordered.earlier[start : start + CHUNK_ROWS]}
+        messages = subjects.untried(connection, list(some.values()))
+        moved = [Moved(messages[item.enrollment_id], *item) for item in some.values() if item.enrollment_id in messages]
+        replanning.move(connection, moved, now)
+    types = (reader.trigger.event, *reader.trigger.cancel_on)
+    return subjects.stop(connection, campaign_id, ordered.ended, types, now)

@@ -1,0 +1,375 @@
+"""Order events: one enrollment for each eligible item, nothing twice, and no message about what was sent back."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sendctl.errors import BadInput, UsageError
+from sendctl.passes import control, enqueue, ordering
+from tests.passes.judge import Judge
+from tests.passes.orders import AGAIN, DAY, LINK, STEP, Event, as_lines, event, item, load, trigger, write_campaign
+from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, START, UNTOUCHED, Ground, contacts_file, lay
+
+LATER, LATEST, BEFORE = "2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z", "2026-02-20T10:00:00Z"
+REFUND = "order.refunded"
+
+
+def subjects(ground: Ground) -> dict[str, str]:
+    """What is about to be sent: the state of each subject's first message."""
+    rows = ground.rows(
+        "SELECT e.subject_key, m.status FROM enrollments e JOIN messages m ON m.enrollment_id = e.id AND step_index = 0"
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def ended(ground: Ground) -> dict[str, tuple[str, str | None]]:
+    """Status and reason of each enrollment."""
+    return {row[0]: (row[1], row[2]) for row in ground.rows("SELECT subject_key, status, ended_for FROM enrollments")}
+
+
+def test_each_eligible_item_is_one_enrollment_with_its_own_token(ground: Ground) -> None:
+    report = load(ground, event(1, [item(1), item(2), item(3, "packed")]), event(2), event(3, type_="order.paid"))
+    assert (report.rows, report.eligible, report.enrolled, report.contacts) == (3, 3, 3, 2)
+    assert report.not_eligible == {"other type": 1, "where": 1}
+    assert subjects(ground) == {"1/1": "queued", "1/2": "queued", "2/1": "queued"}
+    tokens = [row[0] for row in ground.rows("SELECT token FROM enrollments")]
+    assert len(set(tokens)) == 3
+    assert {len(token) for token in tokens} == {32}
+    assert ground.one("SELECT count(DISTINCT provider_key) FROM messages") == 3
+    assert ground.one("SELECT attributes FROM contacts WHERE address_key = 'person1@x.example'") == json.dumps(
+        {"email": "Person1@x.example", "name": "Person 1", "vip": True}, separators=(",", ":")
+    )
+
+
+def test_the_message_shows_order_item_and_contact(ground: Ground, judge: Judge) -> None:
+    load(ground, event(1, [item(1), item(2)]))
+    ground.clock.forward(days=8)
+    ground.send_due()
+    texts = sorted(message.content.decode().replace("=\r\n", "") for message in judge.delivered)
+    tokens = {row[0]: row[1] for row in ground.rows("SELECT subject_key, token FROM enrollments")}
+    for number, text in enumerate(texts, start=1):
+        assert f"Subject: How is Lamp {number}?" in text
+        assert f"Dear Person 1, order 1: Lamp {number} https://shop.example/r/{tokens[f'1/{number}']}" in text
+    ground.clock.forward(days=4)
+    ground.send_due()
+    assert len(judge.delivered) == 4
+    assert ground.states() == {"sent": 4}
+
+
+def test_a_message_is_due_after_the_events_own_time_in_the_persons_hours(ground: Ground) -> None:
+    lisbon = event(1)
+    lisbon["order"]["customer"]["timezone"] = "Europe/Lisbon"
+    campaign = f'{LINK}\nwindow = "12:00-20:00"\ntimezone = "America/New_York"\nexpires_after = "1d"'
+    report = load(ground, lisbon, event(2), campaign=campaign)
+    rows = ground.rows("SELECT recipient_key, due_at, expires_at FROM messages ORDER BY recipient_key")
+    dues = [str(row[1])[:16] for row in rows]
+    assert dues == ["2026-03-08 12:00", "2026-03-08 16:00"]  # summer time begins on that day in New York
+    assert [str(row[2])[:16] for row in rows] == ["2026-03-09 12:00", "2026-03-09 16:00"]
+    assert report.first_due_at == datetime(2026, 3, 8, 12, tzinfo=UTC)
+
+
+def test_nothing_is_due_before_the_campaigns_start(ground: Ground) -> None:
+    report = load(ground, event(1), campaign=f"{LINK}\nstart_at = 2026-06-01T08:00:00Z")
+    assert report.first_due_at == datetime(2026, 6, 1, 8, tzinfo=UTC)
+
+
+def test_a_replayed_or_repeated_event_adds_nothing(ground: Ground) -> None:
+    first = event(1, [item(1), item(2)])
+    assert load(ground, first, first).not_eligible == {"repeated": 2}
+    before = {name: rows for name, rows in ground.dump().items() if name not in ("audit", "id_blocks")}
+    again = load(ground, event(1, [item(1), item(2)], at=LATER), first)
+    assert (again.enrolled, again.known) == (0, 2)
+    assert again.not_eligible == {"known": 2, "repeated": 2}
+    assert {name: rows for name, rows in ground.dump().items() if name not in ("audit", "id_blocks")} == before
+    assert load(ground, event(1, [item(1)], email="new@x.example")).enrolled == 0  # another address, the same subject
+
+
+def test_repetitions_are_found_across_chunks_and_files(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordering, "CHUNK_ROWS", 2)
+    events = [event(number) for number in range(1, 8)]
+    report = load(ground, *events, *events[:3])
+    assert (report.enrolled, report.not_eligible) == (7, {"repeated": 3})
+    assert load(ground, *reversed(events)).not_eligible == {"known": 7}
+
+
+def enqueue_here(url: str, folder: str, journal: str) -> None:
+    """In another process: load the orders."""
+    ground = Ground(Path(folder), url, journal=journal)
+    enqueue.run(ground.context, Path(folder) / "campaign.toml", orders=Path(folder) / "orders.jsonl")
+    ground.close()
+
+
+def test_two_commands_at_the_same_time_enroll_each_item_once(ground: Ground) -> None:
+    write_campaign(ground)
+    (ground.folder / "orders.jsonl").write_text(as_lines(event(number) for number in range(1, 400)))
+    ground.close()
+    spawn = multiprocessing.get_context("spawn")
+    commands = [
+        spawn.Process(target=enqueue_here, args=(ground.url, str(ground.folder), f"journal{number}"))
+        for number in range(2)
+    ]
+    for command in commands:
+        command.start()
+    for command in commands:
+        command.join(60)
+        assert command.exitcode == 0
+    assert ground.states() == {"queued": 399}
+    assert ground.one("SELECT count(DISTINCT subject_key) FROM enrollments") == 399
+
+
+# -- what ends an order --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [event(1, type_=REFUND, at=LATER), event(1, [item(1, "returned")], at=LATER)],
+    ids=["cancel_on", "not eligible any more"],
+)
+def test_an_order_that_ends_before_the_send_is_not_written_about(ground: Ground, judge: Judge, ending: Event) -> None:
+    load(ground, event(1), event(2))
+    report = load(ground, ending)
+    assert report.stopped == {ending["type"]: 1}
+    assert subjects(ground) == {"1/1": "cancelled", "2/1": "queued"}
+    assert ended(ground) == {"1/1": ("stopped", ending["type"]), "2/1": ("active", None)}
+    ground.clock.forward(days=30)
+    ground.send_due()
+    assert judge.people() == ["Person2"]
+    assert load(ground, event(1, at=LATEST)).not_eligible == {"known": 1}
+    assert subjects(ground)["1/1"] == "cancelled"
+
+
+def test_an_ending_that_comes_in_before_its_order_still_counts(ground: Ground) -> None:
+    load(ground, event(1, type_=REFUND, at=LATER))
+    report = load(ground, event(1), event(2))
+    assert (report.enrolled, report.not_eligible) == (1, {"stopped by order.refunded": 1})
+    assert subjects(ground) == {"2/1": "queued"}
+    assert load(ground, event(1, at=LATEST)).enrolled == 0
+
+
+def test_an_ending_from_before_the_order_does_not_count(ground: Ground) -> None:
+    load(ground, event(1), event(2, [item(1, "packed")], at=BEFORE), event(3, type_=REFUND, at=BEFORE))
+    report = load(ground, event(1, [item(1, "packed")], at=BEFORE), event(2), event(3))
+    assert report.stopped == {}
+    assert subjects(ground) == {"1/1": "queued", "2/1": "queued", "3/1": "queued"}
+
+
+def test_the_same_event_under_another_where_ends_nothing(ground: Ground) -> None:
+    load(ground, event(1, total=60))
+    report = load(ground, event(1, total=60), rest=trigger(where='"order.total > 100"'))
+    assert (report.not_eligible, report.stopped) == ({"where": 1}, {})
+    assert subjects(ground) == {"1/1": "queued"}
+
+
+def test_what_is_in_flight_stays_and_later_steps_are_not_sent(ground: Ground, judge: Judge) -> None:
+    load(ground, event(1), event(2), event(3))
+    ground.clock.forward(days=8)
+    clerk = ground.clerk()
+    window = clerk.turn([], 10)
+    endings = [event(number, type_=REFUND, at=LATER) for number in (1, 2, 3)]
+    assert load(ground, *endings).stopped == {REFUND: 3}
+    assert ground.states() == {"sending": 3}
+    clerk.turn(ground.done(window, ACCEPTED, DEFERRED, UNTOUCHED), 0)
+    ground.clock.forward(days=8)
+    assert ground.violations() == []
+    ground.send_due()
+    assert judge.delivered == []
+    assert ground.states() == {"sent": 1, "cancelled": 2}
+
+
+def test_a_failed_message_of_an_order_that_ended_is_not_retried(ground: Ground, judge: Judge) -> None:
+    load(ground, event(1))
+    ground.clock.forward(days=8)
+    ground.pass_with(REFUSED)
+    load(ground, event(1, type_=REFUND, at=LATER))
+    assert ended(ground) == {"1/1": ("stopped", REFUND)}
+    ground.recover(failed=True)
+    assert ground.violations() == []
+    ground.send_due()
+    assert judge.delivered == []
+    assert ground.states() == {"cancelled": 1}
+
+
+def test_an_order_is_not_ended_after_its_last_step(ground: Ground) -> None:
+    load(ground, event(1), steps=(STEP,))
+    ground.clock.forward(days=8)
+    ground.pass_with(ACCEPTED)
+    assert load(ground, event(1, type_=REFUND, at=LATER), steps=(STEP,)).stopped == {}
+    assert ended(ground) == {"1/1": ("completed", None)}
+
+
+def test_a_campaign_whose_last_messages_were_stopped_is_over(ground: Ground) -> None:
+    load(ground, event(1))
+    load(ground, event(1, type_="order.cancelled", at=LATER))
+    assert ground.one("SELECT status FROM campaigns") == "completed"
+    load(ground, event(2))
+    assert ground.one("SELECT status FROM campaigns") == "running"
+
+
+def test_a_cancellation_ends_each_item_that_it_lists(ground: Ground) -> None:
+    load(ground, event(1, [item(1), item(2), item(3)]))
+    load(ground, event(1, [item(1), item(3, "packed")], type_=REFUND, at=LATER))
+    assert subjects(ground) == {"1/1": "cancelled", "1/2": "queued", "1/3": "cancelled"}
+
+
+def test_an_earlier_event_that_comes_in_late_makes_it_due_earlier(ground: Ground) -> None:
+    load(ground, event(1, at=LATER), event(2, at=LATER))
+    ground.change("UPDATE messages SET attempts = 0")
+    load(ground, event(1, at=DAY), event(1, at=LATEST))
+    dues = ground.rows(
+        "SELECT e.subject_key, m.due_at, m.next_attempt_at, e.next_scheduled_at FROM messages m"
+        " JOIN enrollments e ON e.id = m.enrollment_id ORDER BY e.subject_key"
+    )
+    assert [[str(moment)[:10] for moment in row[1:]] for row in dues] == [["2026-03-08"] * 3, ["2026-03-09"] * 3]
+
+
+STORY = (
+    event(1, [item(1), item(2)], at=DAY), event(1, [item(1, "returned"), item(2)], at=LATER),
+    event(1, [item(2)], type_=REFUND, at=BEFORE), event(2, at=LATER), event(2, at=LATEST),
+    event(2, type_=REFUND, at=LATER), event(3, at=LATEST), event(3, type_="order.cancelled", at=DAY),
+    event(3, at=DAY), event(4, at=DAY), event(4, at=LATER), event(4, [item(1, "packed")], at=DAY),
+)  # fmt: skip
+
+
+def end_of(folder: Path, arrivals: Sequence[Sequence[Event]]) -> object:
+    """What is planned in the end, when the events came in so."""
+    ground = lay(folder, f"sqlite:///{folder / 'store.db'}")
+    for some in arrivals:
+        load(ground, *some)
+    rows = ground.rows(
+        "SELECT e.subject_key, m.due_at, m.recipient_key FROM messages m JOIN enrollments e ON e.id = m.enrollment_id"
+        " WHERE m.status = 'queued' ORDER BY e.subject_key"
+    )
+    known = ground.rows("SELECT subject_key, eligible_at, stopped_at, stop_type FROM subjects ORDER BY subject_key")
+    assert ground.violations() == []
+    ground.close()
+    return [tuple(row) for row in rows], [tuple(row) for row in known]
+
+
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_one_set_of_events_has_one_end_in_whatever_order_and_however_often(data: st.DataObject) -> None:
+    order = data.draw(st.permutations([*STORY, *data.draw(st.lists(st.sampled_from(STORY), max_size=4))]))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(order) - 1), max_size=5)))
+    arrivals = [order[start:end] for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "a").mkdir()
+        (Path(folder) / "b").mkdir()
+        planned = end_of(Path(folder) / "a", arrivals)
+        assert planned == end_of(Path(folder) / "b", [STORY])
+        assert [row[0] for row in planned[0]] == ["1/2", "4/1"]  # type: ignore[index]
+
+
+# -- what cannot be used -------------------------------------------------------------------------------------------
+
+BROKEN = '{"id": "evt-9", "type": "order.delivered", "occurred_at": "yesterday", "order": {}}'
+
+
+def without(name: str) -> Event:
+    found = event(5)
+    del found["order"]["customer"][name]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (BROKEN, r"orders\.jsonl:2:occurred_at: must be a time with its offset"),
+        (without("name"), r"orders\.jsonl:2: the template uses contact\.name, which this order lacks"),
+        (without("email"), r"orders\.jsonl:2: email, line 1: order\.customer\.email is undefined"),
+        (event(5, email="nobody"), r"orders\.jsonl:2:email: "),
+        (event(5, [{"id": 1, "name": "Lamp"}]), r"orders\.jsonl:2: where: `item\.status` is undefined"),
+        (event(5, [{"name": "Lamp", "status": "delivered"}]), r"orders\.jsonl:2: key, line 1: item\.id is undefined"),
+        ({**event(5), "order": {"id": 5, "items": "none"}}, r"orders\.jsonl:2: order\.items is no list"),
+        (event(5, type_=REFUND, items=None, at=LATER) | {"order": {"id": 5}}, r"orders\.jsonl:2: order\.items is no l"),
+    ],
+)  # fmt: skip
+def test_a_bad_line_is_named_and_nothing_is_written_or_it_is_skipped(
+    ground: Ground, bad: Event | str, reason: str
+) -> None:
+    before = ground.dump()
+    with pytest.raises(BadInput, match=reason):
+        load(ground, event(1), bad, event(2))
+    assert ground.dump() == before
+    kept = ground.folder / "bad.jsonl"
+    report = load(ground, event(1), bad, event(2), skip_bad=kept)
+    assert (report.rows, report.skipped, report.enrolled) == (2, 1, 2)
+    assert json.loads(kept.read_text())["sendctl_line"] == 2
+    with pytest.raises(BadInput, match=reason.replace("jsonl:2", "jsonl:1")):
+        load(ground, bad, skip_bad=ground.folder / "bad2.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("rest", "steps", "reason"),
+    [
+        (trigger(where='"order.total >"'), (STEP,), r"campaign\.toml:\d+:9: where: unexpected end of input"),
+        (trigger(where='"order.total|nope > 1"'), (STEP,), r"where: filter nope is unknown"),
+        (trigger(where='"ordr.total > 1"'), (STEP,), r"campaign\.toml:\d+:9: where uses ordr\.total: it sees"),
+        (trigger(key='"{{ order.id"'), (STEP,), r"campaign\.toml:\d+:7: \[trigger\]: key, line 1: "),
+        (trigger(key='"{{ contact.id }}"'), (STEP,), r"key uses contact\.id"),
+        (trigger(each=None, where=None), (STEP,), r"key uses item\.id: `item` needs `each`"),
+        (trigger(each=None, where=None, key='"{{ order.id }}"'), (STEP,), r"use item\.name, and \[trigger\] has no `e"),
+        (trigger(), (STEP.replace("item.name", "itm.name"),), r"the templates use itm\.name, which does not exist"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_for_every_order_is_the_campaigns_fault(
+    ground: Ground, rest: str, steps: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(BadInput, match=reason) as caught:
+        load(ground, event(1), rest=rest, steps=steps, skip_bad=ground.folder / "bad.jsonl")
+    assert "campaign.toml" in caught.value.place
+    assert ground.one("SELECT count(*) FROM campaigns") == 0
+    assert not (ground.folder / "bad.jsonl").exists()
+
+
+def test_people_come_from_contacts_or_from_orders(ground: Ground) -> None:
+    path = write_campaign(ground)
+    rows = ground.folder / "contacts.csv"
+    rows.write_text(contacts_file(1, 2))
+    with pytest.raises(UsageError, match=r"has a \[trigger\]: its people come from order events"):
+        enqueue.run(ground.context, path, contacts=rows)
+    with pytest.raises(UsageError, match="exclude each other"):
+        enqueue.run(ground.context, path, contacts=rows, orders=rows)
+    with pytest.raises(UsageError, match=r"has no \[trigger\]"):
+        load(ground, event(1), rest="")
+    write_campaign(ground)
+    with pytest.raises(UsageError, match="orders are due by their own time"):
+        enqueue.run(ground.context, path, orders=rows, at=START)
+    load(ground, event(1))
+    with pytest.raises(BadInput, match=r"campaign sale was enqueued with a \[trigger\]"):
+        ground.enqueue(2)
+    ground.enqueue(2, name="other")
+    with pytest.raises(BadInput, match=r"campaign other was enqueued without a \[trigger\]"):
+        load(ground, event(1), name="other")
+
+
+def test_changed_templates_are_checked_against_the_orders_that_wait(ground: Ground) -> None:
+    load(ground, event(1))
+    with pytest.raises(BadInput, match=r"item\.colour, which person1@x\.example, already enrolled, lacks"):
+        load(ground, event(2, [item(1, colour="red")]), steps=(STEP.replace("item.name", "item.colour"), AGAIN))
+    report = load(ground, steps=(STEP.replace("item.name", "item.id"), AGAIN))
+    assert report.revision == 2
+    assert report.warnings == [f"{ground.folder / 'orders.jsonl'} has no events: nobody was added to campaign sale"]
+
+
+def test_a_dry_run_counts_and_writes_nothing(ground: Ground) -> None:
+    load(ground, event(1))
+    before = ground.dump()
+    report = load(ground, event(2), event(1, type_=REFUND, at=LATER), dry_run=True)
+    assert (report.enrolled, report.stopped) == (1, {REFUND: 1})
+    assert ground.dump() == before
+
+
+def test_a_cancelled_campaign_takes_no_orders(ground: Ground) -> None:
+    load(ground, event(1))
+    control.cancel(ground.context, "sale")
+    with pytest.raises(UsageError, match="campaign sale is cancelled"):
+        load(ground, event(2))
