@@ -75,22 +75,25 @@ class OrderLoader:
         self, files: Iterable[OrderFile], leaving_out: Sequence[StepRenderer], progress: Progress | None
     ) -> Ordered:  # fmt: skip
         """Take in all events. With renderers, lines that cannot be used are left out."""
-        for file in files:
-            for some in self._chunks(file, leaving_out):
-                self._take(some)
-                if progress is not None:
-                    progress("loading", file.position_bytes(), file.size_bytes)
+        for some in self._chunks(files, leaving_out, progress):
+            self._take(some)
         return self.done
 
-    def _chunks(self, file: OrderFile, leaving_out: Sequence[StepRenderer]) -> Iterator[_Some]:
+    def _chunks(
+        self, files: Iterable[OrderFile], leaving_out: Sequence[StepRenderer], progress: Progress | None
+    ) -> Iterator[_Some]:  # fmt: skip
+        """Over the ends of files: in a spool folder each may hold a single event."""
         some = _Some([], [])
-        for meaning in self._meanings(file, leaving_out):
-            self.done.not_eligible.update(meaning.not_eligible)
-            some.eligible.extend(meaning.eligible)
-            some.stops.extend(meaning.stops)
-            if len(some.eligible) + len(some.stops) >= CHUNK_ROWS:
-                yield some
-                some = _Some([], [])
+        for file in files:
+            for meaning in self._meanings(file, leaving_out):
+                self.done.not_eligible.update(meaning.not_eligible)
+                some.eligible.extend(meaning.eligible)
+                some.stops.extend(meaning.stops)
+                if len(some.eligible) + len(some.stops) >= CHUNK_ROWS:
+                    yield some
+                    some = _Some([], [])
+                    if progress is not None:
+                        progress("loading", file.position_bytes(), file.size_bytes)
         if some.eligible or some.stops:
             yield some
 

@@ -1,0 +1,151 @@
+"""A spool folder of order events: each file counts by itself, is moved after the commit, and is never lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sendctl import faults
+from sendctl.errors import BadInput, UsageError
+from sendctl.passes import enqueue
+from tests.passes.orders import STEP, Event, as_lines, event, item, write_campaign
+from tests.store.ground import Ground
+
+DONE = "done/2026-03-02"
+
+
+def put(ground: Ground, name: str, *events: Event | str) -> Path:
+    folder = ground.folder / "spool"
+    folder.mkdir(exist_ok=True)
+    (folder / f".{name}").write_text(as_lines(events))
+    return (folder / f".{name}").rename(folder / name)
+
+
+def run(ground: Ground, **options: Any) -> enqueue.EnqueueReport:
+    campaign = {name: options.pop(name) for name in ("steps", "rest") if name in options}
+    path = write_campaign(ground, **campaign)
+    (ground.folder / "spool").mkdir(exist_ok=True)
+    report = enqueue.run(ground.context, path, orders=ground.folder / "spool", **options)
+    ground.clock.forward(seconds=1)
+    return report
+
+
+def files(ground: Ground) -> list[str]:
+    folder = ground.folder / "spool"
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_all_files_are_loaded_and_put_away_and_bad_ones_put_aside(ground: Ground) -> None:
+    put(ground, "a", event(1), event(2))
+    put(ground, "b", event(3), '{"id": "evt"}')
+    put(ground, "c", event(2), event(4))
+    put(ground, "d", event(5, email="nobody"))
+    (ground.folder / "spool" / "e.tmp").write_text("half")
+    report = run(ground)
+    assert (report.files, report.rows, report.enrolled, report.not_eligible) == (2, 4, 3, {"repeated": 1})
+    assert files(ground) == [
+        "bad/b", "bad/b.reason", "bad/d", "bad/d.reason", f"{DONE}/a", f"{DONE}/c", "e.tmp",
+    ]  # fmt: skip
+    assert (ground.folder / "spool/bad/b.reason").read_text() == (
+        f"{ground.folder}/spool/b:2:order: is missing: must be an object\n"
+    )
+    assert [warning.partition(":")[0] for warning in report.warnings] == ["b was put aside", "d was put aside"]
+    assert ground.one("SELECT count(*) FROM enrollments WHERE subject_key LIKE '3/%'") == 0
+
+
+def test_a_mended_file_can_be_moved_back(ground: Ground) -> None:
+    put(ground, "a", event(1), '{"id": "evt"}')
+    run(ground)
+    (ground.folder / "spool/bad/a").unlink()
+    put(ground, "a", event(1))
+    assert run(ground).enrolled == 1
+
+
+def test_an_empty_folder_leaves_no_trace_once_the_campaign_is_there(ground: Ground) -> None:
+    assert run(ground).created
+    before = ground.dump()
+    report = run(ground)
+    assert (report.warnings, report.files) == ([], 0)
+    put(ground, "a", "nonsense")
+    assert run(ground).put_aside
+    assert ground.dump() == before
+    assert run(ground, steps=(STEP.replace("How", "And how"),)).revision == 2
+
+
+def test_a_campaign_that_fits_no_order_is_to_blame_and_no_file_is_moved(ground: Ground) -> None:
+    put(ground, "a", event(1))
+    put(ground, "b", event(2))
+    put(ground, "c", "nonsense")
+    with pytest.raises(BadInput, match=r"the template uses item\.colour, which this order lacks"):
+        run(ground, steps=(STEP.replace("item.name", "item.colour"),))
+    with pytest.raises(BadInput, match=r"the templates use itm\.name, which does not exist"):
+        run(ground, steps=(STEP.replace("item.name", "itm.name"),))
+    assert files(ground) == ["a", "b", "c"]
+    assert ground.one("SELECT count(*) FROM campaigns") == 0
+    put(ground, "d", event(3, [item(1, colour="red")]))
+    assert run(ground, steps=(STEP.replace("item.name", "item.colour"),)).enrolled == 1
+    assert files(ground) == [f"bad/{name}{end}" for name in "abc" for end in ("", ".reason")] + [f"{DONE}/d"]
+
+
+def test_a_dry_run_moves_nothing(ground: Ground) -> None:
+    put(ground, "a", event(1))
+    put(ground, "b", "nonsense")
+    report = run(ground, dry_run=True)
+    assert (report.enrolled, report.put_aside[0][0]) == (1, "b")
+    assert report.warnings[0].startswith("b cannot be used: ")
+    assert files(ground) == ["a", "b"]
+
+
+def test_a_folder_has_no_skip_file(ground: Ground) -> None:
+    with pytest.raises(UsageError, match="not about a folder"):
+        run(ground, skip_bad=ground.folder / "bad.jsonl")
+
+
+@pytest.mark.parametrize("point", ["enqueue.before_commit", "enqueue.committed"])
+def test_a_death_at_the_commit_leaves_the_files_for_the_next(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    put(ground, "a", event(1), event(2, type_="order.refunded"))
+    put(ground, "b", "nonsense")
+    with monkeypatch.context() as armed:
+        for attribute, value in (("_name", point), ("_action", "raise"), ("_left", 1)):
+            armed.setattr(faults, attribute, value)
+        with pytest.raises(faults.InjectedFault):
+            run(ground)
+    assert files(ground) == ["a", "b"]
+    known = {"known": 1} if point == "enqueue.committed" else {}
+    assert run(ground).not_eligible == known
+    assert ground.states() == {"queued": 1}
+    assert files(ground) == ["bad/b", "bad/b.reason", f"{DONE}/a"]
+
+
+def test_a_file_that_another_command_took_meanwhile_is_its_business(ground: Ground) -> None:
+    put(ground, "a", event(1))
+    taken = put(ground, "b", event(2))
+    with ground.once_after("FROM store", taken.unlink):  # between the two readings
+        report = run(ground)
+    assert (report.enrolled, files(ground)) == (1, [f"{DONE}/a"])
+
+
+def test_a_file_that_changes_between_the_readings_stops_the_command(ground: Ground) -> None:
+    path = put(ground, "a", event(1))
+
+    def exchange() -> None:
+        path.unlink()
+        put(ground, "a", event(1), event(2))
+
+    with ground.once_after("FROM store", exchange), pytest.raises(BadInput, match="changed while it was read"):
+        run(ground)
+    assert ground.states() == {}
+    assert run(ground).enrolled == 2
+
+
+def test_many_files_need_no_more_descriptors_than_one(ground: Ground) -> None:
+    for number in range(1, 1300):
+        (ground.folder / "spool").mkdir(exist_ok=True)
+        (ground.folder / "spool" / f"{number:05}.jsonl").write_text(json.dumps(event(number)) + "\n")
+    assert run(ground).enrolled == 1299
+    assert len(files(ground)) == 1299
