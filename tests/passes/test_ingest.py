@@ -542,7 +542,7 @@ def test_files_of_one_name_keep_each_their_own_place(ground: Ground) -> None:
         aged(ground, write(folder / "a.jsonl", fact(kind, token=token(ground)), "bad"), hours=2)
         work(ground)
     names = sorted(path.name for path in (folder / "done/2026-03-02").iterdir())
-    assert names == ["a.jsonl", "a.jsonl.1", "a.jsonl.2"]
+    assert names == ["a.jsonl", "a.jsonl.2", "a.jsonl.3"]
     assert [path.name for path in (folder / "bad").glob("a.jsonl")] == ["a.jsonl"]  # the same line, once
     assert ground.one("SELECT count(*) FROM events") == 2
 
