@@ -110,3 +110,5 @@ def trouble(report: IngestReport) -> Iterator[str]:
         yield f"{some(report.bad + report.unmatched, 'line')} left out, kept in {report.left_out_in}"
     for path in report.set_aside:
         yield f"not used: {path}, and why: {path}.reason"
+    for path in report.strangers:
+        yield f"left alone: {path} is named neither .jsonl nor .ndjson nor .json"

@@ -1,6 +1,7 @@
 """A spool: a folder into which others put files by renaming them, and out of which each goes when it is done with.
 
-Never reads a name that begins with a dot or ends in ".tmp", nor a link. Nothing is removed before it is durable at its
+Reads names of JSON Lines only, so that a wrong folder is left as it is, and never a name that begins with a dot or ends
+in ".tmp", nor a link. Nothing is removed before it is durable at its
 new place: a death in between leaves a file that is read again, which changes nothing.
 """
 
@@ -22,6 +23,7 @@ from sendctl.errors import BadInput, Unreachable
 from sendctl.inputs.source_file import SourceFile
 
 DONE, BAD = "done", "bad"
+ENDINGS = (".jsonl", ".ndjson", ".json")
 
 
 class SpoolUnusable(Unreachable):
@@ -30,6 +32,15 @@ class SpoolUnusable(Unreachable):
 
 def waiting(folder: Path) -> list[Path]:
     """The files to be read, by name. Raises SpoolUnusable when the folder cannot be."""
+    return [path for path in _files(folder) if path.name.endswith(ENDINGS)]
+
+
+def strangers(folder: Path) -> list[Path]:
+    """Files with other names: they are left alone, and whoever put them there waits in vain. Raises SpoolUnusable."""
+    return [path for path in _files(folder) if not path.name.endswith(ENDINGS)]
+
+
+def _files(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             names = [one.name for one in entries if one.is_file(follow_symlinks=False)]

@@ -42,11 +42,12 @@ class IngestReport:
     files: int = 0  # of the spool that are done with
     not_matched: list[str] = field(default_factory=list)  # the first of them, with their places
     set_aside: list[str] = field(default_factory=list)  # files with what could not be used
+    strangers: list[str] = field(default_factory=list)  # files of the spool with the name of something else
     left_out_in: str = ""  # the --skip-bad file, where it was written
 
     @property
     def exit_code(self) -> ExitCode:
-        return ExitCode.NEEDS_PERSON if self.unmatched or self.set_aside else ExitCode.DONE
+        return ExitCode.NEEDS_PERSON if self.unmatched or self.set_aside or self.strangers else ExitCode.DONE
 
     def as_detail(self) -> dict[str, object]:
         """The counts, for programs and the run's record."""
@@ -56,7 +57,7 @@ class IngestReport:
         return counts | {
             "by_type": dict(sorted(self.applied.by_type.items())), "bad": self.bad, "unmatched": self.unmatched,
             "waiting": self.waiting, "files": self.files, "not_matched": self.not_matched,
-            "files_set_aside": self.set_aside,
+            "files_set_aside": self.set_aside, "strangers": self.strangers,
         }  # fmt: skip
 
 
@@ -142,6 +143,7 @@ def work_off(context: Context, folder: Path) -> IngestReport | None:
             return None
         for path in spool.waiting(folder):
             _work_off(context, path, report)
+        report.strangers = [str(path) for path in spool.strangers(folder)[:SHOWN]]
     _finish(context, report.applied)
     return report
 

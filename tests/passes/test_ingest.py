@@ -517,11 +517,21 @@ def test_hidden_names_unfinished_files_links_and_folders_are_left_alone(ground: 
     outside = write(ground.folder / "outside.jsonl", fact("opened", token="nobodys"))
     for name in (".hidden", "half.tmp"):
         shutil.copy(outside, folder / name)
-    (folder / "link").symlink_to(outside)
-    (folder / "deeper").mkdir()
+    (folder / "link.jsonl").symlink_to(outside)
+    (folder / "deeper.jsonl").mkdir()
     report = work(ground)
-    assert (report.files, report.waiting) == (0, 0)
+    assert (report.files, report.waiting, report.exit_code) == (0, 0, ExitCode.DONE)
     assert outside.is_file()
+
+
+def test_a_wrong_folder_is_left_as_it_is_and_said(ground: Ground) -> None:
+    folder = spooled(ground)
+    for name in ("sendctl.toml", "sendctl.db"):
+        (folder / name).write_text("x")
+    report = work(ground)
+    assert (report.files, report.exit_code) == (0, ExitCode.NEEDS_PERSON)
+    assert report.strangers == [f"{folder}/sendctl.db", f"{folder}/sendctl.toml"]
+    assert sorted(path.name for path in folder.iterdir()) == ["sendctl.db", "sendctl.toml"]
 
 
 def test_a_file_that_is_no_text_goes_aside_whole_and_the_others_count(ground: Ground) -> None:
