@@ -35,11 +35,10 @@ class Subject(NamedTuple):
 
 def known(connection: Connection, campaign_id: int, keys: Iterable[str]) -> dict[str, Subject]:
     """Those of these keys of which anything is known."""
-    rows = given(connection, _S.subject_key)
-    statement = sa.select(*_COLUMNS).join(rows, rows.c.subject_key == _S.subject_key)
-    found: Iterable[Any] = connection.execute(
-        statement.where(_S.campaign_id == campaign_id), bound((key,) for key in keys)
-    )
+    # Not a join: SQLite would begin it with all subjects of the campaign, and look through the given ones for each.
+    theirs = _S.subject_key.in_(sa.select(given(connection, _S.subject_key).c.subject_key))
+    statement = sa.select(*_COLUMNS).where(_S.campaign_id == campaign_id, theirs)
+    found: Iterable[Any] = connection.execute(statement, bound((key,) for key in keys))
     return {row[0]: Subject(*row[1:]) for row in found}
 
 
@@ -64,9 +63,10 @@ def save(connection: Connection, campaign_id: int, changed: Mapping[str, Subject
 
 def enrolled(connection: Connection, campaign_id: int, keys: Iterable[str]) -> dict[str, int]:
     """The enrollment of each of these keys, where there is one."""
-    rows = given(connection, _E.subject_key)
-    statement = sa.select(_E.subject_key, _E.id).join(rows, rows.c.subject_key == _E.subject_key)
-    statement = statement.where(_E.campaign_id == campaign_id, _E.subject_key != "")  # as the partial index says
+    theirs = _E.subject_key.in_(sa.select(given(connection, _E.subject_key).c.subject_key))
+    statement = sa.select(_E.subject_key, _E.id).where(
+        _E.campaign_id == campaign_id, _E.subject_key != "", theirs  # "" is not in the partial index
+    )  # fmt: skip
     return {row[0]: row[1] for row in connection.execute(statement, bound((key,) for key in keys))}
 
 
