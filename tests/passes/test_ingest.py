@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from sendctl import faults
 from sendctl.errors import BadInput, ExitCode, StoreLocked, UsageError
 from sendctl.inputs import spool
 from sendctl.passes import reconcile
 from sendctl.passes.ingest import CHUNK, IngestReport, run, work_off
+from sendctl.passes.suppress import Asked, unsuppress
 from sendctl.settings import EventsSettings
 from tests.passes.test_steps import arm
+from tests.passes.test_suppress import until_it_waits
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, REFUSED, START, STEP, UNKNOWN, Ground
 
 AT = "2026-03-02T10:00:00Z"
@@ -144,6 +147,17 @@ def test_the_same_file_twice_changes_nothing_and_says_so(ground: Ground) -> None
     after = ground.dump()
     assert {name: rows for name, rows in after.items() if name != "id_blocks"} == {
         name: rows for name, rows in before.items() if name != "id_blocks"}  # fmt: skip
+
+
+def test_a_replay_does_not_undo_what_an_operator_has_done_since(ground: Ground) -> None:
+    ground.enqueue(1)
+    gone = fact("unsubscribed", campaign="sale", email=address(1), id="u")
+    for event in (gone, fact("complained", token=token(ground))):
+        ingest(ground, event)
+        assert len(suppressed(ground)) == 1
+        unsuppress(ground.context, Asked([address(1)], reason="came back"))
+        assert ingest(ground, event).applied.suppressed == 0
+        assert suppressed(ground) == {}
 
 
 def test_ids_of_different_sources_are_different_events(ground: Ground) -> None:
@@ -386,6 +400,23 @@ def test_what_was_in_flight_and_comes_back_is_not_sent_again(ground: Ground, out
         ground.recover(in_doubt="resend")
     assert reconcile.run(ground.context).caught_up.cancelled == 1
     assert ground.states() == {"cancelled": 1}
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_a_claim_that_is_under_way_is_waited_for_and_counted(ground: Ground) -> None:
+    """It has looked at the enrollments before one of them was to end."""
+    ground.enqueue(2, rest='[stop]\non = ["submitted"]\n')
+    clerk = ground.clerk()
+    mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)
+    events = [fact("submitted", campaign="sale", email=address(number)) for number in (1, 2)]
+    reports: list[IngestReport] = []
+    stopping = threading.Thread(target=lambda: reports.append(ingest(mine, *events)))
+    sa.event.listen(ground.store.engine, "commit", lambda it: until_it_waits(it, stopping), once=True)
+    assert len(clerk.turn([], 1).messages) == 1
+    stopping.join()
+    mine.close()
+    assert [(one.applied.in_flight, one.applied.cancelled, one.applied.stopped) for one in reports] == [(1, 1, 2)]
+    assert clerk.turn([], 2).messages == ()
 
 
 def test_claims_at_the_same_time_leave_nothing_that_is_neither_in_flight_nor_stopped(ground: Ground) -> None:
