@@ -187,7 +187,15 @@ def test_an_event_that_has_counted_is_not_one_of_somebody_enrolled_later(ground:
     assert ingest(ground, gone).unmatched == 1
     ground.enqueue(1)
     assert ingest(ground, gone).applied.stopped == 1
-    assert ingest(ground, gone).applied.known == 1
+    ground.change(
+        "INSERT INTO enrollments (id, campaign_id, contact_id, subject_key, status, current_step_index,"
+        " current_occurrence, token, snapshot, created_at, updated_at) SELECT 99, campaign_id, contact_id, 'order 2',"
+        " 'completed', 0, 0, 'another', snapshot, created_at, updated_at FROM enrollments WHERE status = 'stopped'"
+        " AND ended_for = 'unsubscribed'"
+    )
+    assert (ingest(ground, gone).applied.known, ground.one("SELECT count(*) FROM events")) == (1, 1)
+    assert ingest(ground, gone | {"id": "v"}).applied.fresh == 1
+    assert ground.one("SELECT count(*) FROM events") == 3  # this one is about both
 
 
 # -- what follows -------------------------------------------------------------------------------------------------
@@ -309,7 +317,8 @@ def test_a_token_proves_the_only_message_that_it_can_have_come_from(ground: Grou
     ground.pass_with(UNKNOWN, limit=1)
     ground.clock.forward(days=4)
     ground.pass_with(UNKNOWN)  # the second message of the first person
-    report = ingest(ground, fact("clicked", token=token(ground, 1)), fact("clicked", token=token(ground, 2)))
+    later = {"occurred_at": ground.clock.now.isoformat()}
+    report = ingest(ground, *(fact("clicked", token=token(ground, number)) | later for number in (1, 2)))
     assert report.applied.proven == 1
     assert [row[0] for row in ground.rows("SELECT recipient FROM messages WHERE status = 'in_doubt'")] == [address(1)]
 
