@@ -155,6 +155,8 @@ def _work_off(context: Context, path: Path, report: IngestReport) -> None:
     except ChangedInput:  # somebody writes into it: it was not put there by a rename. What was good has counted
         return
     except BadInput as error:
+        if not path.exists():  # whoever put it there has taken it away
+            return
         report.files += 1
         _note_aside(report, spool.put_aside(path, str(error)))
         return

@@ -597,6 +597,16 @@ def test_files_of_one_name_keep_each_their_own_place(ground: Ground) -> None:
     assert ground.one("SELECT count(*) FROM events") == 2
 
 
+def test_a_file_that_somebody_takes_away_meanwhile_is_no_error(ground: Ground) -> None:
+    folder = spooled(ground)
+    ground.enqueue(1)
+    for name in ("a.jsonl", "b.jsonl"):
+        write(folder / name, fact("opened", token=token(ground), id=name))
+    with ground.once_after("INSERT INTO events", (folder / "b.jsonl").unlink):
+        report = work(ground)
+    assert (report.files, report.applied.fresh, report.exit_code) == (1, 1, ExitCode.DONE)
+
+
 def test_two_commands_never_work_on_one_spool(ground: Ground) -> None:
     folder = spooled(ground)
     with spool.held(folder) as mine:
