@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import random
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -240,18 +241,38 @@ STORY = (
 
 
 def end_of(folder: Path, arrivals: Sequence[Sequence[Event]]) -> object:
-    """What is planned in the end, when the events came in so."""
+    """What is planned in the end on a new store, when the events came in so."""
     ground = lay(folder, f"sqlite:///{folder / 'store.db'}")
-    for some in arrivals:
-        load(ground, *some)
-    rows = ground.rows(
-        "SELECT e.subject_key, m.due_at, m.recipient_key FROM messages m JOIN enrollments e ON e.id = m.enrollment_id"
-        " WHERE m.status = 'queued' ORDER BY e.subject_key"
-    )
-    known = ground.rows("SELECT subject_key, eligible_at, stopped_at, stop_type FROM subjects ORDER BY subject_key")
+    found = loaded_into(ground, "sale", arrivals)
     assert ground.violations() == []
     ground.close()
+    return found
+
+
+def loaded_into(ground: Ground, name: str, arrivals: Sequence[Sequence[Event]]) -> object:
+    """The same of one campaign."""
+    for some in arrivals:
+        load(ground, *some, name=name)
+    rows = ground.rows(
+        "SELECT e.subject_key, m.due_at, m.recipient_key FROM messages m JOIN enrollments e ON e.id = m.enrollment_id"
+        " JOIN campaigns c ON c.id = m.campaign_id WHERE m.status = 'queued' AND c.name = :name ORDER BY e.subject_key",
+        name=name,
+    )
+    known = ground.rows(
+        "SELECT subject_key, eligible_at, stopped_at, stop_type FROM subjects JOIN campaigns c ON c.id = campaign_id"
+        " WHERE c.name = :name ORDER BY subject_key",
+        name=name,
+    )
     return [tuple(row) for row in rows], [tuple(row) for row in known]
+
+
+def test_events_in_any_order_have_one_end_on_each_database(ground: Ground) -> None:
+    planned = loaded_into(ground, "sale", [STORY])
+    for seed in range(8):
+        chance = random.Random(seed)
+        order = chance.sample([*STORY, *STORY[:3]], len(STORY) + 3)
+        cut = chance.randrange(len(order))
+        assert loaded_into(ground, f"sale-{seed}", [order[:cut], order[cut:]]) == planned
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
