@@ -115,6 +115,16 @@ CAMPAIGN_MISTAKES = [
     ("\n[[steps]]", "[[stop]]\n[[steps]]", '5:1: "stop" is a list; want a section: [stop]'),
     ("\n[[steps]]", "[trigger]\nevent = 'order'\nemail = 'x'\n[[steps]]", '5:1: missing key "key" in [trigger]'),
     ("\n[[steps]]", "[trigger]\nevent = 'order'\nkey = 'x'\n[[steps]]", '5:1: missing key "email" in [trigger]'),
+    (
+        "\n[[steps]]",
+        "[trigger]\nevent = 'a'\nkey = 'x'\nemail = 'y'\ncancel_on = ['b c']\n[[steps]]",
+        '9:13: "cancel_on": "b c" is no event',
+    ),
+    (
+        "\n[[steps]]",
+        "[trigger]\nevent = 'a'\nkey = 'x'\nemail = 'y'\ncancel_on = ['a']\n[[steps]]",
+        '9:13: "a" in "cancel_on" is the event of the trigger itself',
+    ),
     ("\n[[steps]]", "[trigger]\nevent = 'a b'\nkey = 'x'\nemail = 'y'\n[[steps]]", '6:9: "event": "a b" is no event'),
     (
         "\n[[steps]]",

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -125,6 +126,27 @@ def test_two_commands_at_the_same_time_enroll_each_item_once(ground: Ground) -> 
         assert command.exitcode == 0
     assert ground.states() == {"queued": 399}
     assert ground.one("SELECT count(DISTINCT subject_key) FROM enrollments") == 399
+
+
+def test_a_command_waits_for_one_that_loads_and_then_finds_all_known(ground: Ground) -> None:
+    load(ground, event(9))
+    path, file = ground.folder / "campaign.toml", ground.folder / "both.jsonl"
+    file.write_text(as_lines(event(number) for number in range(1, 5)))
+    other, reports = ground.other_host(), list[enqueue.EnqueueReport]()
+    second = Thread(target=lambda: reports.append(enqueue.run(other.context, path, orders=file)))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    def begin_the_second() -> None:
+        second.start()
+        while not ground.store.sqlite and second.is_alive() and not ground.one(waiting):
+            pass  # SQLite has one writer: there is nothing to wait for
+
+    with ground.once_after("FROM subjects", begin_the_second):
+        report = enqueue.run(ground.context, path, orders=file)
+    second.join(60)
+    other.close()
+    assert (report.enrolled, report.not_eligible) == (4, {})
+    assert [(one.enrolled, one.not_eligible) for one in reports] == [(0, {"known": 4})]
 
 
 # -- what ends an order --------------------------------------------------------------------------------------------
