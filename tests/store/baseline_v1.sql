@@ -134,6 +134,9 @@ CREATE TABLE enrollments (
     UNIQUE (campaign_id, contact_id, subject_key)
 );
 
+-- One enrollment for each order or item, whatever address its events give: a replayed order cannot make a second one.
+CREATE UNIQUE INDEX enrollments_one_subject ON enrollments (campaign_id, subject_key) WHERE subject_key <> '';
+
 -- The ledger: one row per enrollment, step, occurrence and channel. The UNIQUE below is what makes a second
 -- message for the same slot impossible, whoever asks for it.
 CREATE TABLE messages (
@@ -208,29 +211,38 @@ CREATE TABLE attempts (
 -- and what cannot be recorded is not sent.
 CREATE UNIQUE INDEX attempts_one_live ON attempts (message_id) WHERE outcome IN ('open', 'accepted', 'unknown');
 
--- Facts learned after the submission, from webhooks, logs or operators; applied once each.
+-- A provider's events name its own id of a message.
+CREATE INDEX attempts_by_provider_id ON attempts (provider_message_id) WHERE provider_message_id IS NOT NULL;
+
+-- Facts learned after the submission, from webhooks, logs or operators; written once each, whatever their order.
 CREATE TABLE events (
-    id           BIGINT NOT NULL PRIMARY KEY,
-    dedup_key    TEXT NOT NULL UNIQUE,        -- the same event, however often and from wherever it comes
-    campaign_id  BIGINT NOT NULL REFERENCES campaigns (id),
-    enrollment_id BIGINT NOT NULL REFERENCES enrollments (id),
-    message_id   BIGINT REFERENCES messages (id),  -- NULL: of the enrollment, and nothing of it had been sent
-    type         TEXT NOT NULL CHECK (type IN ('accepted', 'delivered', 'bounced', 'deferred', 'rejected', 'failed',
-                                               'complained', 'unsubscribed', 'opened', 'clicked', 'submitted')),
-    occurred_at  TIMESTAMPTZ NOT NULL,
-    received_at  TIMESTAMPTZ NOT NULL,
-    detail       TEXT NOT NULL                -- JSON object
+    id             BIGINT NOT NULL PRIMARY KEY,
+    dedup_key      TEXT NOT NULL UNIQUE,      -- the same event, however often and from wherever it comes
+    campaign_id    BIGINT NOT NULL REFERENCES campaigns (id),
+    enrollment_id  BIGINT NOT NULL REFERENCES enrollments (id),
+    message_id     BIGINT REFERENCES messages (id),  -- NULL: of the enrollment, and nothing of it had been tried
+    type           TEXT NOT NULL CHECK (type IN ('accepted', 'delivered', 'bounced', 'deferred', 'rejected', 'failed',
+                                                 'complained', 'unsubscribed', 'opened', 'clicked', 'submitted')),
+    proves_sent    INTEGER NOT NULL CHECK (proves_sent IN (0, 1)),  -- a provider must have accepted this very message
+    occurred_at    TIMESTAMPTZ NOT NULL,
+    received_at    TIMESTAMPTZ NOT NULL,
+    detail         TEXT NOT NULL,             -- JSON object
+    CHECK (message_id IS NOT NULL OR proves_sent = 0)
 );
-CREATE INDEX events_of_message ON events (message_id);
+CREATE INDEX events_of_enrollment ON events (enrollment_id, message_id);
 CREATE INDEX events_by_type ON events (campaign_id, type);
 
--- Subjects that an order event has ended (refunded, cancelled). One that comes before its order still counts.
-CREATE TABLE subject_stops (
+-- What order events have said of a subject, by their own times: it is stopped when the latest event that ends it is not
+-- before the earliest that makes it eligible, whichever came in first. A key that is here may have no enrollment.
+CREATE TABLE subjects (
     campaign_id  BIGINT NOT NULL REFERENCES campaigns (id),
     subject_key  TEXT NOT NULL,
-    type         TEXT NOT NULL,               -- of the latest such event
-    occurred_at  TIMESTAMPTZ NOT NULL,
-    PRIMARY KEY (campaign_id, subject_key)
+    eligible_at  TIMESTAMPTZ,                 -- of the earliest event that makes it eligible
+    stopped_at   TIMESTAMPTZ,                 -- of the latest event that ends it (refunded, cancelled, not eligible now)
+    stop_type    TEXT,                        -- the type of that event
+    PRIMARY KEY (campaign_id, subject_key),
+    CHECK (eligible_at IS NOT NULL OR stopped_at IS NOT NULL),
+    CHECK ((stopped_at IS NULL) = (stop_type IS NULL))
 );
 
 -- Addresses never to be contacted; checked at every claim.
@@ -350,4 +362,9 @@ WHERE a.finished_at IS NOT NULL
 UNION ALL
 SELECT e.message_id, e.occurred_at, 'event ' || e.type, CAST(NULL AS INTEGER), CAST(NULL AS TEXT), e.detail
 FROM events e
-WHERE e.message_id IS NOT NULL;
+WHERE e.message_id IS NOT NULL
+UNION ALL
+SELECT m.id, e.occurred_at, 'event ' || e.type, CAST(NULL AS INTEGER), CAST(NULL AS TEXT), e.detail
+FROM events e
+JOIN messages m ON m.enrollment_id = e.enrollment_id  -- of the enrollment: it belongs to each of its messages
+WHERE e.message_id IS NULL;
