@@ -23,6 +23,7 @@ from sendctl.errors import BadInput, Unreachable
 from sendctl.inputs.source_file import SourceFile
 
 DONE, BAD = "done", "bad"
+Stamp = tuple[int, int, int, int]  # SourceFile.stamp
 ENDINGS = (".jsonl", ".ndjson", ".json")
 
 
@@ -80,6 +81,15 @@ def open_waiting(path: Path) -> SourceFile:
         raise
 
 
+def is_still(path: Path, stamp: Stamp) -> bool:
+    """Whether a file is there that is the one that was read, and no newer one of its name."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns) == stamp
+
+
 def put_away(path: Path, day: date) -> Path:
     """Move a file that is done with to the folder of a day; returns where it is. Raises SpoolUnusable."""
     return _moved(path, path.parent / DONE / day.isoformat())
@@ -88,14 +98,14 @@ def put_away(path: Path, day: date) -> Path:
 def put_aside(path: Path, reason: str) -> Path:
     """Move a file that cannot be used to the bad ones, beside its reason; returns where it is. Raises SpoolUnusable."""
     folder = path.parent / BAD
-    if not os.path.lexists(path):
-        return folder / path.name  # another command has moved it
     try:
         _make(folder)
-        target = _free(folder, path)
-        _write_whole(folder / f"{target.name}.reason", f"{reason}\n")
+        if os.path.lexists(path):
+            target = _free(folder, path)
+            _write_whole(folder / f"{target.name}.reason", f"{reason}\n")
     except OSError as error:
-        raise _unusable(folder, error) from error
+        if os.path.lexists(path):
+            raise _unusable(folder, error) from error
     return _moved(path, folder)
 
 
@@ -153,15 +163,19 @@ class Rest:
 
 
 def _moved(path: Path, folder: Path) -> Path:
-    """The second name is durable before the first is taken away, as in journal/older.py."""
-    if not os.path.lexists(path):
-        return folder / path.name  # another command has moved it
+    """The second name is durable before the first is taken away, as in journal/older.py.
+
+    Another command may be at the same file, and faster.
+    """
     try:
         _make(folder)
         target = _free(folder, path)
         try:
-            if not target.exists():
+            try:
                 os.link(path, target, follow_symlinks=False)
+            except FileExistsError:
+                if not os.path.samefile(path, target):
+                    raise
             _sync(folder)
             path.unlink()
         except PermissionError:
@@ -170,7 +184,9 @@ def _moved(path: Path, folder: Path) -> Path:
             _sync(folder)
         _sync(path.parent)
     except OSError as error:
-        raise _unusable(folder, error) from error
+        if os.path.lexists(path):
+            raise _unusable(folder, error) from error
+        return folder / path.name
     return target
 
 
@@ -201,7 +217,7 @@ def _private(path: Path) -> TextIO:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.tmp")
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two commands may be at the same file
     with _private(part) as file:
         file.write(text)
         file.flush()

@@ -22,6 +22,7 @@ from sendctl.errors import StoppedEarly, UsageError
 from sendctl.inputs.campaign_file import load_campaign
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
+from sendctl.inputs.spool import ENDINGS
 from sendctl.passes import ordering, revising, second_reader
 from sendctl.passes.campaign_faults import check_source, compiled
 from sendctl.passes.context import Context, who
@@ -153,6 +154,9 @@ def _warn(report: EnqueueReport, people: _People) -> None:
         moved = "cannot be used" if report.dry_run else "was put aside"
         report.warnings.append(f"{file} {moved}: {reason}")
     if people.orders is not None:
+        wanted = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
+        for path in people.orders.strangers:
+            report.warnings.append(f"{path} is left alone: want a name that ends in {wanted}")
         if not report.rows and not people.orders.is_folder:
             report.warnings.append(f"{people.orders.name} has no events: nobody was added to campaign {name}")
     elif people.file is not None:

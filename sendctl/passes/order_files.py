@@ -18,11 +18,10 @@ from sendctl.inputs import spool
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import SkipFile
 from sendctl.inputs.orders import OrderFile, open_orders
+from sendctl.inputs.spool import Stamp
 from sendctl.passes.order_checks import CheckedOrders, OrderReader, check_orders
 from sendctl.passes.row_checks import Progress, bad_rows
 from sendctl.rendering.message import StepRenderer
-
-Stamp = tuple[int, int, int, int]
 
 
 @dataclass
@@ -37,6 +36,7 @@ class Orders:
     bad: int = 0
     eligible: int = 0
     put_aside: list[tuple[Path, str]] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)  # files of the folder with the name of something else
     _file: OrderFile | None = None
     _good_files: list[tuple[Path, Stamp]] = field(default_factory=list)
 
@@ -69,8 +69,9 @@ class Orders:
 
     def move(self, day: date) -> None:
         """After the commit: loaded files into done/DAY, unusable ones into bad. Raises SpoolUnusable."""
-        for path, _ in self._good_files:
-            spool.put_away(path, day)
+        for path, stamp in self._good_files:
+            if spool.is_still(path, stamp):
+                spool.put_away(path, day)
         for path, reason in self.put_aside:
             spool.put_aside(path, reason)
 
@@ -113,6 +114,7 @@ def _check_folder(
 ) -> None:  # fmt: skip
     """Sort the files. A campaign that fits no item of any file is to blame itself: no file is moved for that."""
     misfit: BadInput | None = None
+    orders.strangers = [f"{folder.name}/{path.name}" for path in spool.strangers(folder)]
     for path in spool.waiting(folder):
         try:
             with _opened(path) as file:

@@ -64,11 +64,11 @@ def test_bad_events_are_named_with_exit_code_65_or_kept_in_a_file(shop: World) -
 
 def test_files_put_aside_are_said_even_when_silence_was_asked_for(shop: World) -> None:
     (shop.folder / "spool").mkdir()
-    shop.write("spool/a", "nonsense\n")
+    shop.write("spool/a.jsonl", "nonsense\n")
     ran = shop.run("enqueue", "-q", "asks.toml", "--orders", "spool")
     assert (ran.code, ran.out) == (0, "")
-    assert ran.err == "sendctl: warning: a was put aside: spool/a:1:1: not JSON: expecting value\n"
-    assert (shop.folder / "spool/bad/a").exists()
+    assert ran.err == "sendctl: warning: a.jsonl was put aside: spool/a.jsonl:1:1: not JSON: expecting value\n"
+    assert (shop.folder / "spool/bad/a.jsonl").exists()
     assert shop.run("enqueue", "-q", "asks.toml", "--orders", "spool").err == ""
 
 

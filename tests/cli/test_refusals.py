@@ -154,16 +154,6 @@ def test_part_that_a_message_does_not_have_is_said(bare_world: World) -> None:
     assert "has no" not in bare_world.run("preview", "spring.toml", "--part", "text").err
 
 
-def test_trigger_is_refused_with_a_word_about_orders(world: World) -> None:
-    world.run("migrate")
-    trigger = "[trigger]\nevent = 'order'\nkey = 'x'\nemail = '{{ order.email }}'\n[[steps]]"
-    world.write("spring.toml", CAMPAIGN.replace("[[steps]]", trigger))
-    ran = world.run("enqueue", "spring.toml")
-    assert ran.code == ExitCode.BAD_INPUT
-    assert "contacts file" in ran.err
-    assert "ddress" not in ran.err
-
-
 def test_init_has_its_result_as_data(bare_world: World) -> None:
     begun = bare_world.run("init", "--json").json
     assert begun["schema"] == "sendctl.init/1"

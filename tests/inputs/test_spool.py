@@ -23,12 +23,13 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def test_what_is_still_being_written_is_left_alone(tmp_path):
-    for name in ("b.jsonl", "a", ".hidden", "c.tmp", "done"):
+    for name in ("b.jsonl", "a.json", ".hidden", "c.tmp", "done"):
         put(tmp_path, name)
     (tmp_path / "bad").mkdir()
-    (tmp_path / "link.jsonl").symlink_to(tmp_path / "a")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.json")
     os.mkfifo(tmp_path / "pipe")
-    assert [path.name for path in spool.waiting(tmp_path)] == ["a", "b.jsonl", "done"]
+    assert [path.name for path in spool.waiting(tmp_path)] == ["a.json", "b.jsonl"]
+    assert [path.name for path in spool.strangers(tmp_path)] == ["done"]
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path):
