@@ -112,7 +112,7 @@ def _retime(connection: Connection, kept: Sequence[Waiting], after: Definition, 
     for item in kept:
         if item.attempts or item.advanced_at is None or item.due_at <= now:
             continue
-        due_at = max(now, due_after(after, item.step_index, item.advanced_at, item.timezone))
+        due_at = due_after(after, item.step_index, item.advanced_at, item.timezone, now)
         moving.append(Moved(item.id, item.enrollment_id, due_at, expiry(after, due_at)))
         moved.append(item)
     replanning.move(connection, moving, now)

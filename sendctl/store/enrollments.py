@@ -115,14 +115,16 @@ def _next(item: Passed, definition: Definition, earliest: datetime | None) -> _N
     place = definition.next_place(*here, sent=item.sent)
     if place is None:
         return _Next(item, here, None, EnrollmentStatus.COMPLETED)
-    due_at = due_after(definition, place[0], item.at, item.due.timezone)
-    return _Next(item, place, max(due_at, earliest or due_at), EnrollmentStatus.ACTIVE)
+    due_at = due_after(definition, place[0], item.at, item.due.timezone, earliest)
+    return _Next(item, place, due_at, EnrollmentStatus.ACTIVE)
 
 
-def due_after(definition: Definition, step_index: int, at: datetime, timezone: str | None) -> datetime:
-    """When the message of a step is due whose delay counts from `at`."""
+def due_after(
+    definition: Definition, step_index: int, at: datetime, timezone: str | None, earliest: datetime | None = None
+) -> datetime:  # fmt: skip
+    """When the message of a step is due whose delay counts from `at`, at `earliest`, in the window."""
     wanted = at + timedelta(seconds=definition.step(step_index).after_s)
-    return next_open(wanted, definition.window, timezone or definition.timezone)
+    return next_open(max(wanted, earliest or wanted), definition.window, timezone or definition.timezone)
 
 
 def next_message(

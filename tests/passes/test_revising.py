@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 
 from sendctl.errors import BadInput
-from tests.store.ground import ACCEPTED, REFUSED, STEP, UNKNOWN, Ground
+from sendctl.passes import listing
+from sendctl.states import State
+from tests.store.ground import ACCEPTED, DRIP, REFUSED, START, STEP, UNKNOWN, Ground
 
 
 def step(name: str, after: str = "", **more: str) -> str:
@@ -262,3 +264,17 @@ def test_a_reminder_that_expired_is_not_repeated(ground: Ground) -> None:
     ground.clock.forward(days=5)
     ground.clerk().turn([], 10)
     assert ground.rows("SELECT status, ended_for FROM enrollments") == [("completed", "expired")]
+
+
+@pytest.mark.parametrize("change", ["timed anew", "removed"])
+def test_a_change_at_night_plans_for_the_morning_of_the_window(ground: Ground, change: str) -> None:
+    window = {"campaign": 'window = "08:00-20:00"'}
+    slow, last = DRIP.replace('"3d"', '"10d"'), DRIP.replace('"reminder"', '"last"').replace('"3d"', '"1h"')
+    ground.enqueue(1, steps=(STEP, slow, last), **window)
+    ground.pass_with(ACCEPTED)
+    ground.clock.now = START.replace(day=5, hour=23)
+    soon = DRIP.replace('"3d"', '"1d"')
+    ground.enqueue(0, steps=(STEP, soon, last) if change == "timed anew" else (STEP, last), **window)
+    with listing.messages(ground.context, state=State.QUEUED) as (_, rows):
+        (one,) = rows
+    assert one.row.due_at == START.replace(day=6, hour=8)
