@@ -7,22 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from sendctl.addresses import address_key
 from sendctl.errors import BadInput
+from sendctl.inputs.record_file import OpenInput
 from sendctl.inputs.source_file import RecordTooLong, SourceFile, find_flaw, open_source
 
 _HINT = "one address on a line and nothing else; the list was left as it was."
 
 
-class AddressList:
+class AddressList(OpenInput):
     """An open list; a context manager. `name` is for messages ("<stdin>" for standard input)."""
 
     def __init__(self, source: SourceFile) -> None:
-        self._source = source
-        self.name = source.name
+        super().__init__(source)
 
     def keys(self) -> Iterator[str]:
         """Each address in its normal form (addresses.address_key), in the file's order; blank lines are left out.
@@ -52,14 +51,6 @@ class AddressList:
 
     def _error(self, line: int, reason: str) -> BadInput:
         return BadInput(reason, place=f"{self.name}:{line}", hint=_HINT)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._source.close()
 
 
 def open_address_list(source: Path | Literal["-"]) -> AddressList:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Literal, Self
+from typing import BinaryIO, Literal
 
-from sendctl.errors import BadInput, UsageError
 from sendctl.inputs.contact_rows import BadRow, ContactRow
 from sendctl.inputs.contact_tables import ContactTable
 from sendctl.inputs.csv_header import Header, read_header
 from sendctl.inputs.csv_rows import csv_parts
 from sendctl.inputs.json_rows import json_rows
+from sendctl.inputs.record_file import RecordFile
 from sendctl.inputs.skip_file import SkipFile
 from sendctl.inputs.sniff import CSV, file_format
 from sendctl.inputs.source_file import LineReader, SourceFile, open_source
@@ -23,17 +22,18 @@ from sendctl.inputs.source_file import LineReader, SourceFile, open_source
 __all__ = ["BadRow", "ContactFile", "ContactRow", "ContactTable", "SkipFile", "open_contacts"]
 
 
-class ContactFile:
+class ContactFile(RecordFile):
     """An open contacts file; a context manager.
 
     `name` is for messages ("<stdin>" for standard input). `columns` are the template names of the CSV columns, without
     those that are ignored, and `delimiter` is what divides them; both are None for JSON Lines.
     """
 
+    WHOLE, ONE = "the contacts file", "record"
+
     def __init__(self, source: SourceFile) -> None:
-        self._source = source
+        super().__init__(source)
         self._lines: LineReader | None = None
-        self.name = source.name
         self.size_bytes = source.size_bytes
         is_csv = file_format(source) == CSV
         self._header: Header | None = read_header(source.name, source.lines()) if is_csv else None
@@ -80,26 +80,6 @@ class ContactFile:
         if self._header is None or name is None:
             return BadRow(row.line, name, reason, raw)
         return BadRow(row.line, self._header.names.index(name) + 1, f"{name}: {reason}", raw)
-
-    def error(self, bad: BadRow) -> BadInput:
-        """The error that names the file, line, column and reason of one bad record."""
-        hint = "correct the record, or go on without the bad ones: --skip-bad FILE keeps them in FILE."
-        column = "" if bad.column is None else f":{bad.column}"
-        return BadInput(bad.reason, place=f"{self.name}:{bad.line}{column}", hint=hint)
-
-    def skip_file(self, path: Path) -> SkipFile:
-        """Where bad records go. Raises UsageError if anything is at `path` already."""
-        if self._source.is_at(path):
-            raise UsageError(f"--skip-bad {path} is the contacts file itself", hint="name a new file.")
-        return SkipFile(path, self._header)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._source.close()
 
 
 def open_contacts(source: Path | Literal["-"], stdin: BinaryIO | None = None) -> ContactFile:

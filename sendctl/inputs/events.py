@@ -10,14 +10,12 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Literal, NamedTuple, Self
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from sendctl.addresses import address_key
-from sendctl.errors import BadInput, UsageError
 from sendctl.inputs.contact_rows import BadRow, ValueProblem
 from sendctl.inputs.json_rows import json_lines
-from sendctl.inputs.skip_file import SkipFile
+from sendctl.inputs.record_file import RecordFile
 from sendctl.inputs.source_file import SourceFile, open_source
 from sendctl.states import EventType
 from sendctl.tomlfile.tables import nearest_word
@@ -166,13 +164,14 @@ def _text(values: dict[str, Any], name: str) -> str:
     return value or ""
 
 
-class EventFile:
+class EventFile(RecordFile):
     """An open file of events; a context manager. `name` is for messages ("<stdin>" for standard input)."""
 
+    WHOLE, ONE = "the file of events", "line"
+
     def __init__(self, source: SourceFile) -> None:
-        self._source = source
+        super().__init__(source)
         self._lines = source.lines()
-        self.name = source.name
 
     def rows(self) -> Iterator[Event | BadRow]:
         """Every line in the file's order; each call reads from the start.
@@ -187,26 +186,6 @@ class EventFile:
     def raw(self) -> str:
         """The text of the line that `rows` has just given."""
         return self._lines.raw()
-
-    def error(self, bad: BadRow) -> BadInput:
-        """The error that names the file, line, column and reason of one bad line."""
-        hint = "correct the line, or go on without the bad ones: --skip-bad FILE keeps them in FILE."
-        column = "" if bad.column is None else f":{bad.column}"
-        return BadInput(bad.reason, place=f"{self.name}:{bad.line}{column}", hint=hint)
-
-    def skip_file(self, path: Path) -> SkipFile:
-        """Where bad lines go. Raises UsageError if anything is at `path` already."""
-        if self._source.is_at(path):
-            raise UsageError(f"--skip-bad {path} is the file of events itself", hint="name a new file.")
-        return SkipFile(path, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._source.close()
 
 
 def open_events(source: Path | Literal["-"], stdin: BinaryIO | None = None) -> EventFile:

@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Literal, NamedTuple, Self
+from typing import Any, BinaryIO, Literal, NamedTuple
 
-from sendctl.errors import BadInput, UsageError
+from sendctl.errors import BadInput
 from sendctl.inputs.contact_rows import ID_MAX_CHARACTERS, BadRow, ValueProblem
 from sendctl.inputs.json_rows import json_lines
-from sendctl.inputs.skip_file import SkipFile
+from sendctl.inputs.record_file import RecordFile
 from sendctl.inputs.source_file import LineReader, SourceFile, open_source
 
 # RFC 3339 section 5.6; a space for the "T" is its own note.
@@ -34,13 +33,14 @@ class OrderEvent(NamedTuple):
     order: dict[str, Any]
 
 
-class OrderFile:
+class OrderFile(RecordFile):
     """An open file of order events; a context manager. `name` is for messages ("<stdin>" for standard input)."""
 
+    WHOLE, ONE = "the orders file", "event"
+
     def __init__(self, source: SourceFile) -> None:
-        self._source = source
+        super().__init__(source)
         self._lines: LineReader | None = None
-        self.name = source.name
         self.size_bytes = source.size_bytes
         self.stamp = source.stamp
         if source.head.lstrip()[:1] == b"[":
@@ -64,26 +64,6 @@ class OrderFile:
         if raw is None:
             raise ValueError(f"line {event.line} is not the one just read")
         return BadRow(event.line, name, reason, raw)
-
-    def error(self, bad: BadRow) -> BadInput:
-        """The error that names the file, line, place in it and reason of one bad record."""
-        hint = "correct the event, or go on without the bad ones: --skip-bad FILE keeps them in FILE."
-        column = "" if bad.column is None else f":{bad.column}"
-        return BadInput(bad.reason, place=f"{self.name}:{bad.line}{column}", hint=hint)
-
-    def skip_file(self, path: Path) -> SkipFile:
-        """Where bad records go. Raises UsageError if anything is at `path` already."""
-        if self._source.is_at(path):
-            raise UsageError(f"--skip-bad {path} is the orders file itself", hint="name a new file.")
-        return SkipFile(path, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._source.close()
 
 
 def open_orders(source: Path | Literal["-"], stdin: BinaryIO | None = None) -> OrderFile:

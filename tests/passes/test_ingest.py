@@ -22,7 +22,7 @@ from sendctl.passes.ingest import CHUNK, IngestReport, run, work_off
 from sendctl.passes.suppress import Asked, unsuppress
 from sendctl.settings import EventsSettings
 from tests.passes.test_steps import arm
-from tests.passes.test_suppress import until_it_waits
+from tests.passes.test_suppress import claiming_beside, until_it_waits
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, REFUSED, START, STEP, UNKNOWN, Ground
 
 AT = "2026-03-02T10:00:00Z"
@@ -431,25 +431,9 @@ def test_a_claim_that_is_under_way_is_waited_for_and_counted(ground: Ground) -> 
 def test_claims_at_the_same_time_leave_nothing_that_is_neither_in_flight_nor_stopped(ground: Ground) -> None:
     people = 60
     ground.enqueue(people, rest='[stop]\non = ["submitted"]\n')
-    ground.clerk()  # the host has joined
-    barrier = threading.Barrier(3, timeout=60)
-
-    def claiming() -> None:
-        mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)
-        clerk = mine.clerk()
-        barrier.wait()
-        for _ in range(people // 3):
-            clerk.turn([], 1)
-        mine.close()
-
-    threads = [threading.Thread(target=claiming) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    barrier.wait()
     everybody = range(1, people + 1)
-    report = ingest(ground, *(fact("submitted", campaign="sale", email=address(one)) for one in everybody))
-    for thread in threads:
-        thread.join()
+    with claiming_beside(ground, people):
+        report = ingest(ground, *(fact("submitted", campaign="sale", email=address(one)) for one in everybody))
     found = ground.states()
     assert report.applied.stopped == people
     assert found.get("sending", 0) == report.applied.in_flight

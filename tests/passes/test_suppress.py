@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +106,9 @@ def test_a_claim_that_is_under_way_is_waited_for_and_counted(ground: Ground) -> 
     assert clerk.turn([], 2).messages == ()
 
 
-def test_claims_at_the_same_time_leave_nothing_that_is_neither_in_flight_nor_set_aside(ground: Ground) -> None:
-    people = 60
-    ground.enqueue(people)
+@contextmanager
+def claiming_beside(ground: Ground, people: int) -> Iterator[None]:
+    """Two workers claim everybody, one message at a time, while the block runs; both have ended after it."""
     ground.clerk()  # the host has joined
     barrier = threading.Barrier(3, timeout=60)
 
@@ -122,9 +124,16 @@ def test_claims_at_the_same_time_leave_nothing_that_is_neither_in_flight_nor_set
     for thread in threads:
         thread.start()
     barrier.wait()
-    report = stop(ground, *map(address, range(1, people + 1)))
+    yield
     for thread in threads:
         thread.join()
+
+
+def test_claims_at_the_same_time_leave_nothing_that_is_neither_in_flight_nor_set_aside(ground: Ground) -> None:
+    people = 60
+    ground.enqueue(people)
+    with claiming_beside(ground, people):
+        report = stop(ground, *map(address, range(1, people + 1)))
     found = ground.states()
     assert found.get("sending", 0) == report.in_flight
     assert found.get("suppressed", 0) == people - report.in_flight
