@@ -24,7 +24,6 @@ from sendctl.passes.deciding import Desk
 from sendctl.passes.remembered import settle
 from sendctl.policy import concerns_the_provider
 from sendctl.providers.base import Outcome, Scope
-from sendctl.schedule import next_open
 from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
 from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, runs
 from sendctl.store.campaigns import Campaign
@@ -343,4 +342,4 @@ class Clerk:
         return next((fate for fate, holds in fates if holds), "go")
 
     def _opening(self, due: Due, definition: Definition) -> datetime:
-        return next_open(self.desk.now, definition.window, due.timezone or definition.timezone)
+        return self.desk.context.calendar(definition).opening(self.desk.now, due.timezone)

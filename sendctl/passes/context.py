@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from sendctl.calendar import Calendar
 from sendctl.clock import Clock, SystemClock
+from sendctl.definition import Definition
 from sendctl.errors import SchemaMismatch, SchemaMissing
 from sendctl.journal.home import Home, open_home
 from sendctl.settings import Settings, redact
@@ -42,6 +44,10 @@ class Context:
     def home(self) -> Home:
         """This host's journal folder."""
         return open_home(self.settings.journal.path, self.settings.journal.witnesses)
+
+    def calendar(self, definition: Definition) -> Calendar:
+        """When the messages of a campaign may go, by its file and by this host's settings."""
+        return Calendar(definition)
 
     @property
     def hostname(self) -> str:

@@ -109,8 +109,9 @@ class Desk:
 
     def advancing(self, connection: Connection, campaign_ids: Iterable[int]) -> Advancing:
         """What planning next steps of these campaigns needs."""
-        definitions = {campaign_id: self.current(connection, campaign_id) for campaign_id in set(campaign_ids)}
-        return Advancing(definitions, self.secret(connection))
+        calendar = self.context.calendar
+        calendars = {one: calendar(self.current(connection, one)) for one in set(campaign_ids)}
+        return Advancing(calendars, self.secret(connection))
 
     def decided(self, due: Due, attempt: Attempted, outcome: Outcome, *, evidence: str, at: datetime) -> Settled:
         """An outcome with its move. The campaign was read in this transaction by `campaign` or `load`."""

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from sendctl import faults
+from sendctl.calendar import Calendar
 from sendctl.definition import Definition
 from sendctl.errors import StoppedEarly, UsageError
 from sendctl.inputs.campaign_file import load_campaign
@@ -39,7 +40,6 @@ from sendctl.rendering.message import StepRenderer
 from sendctl.states import CampaignStatus
 from sendctl.store import audit, campaigns, finishing, loading, meta, outcomes
 from sendctl.store.campaigns import Campaign
-from sendctl.store.enrollments import expiry
 from sendctl.store.loading import IdBlock, Ids, Loaded
 
 __all__ = ["EnqueueReport", "run"]
@@ -107,7 +107,7 @@ def _of_contacts(
     second = None
     if file.size_bytes >= second_reader.LARGE_BYTES:
         context.store.close()  # it is opened again: no connection may be open when a process forks
-        second = stack.enter_context(second_reader.started(file, campaign.definition, renderers))
+        second = stack.enter_context(second_reader.started(file, context.calendar(campaign.definition), renderers))
     checked = check_rows(file, campaign, renderers, keep, progress, second)
     report.rows, report.skipped = checked.good, checked.bad
     return _People(file, renderers if report.skipped else [], start_at, keep, second)
@@ -225,17 +225,19 @@ def _fill(
     if campaign is None:
         campaign = campaigns.create(connection, definition, now)
     if people.file is not None:
-        chunks = _chunks(definition, people.file, people, meta.read(connection).secret, people.start_at or now)
+        chunks = _chunks(
+            context.calendar(definition), people.file, people, meta.read(connection).secret, people.start_at or now
+        )
         _note_loaded(report, enroll(connection, campaign, people.file, chunks, ids, now, progress))
-        _check_start(definition, people.start_at, now, report)
-    ordered = _load_orders(connection, campaign, definition, people, ids, now, report, progress)
+        _check_start(context.calendar(definition), people.start_at, now, report)
+    ordered = _load_orders(connection, campaign, context.calendar(definition), people, ids, now, report, progress)
     done = context.store.now(connection)
     lasted = people.file is not None and people.start_at is None and done - now > _now_lasts(context, definition)
     if lasted and report.enrolled and not report.dry_run:
         loading.put_off(connection, ids, report.enrolled, done, definition.expires_after_s)
         report.first_due_at = max(report.first_due_at or done, done)
     if not report.created:
-        _extend(connection, definition, report, done)
+        _extend(context, connection, definition, report, done)
     if ordered is not None and people.orders is not None:
         stopped = ordering.settle(connection, campaign.id, people.orders.reader, ordered, done)
         report.stopped = dict(sorted(stopped.items()))
@@ -249,14 +251,14 @@ def _fill(
 
 
 def _load_orders(
-    connection: Connection, campaign: Campaign, definition: Definition, people: _People, ids: Ids, now: datetime,
+    connection: Connection, campaign: Campaign, calendar: Calendar, people: _People, ids: Ids, now: datetime,
     report: EnqueueReport, progress: Progress | None,
 ) -> Ordered | None:  # fmt: skip
     """The second reading of order events; what they stop is still to be settled."""
     if people.orders is None:
         return None
     secret = meta.read(connection).secret
-    loader = OrderLoader(connection, campaign.id, definition, people.orders.reader, secret, ids, now)
+    loader = OrderLoader(connection, campaign.id, calendar, people.orders.reader, secret, ids, now)
     ordered = loader.load(people.orders.files(), people.leaving_out, progress)
     report.contacts, report.enrolled, report.first_due_at = ordered.contacts, ordered.enrolled, ordered.first_due_at
     report.not_eligible = dict(sorted(ordered.not_eligible.items()))
@@ -271,20 +273,18 @@ def _now_lasts(context: Context, definition: Definition) -> timedelta:
     return max(NOW_LASTS, timedelta(seconds=most_s if life_s is None else min(most_s, OF_LIFE * life_s)))
 
 
-def _chunks(
-    definition: Definition, file: ContactFile, people: _People, secret: str, start_at: datetime
-) -> Iterator[Chunk]:
+def _chunks(calendar: Calendar, file: ContactFile, people: _People, secret: str, start_at: datetime) -> Iterator[Chunk]:
     """The second reading, here or in the second process."""
     if people.second is not None:
         return people.second.chunks(secret, start_at, leaving_out=bool(people.leaving_out))
-    return EntryMaker(definition, secret, start_at).chunks(file, people.leaving_out)
+    return EntryMaker(calendar, secret, start_at).chunks(file, people.leaving_out)
 
 
-def _check_start(definition: Definition, start_at: datetime | None, now: datetime, report: EnqueueReport) -> None:
+def _check_start(calendar: Calendar, start_at: datetime | None, now: datetime, report: EnqueueReport) -> None:
     """A start in the past may be meant; one that is so long past that nobody would get anything is a mistake."""
     if start_at is None or not report.enrolled:
         return
-    last = expiry(definition, start_at + timedelta(seconds=definition.steps[0].after_s))
+    last = calendar.expiry(start_at + timedelta(seconds=calendar.definition.steps[0].after_s))
     if last is not None and last <= now:
         raise UsageError(
             f"the start, {start_at:%Y-%m-%d %H:%M}Z, is so long ago that expires_after is over: nobody would get it",
@@ -301,7 +301,9 @@ def _note_loaded(report: EnqueueReport, loaded: Loaded) -> None:
     report.first_due_at = loaded.first_due_at
 
 
-def _extend(connection: Connection, definition: Definition, report: EnqueueReport, now: datetime) -> None:
+def _extend(
+    context: Context, connection: Connection, definition: Definition, report: EnqueueReport, now: datetime
+) -> None:
     """Revise and wake a campaign that was there. Last, because its row is held from here on: passes wait for it."""
     campaign = campaigns.find(connection, definition.name, lock="update")
     assert campaign is not None
@@ -315,7 +317,8 @@ def _extend(connection: Connection, definition: Definition, report: EnqueueRepor
         campaign = campaigns.revise(connection, campaign, changes.after, now)
         outcomes.unfreeze_campaign(connection, campaign.id)
         replanned = revising.apply(
-            connection, campaign.id, changes, secret=meta.read(connection).secret, now=now
+            connection, campaign.id, changes, context.calendar(changes.after), secret=meta.read(connection).secret,
+            now=now,
         )  # fmt: skip
         report.notes += replanned.notes
         found = loading.reached(connection, campaign.id)

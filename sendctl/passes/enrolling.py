@@ -13,14 +13,12 @@ from typing import Any, NamedTuple
 from sqlalchemy.engine import Connection
 
 from sendctl import identity
-from sendctl.definition import Definition
+from sendctl.calendar import Calendar, Slot
 from sendctl.inputs.contacts import ContactFile, ContactRow, ContactTable
 from sendctl.passes.row_checks import Progress, all_sendable, rows_of, sendable
 from sendctl.rendering.message import StepRenderer
-from sendctl.schedule import next_open
 from sendctl.store import loading
 from sendctl.store.campaigns import Campaign
-from sendctl.store.enrollments import expiry
 from sendctl.store.loading import Entries, Ids, Loaded
 
 CHUNK_ROWS = 2000
@@ -38,11 +36,11 @@ class Chunk(NamedTuple):
 class EntryMaker:
     """Turns good rows into ledger entries: identities, due times, frozen attributes."""
 
-    def __init__(self, definition: Definition, secret: str, start_at: datetime) -> None:
-        self._definition = definition
-        self._names = identity.FirstNames(secret, campaign=definition.name, channel=CHANNEL)
-        self._start_at = start_at + timedelta(seconds=definition.steps[0].after_s)
-        self._due_at: dict[str, datetime] = {}
+    def __init__(self, calendar: Calendar, secret: str, start_at: datetime) -> None:
+        self._calendar = calendar
+        self._names = identity.FirstNames(secret, campaign=calendar.definition.name, channel=CHANNEL)
+        self._start_at = start_at + timedelta(seconds=calendar.definition.steps[0].after_s)
+        self._slots: dict[str | None, Slot] = {}
 
     def chunks(self, file: ContactFile, leaving_out: Sequence[StepRenderer]) -> Iterator[Chunk]:
         """The entries of the file's contacts. With renderers, rows that these cannot fill are left out."""
@@ -86,15 +84,13 @@ class EntryMaker:
         for start in range(0, len(columns[0]), CHUNK_ROWS):
             part = [column[start : start + CHUNK_ROWS] for column in columns]
             address_keys, timezones = part[1], part[5]
-            due_at = [self._due(zone or self._definition.timezone) for zone in timezones]
-            expires_at = {moment: expiry(self._definition, moment) for moment in set(due_at)}
             names = self._names.link_tokens(address_keys), self._names.provider_keys(address_keys)
-            yield Entries._make([*part, *names, due_at, [expires_at[moment] for moment in due_at]])
+            yield Entries._make([*part, *names, *map(list, zip(*map(self._slot, timezones), strict=True))])
 
-    def _due(self, zone: str) -> datetime:
-        if zone not in self._due_at:
-            self._due_at[zone] = next_open(self._start_at, self._definition.window, zone)
-        return self._due_at[zone]
+    def _slot(self, zone: str | None) -> Slot:
+        if zone not in self._slots:
+            self._slots[zone] = self._calendar.slot(self._start_at, zone)
+        return self._slots[zone]
 
 
 def enroll(

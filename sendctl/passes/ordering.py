@@ -16,7 +16,7 @@ from typing import NamedTuple
 from sqlalchemy.engine import Connection
 
 from sendctl import identity
-from sendctl.definition import Definition
+from sendctl.calendar import Calendar, Slot
 from sendctl.inputs.contact_rows import BadRow, ValueProblem
 from sendctl.inputs.orders import OrderFile
 from sendctl.passes.enrolling import CHANNEL, CHUNK_ROWS, JSON
@@ -24,9 +24,7 @@ from sendctl.passes.order_checks import Eligible, Meaning, OrderReader, Stop, fi
 from sendctl.passes.row_checks import Progress
 from sendctl.rendering.failures import RenderError
 from sendctl.rendering.message import StepRenderer
-from sendctl.schedule import next_open
 from sendctl.store import replanning, subjects
-from sendctl.store.enrollments import expiry
 from sendctl.store.id_set import IdSet
 from sendctl.store.loading import About, Entries, Ids
 from sendctl.store.replanning import Moved
@@ -58,12 +56,13 @@ class OrderLoader:
     """Loads the events of files into one campaign."""
 
     def __init__(
-        self, connection: Connection, campaign_id: int, definition: Definition, reader: OrderReader, secret: str,
+        self, connection: Connection, campaign_id: int, calendar: Calendar, reader: OrderReader, secret: str,
         ids: Ids, now: datetime,
     ) -> None:  # fmt: skip
         self._connection = connection
         self._campaign_id = campaign_id
-        self._definition = definition
+        self._calendar = calendar
+        self._name = calendar.definition.name
         self._reader = reader
         self._secret = secret
         self._ids = ids
@@ -173,7 +172,7 @@ class OrderLoader:
     def _enroll(self, fresh: Sequence[Eligible]) -> None:
         if not fresh:
             return
-        due_at = [self._due_at(item.at, item.timezone) for item in fresh]
+        slots = [self._slot(item.at, item.timezone) for item in fresh]
         entries = Entries(
             lines=[item.line for item in fresh],
             address_keys=[item.email.key for item in fresh],
@@ -184,32 +183,31 @@ class OrderLoader:
             attributes=[JSON.encode(item.contact) for item in fresh],
             tokens=[self._token(item) for item in fresh],
             provider_keys=[self._provider_key(item) for item in fresh],
-            due_at=due_at,
-            expires_at=[expiry(self._definition, moment) for moment in due_at],
+            due_at=[slot.due_at for slot in slots],
+            expires_at=[slot.expires_at for slot in slots],
         )
         about = About([item.subject_key for item in fresh], [_snapshot(item) for item in fresh])
         self.done.contacts += subjects.enroll(
             self._connection, self._campaign_id, CHANNEL, entries, about, self._ids, self._now
         )
         self.done.enrolled += len(fresh)
-        self.done.first_due_at = min([*due_at, *([self.done.first_due_at] if self.done.first_due_at else [])])
+        before = [self.done.first_due_at] if self.done.first_due_at else []
+        self.done.first_due_at = min([*(slot.due_at for slot in slots), *before])
 
-    def _due_at(self, at: datetime, timezone: str | None) -> datetime:
+    def _slot(self, at: datetime, timezone: str | None) -> Slot:
         """The event's own time and the delay, not before the campaign's start, in the hours of the person's day."""
         wanted = at + timedelta(seconds=self._reader.trigger.delay_s)
-        start_at = self._definition.start_at
-        wanted = wanted if start_at is None else max(wanted, start_at)
-        return next_open(wanted, self._definition.window, timezone or self._definition.timezone)
+        start_at = self._calendar.definition.start_at
+        return self._calendar.slot(wanted if start_at is None else max(wanted, start_at), timezone)
 
     def _token(self, item: Eligible) -> str:
-        name = self._definition.name
         return identity.link_token(
-            self._secret, campaign=name, address_key=item.email.key, subject_key=item.subject_key
+            self._secret, campaign=self._name, address_key=item.email.key, subject_key=item.subject_key
         )
 
     def _provider_key(self, item: Eligible) -> str:
         return identity.provider_key(
-            self._secret, campaign=self._definition.name, address_key=item.email.key, subject_key=item.subject_key,
+            self._secret, campaign=self._name, address_key=item.email.key, subject_key=item.subject_key,
             step_index=0, occurrence=0, channel=CHANNEL,
         )  # fmt: skip
 
@@ -220,9 +218,8 @@ class OrderLoader:
         for item in sorted(eligible, key=lambda item: item.at, reverse=True):
             since = before.get(item.subject_key, Subject()).eligible_at
             if item.subject_key in enrolled and since is not None and item.at < since:
-                due_at = self._due_at(item.at, item.timezone)
-                moment = Earlier(enrolled[item.subject_key], due_at, expiry(self._definition, due_at))
-                self.done.earlier.append(moment)
+                slot = self._slot(item.at, item.timezone)
+                self.done.earlier.append(Earlier(enrolled[item.subject_key], *slot))
 
 
 def _since(subject: Subject, item: Eligible) -> Subject:

@@ -13,11 +13,12 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
+from sendctl.calendar import Calendar
 from sendctl.definition import Definition, renumbered
 from sendctl.durations import format_duration
 from sendctl.errors import BadInput
 from sendctl.store import claims, enrollments, ledger, replanning
-from sendctl.store.enrollments import Passed, due_after, expiry
+from sendctl.store.enrollments import Passed
 from sendctl.store.replanning import Moved, Waiting
 
 
@@ -75,18 +76,20 @@ def compared(before: Definition, file: Definition, place_of: Callable[[int], str
 
 
 def apply(
-    connection: Connection, campaign_id: int, changes: StepChanges, *, secret: str, now: datetime
-) -> Replanned:  # fmt: skip
-    """Plan anew for everybody under way. The caller holds the campaign, and has made the revision."""
+    connection: Connection, campaign_id: int, changes: StepChanges, calendar: Calendar, *, secret: str, now: datetime
+) -> Replanned:
+    """Plan anew for everybody under way, by the calendar of what is said now. The caller holds the campaign, and has
+    made the revision.
+    """
     found = Replanned()
     touched = {*changes.removed, *changes.retimed, *changes.shortened}
     if touched:
         for some in replanning.waiting(connection, campaign_id, sorted(touched)):
             gone = [item for item in some if not changes.after.has_place(item.step_index, item.occurrence)]
-            _drop(connection, gone, changes.after, secret, now)
+            _drop(connection, gone, calendar, secret, now)
             _count(found.cancelled, gone)
             kept = [item for item in some if item not in gone and item.step_index in changes.retimed]
-            _count(found.moved, _retime(connection, kept, changes.after, now))
+            _count(found.moved, _retime(connection, kept, calendar, now))
     found.notes = _notes(connection, campaign_id, changes, found)
     return found
 
@@ -96,24 +99,22 @@ def _count(counts: dict[int, int], items: Sequence[Waiting]) -> None:
         counts[item.step_index] = counts.get(item.step_index, 0) + 1
 
 
-def _drop(
-    connection: Connection, gone: Sequence[Waiting], after: Definition, secret: str, now: datetime
-) -> None:  # fmt: skip
+def _drop(connection: Connection, gone: Sequence[Waiting], calendar: Calendar, secret: str, now: datetime) -> None:
     """Cancel messages that have no place any more; their people go on with the next step."""
     ledger.move(connection, "cancel", [{"id": item.id} for item in gone], claimed=False, now=now)
     dues = claims.by_id(connection, [item.id for item in gone])
     passed = [Passed(dues[item.id], item.advanced_at or item.due_at) for item in gone]
-    enrollments.advance(connection, passed, after, secret=secret, now=now, earliest=now)
+    enrollments.advance(connection, passed, calendar, secret=secret, now=now, earliest=now)
 
 
-def _retime(connection: Connection, kept: Sequence[Waiting], after: Definition, now: datetime) -> list[Waiting]:
+def _retime(connection: Connection, kept: Sequence[Waiting], calendar: Calendar, now: datetime) -> list[Waiting]:
     """Let untried messages that are not due yet wait as long as the step says now; returns those."""
     moving, moved = [], []
     for item in kept:
         if item.attempts or item.advanced_at is None or item.due_at <= now:
             continue
-        due_at = due_after(after, item.step_index, item.advanced_at, item.timezone, now)
-        moving.append(Moved(item.id, item.enrollment_id, due_at, expiry(after, due_at)))
+        slot = calendar.after(item.step_index, item.advanced_at, item.timezone, earliest=now)
+        moving.append(Moved(item.id, item.enrollment_id, *slot))
         moved.append(item)
     replanning.move(connection, moving, now)
     return moved

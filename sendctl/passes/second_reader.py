@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import IO, NamedTuple, NoReturn
 
 from sendctl import stopping
-from sendctl.definition import Definition
+from sendctl.calendar import Calendar
 from sendctl.errors import StoppedEarly
 from sendctl.inputs.contacts import ContactFile
 from sendctl.passes.enrolling import Chunk, EntryMaker
@@ -81,7 +81,7 @@ class SecondReader:
 
 
 @contextmanager
-def started(file: ContactFile, definition: Definition, renderers: Sequence[StepRenderer]) -> Iterator[SecondReader]:
+def started(file: ContactFile, calendar: Calendar, renderers: Sequence[StepRenderer]) -> Iterator[SecondReader]:
     """Start it. To be forked before a connection to the store is open: a copied one would be a second user of it."""
     answers_end, answering_end = os.pipe()
     orders_end, ordering_end = os.pipe()
@@ -90,7 +90,7 @@ def started(file: ContactFile, definition: Definition, renderers: Sequence[StepR
         if pid == 0:
             os.close(answers_end)
             os.close(ordering_end)
-            _child(file, definition, renderers, answering_end, orders_end)
+            _child(file, calendar, renderers, answering_end, orders_end)
     os.close(answering_end)
     os.close(orders_end)
     with os.fdopen(answers_end, "rb") as answers, os.fdopen(ordering_end, "wb", buffering=0) as orders:
@@ -115,19 +115,19 @@ def _signals_held() -> Iterator[None]:
 
 
 def _child(
-    file: ContactFile, definition: Definition, renderers: Sequence[StepRenderer], answering_end: int, orders_end: int
+    file: ContactFile, calendar: Calendar, renderers: Sequence[StepRenderer], answering_end: int, orders_end: int
 ) -> NoReturn:
     """Leaves the process without running what the parent has still to clear up."""
     try:
         stopping.ignore()  # the parent hears the same request, and ends this process
         with os.fdopen(answering_end, "wb") as answers, os.fdopen(orders_end, "rb") as orders:
-            _answer(file, definition, renderers, answers, orders)
+            _answer(file, calendar, renderers, answers, orders)
     finally:
         os._exit(0)
 
 
 def _answer(
-    file: ContactFile, definition: Definition, renderers: Sequence[StepRenderer], answers: IO[bytes], orders: IO[bytes]
+    file: ContactFile, calendar: Calendar, renderers: Sequence[StepRenderer], answers: IO[bytes], orders: IO[bytes]
 ) -> None:
     """Both readings. Writing fails, and ends this process, when the one that would read is gone."""
     try:
@@ -135,7 +135,7 @@ def _answer(
             answers.write(_GOOD if good else _NOT_SURELY_GOOD)
             answers.flush()
         wanted: _Orders = pickle.load(orders)  # noqa: S301  our own parent wrote it
-        maker = EntryMaker(definition, wanted.secret, wanted.start_at)
+        maker = EntryMaker(calendar, wanted.secret, wanted.start_at)
         for chunk in maker.chunks(file, renderers if wanted.leaving_out else []):
             _send(answers, _CHUNK, pickle.dumps(chunk, pickle.HIGHEST_PROTOCOL))
         answers.write(_END)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from sendctl.definition import Definition
+from sendctl.calendar import Calendar, Slot
 from sendctl.identity import provider_key
-from sendctl.schedule import next_open
 from sendctl.states import EnrollmentStatus, State
 from sendctl.store.bulk import bound, given
 from sendctl.store.claims import Due
@@ -39,7 +38,7 @@ class _Next(NamedTuple):
 
     passed: Passed
     place: tuple[int, int]  # step, occurrence; that of the last message when there is none to come
-    due_at: datetime | None
+    slot: Slot | None
     status: EnrollmentStatus
 
 
@@ -73,7 +72,7 @@ def _advance(rows: sa.Subquery) -> Any:
 def advance(
     connection: Connection,
     passed: Sequence[Passed],
-    definition: Definition,
+    calendar: Calendar,
     *,
     secret: str,
     now: datetime,
@@ -85,69 +84,57 @@ def advance(
     """
     if not passed:
         return
-    goals = [_next(item, definition, earliest) for item in passed]
+    goals = [_next(item, calendar, earliest) for item in passed]
     rows = [
         (goal.passed.due.enrollment_id, goal.passed.due.step_index, goal.passed.due.occurrence, *goal.place,
-         goal.passed.at, goal.due_at, goal.status, None if goal.passed.sent or goal.due_at else "expired")
+         goal.passed.at, goal.slot and goal.slot.due_at, goal.status,
+         None if goal.passed.sent or goal.slot else "expired")
         for goal in goals
     ]  # fmt: skip
     statement = _advance(given(connection, *_MOVES))
     moved = {row[0] for row in connection.execute(statement, bound(rows) | {"now": now}).all()}
-    plan(connection, [goal for goal in goals if goal.passed.due.enrollment_id in moved], definition, secret, now)
+    plan(connection, [goal for goal in goals if goal.passed.due.enrollment_id in moved], calendar, secret, now)
 
 
-def plan(connection: Connection, goals: Sequence[_Next], definition: Definition, secret: str, now: datetime) -> None:
+def plan(connection: Connection, goals: Sequence[_Next], calendar: Calendar, secret: str, now: datetime) -> None:
     """Write the messages of enrollments that have one to come."""
-    going_on = [(goal, goal.due_at) for goal in goals if goal.due_at is not None]
+    going_on = [(goal, goal.slot) for goal in goals if goal.slot is not None]
     if going_on:
         ids = take_ids(connection, "messages", len(going_on))
         planned = [
             next_message(
-                definition, goal.passed.due, goal.place, due_at, secret=secret, message_id=message_id, now=now
+                calendar.definition.name, goal.passed.due, goal.place, slot, secret=secret, message_id=message_id,
+                now=now,
             )
-            for (goal, due_at), message_id in zip(going_on, ids, strict=True)
+            for (goal, slot), message_id in zip(going_on, ids, strict=True)
         ]  # fmt: skip
         connection.execute(sa.insert(messages), planned)
 
 
-def _next(item: Passed, definition: Definition, earliest: datetime | None) -> _Next:
+def _next(item: Passed, calendar: Calendar, earliest: datetime | None) -> _Next:
     here = item.due.step_index, item.due.occurrence
-    place = definition.next_place(*here, sent=item.sent)
+    place = calendar.definition.next_place(*here, sent=item.sent)
     if place is None:
         return _Next(item, here, None, EnrollmentStatus.COMPLETED)
-    due_at = due_after(definition, place[0], item.at, item.due.timezone, earliest)
-    return _Next(item, place, due_at, EnrollmentStatus.ACTIVE)
-
-
-def due_after(
-    definition: Definition, step_index: int, at: datetime, timezone: str | None, earliest: datetime | None = None
-) -> datetime:  # fmt: skip
-    """When the message of a step is due whose delay counts from `at`, at `earliest`, in the window."""
-    wanted = at + timedelta(seconds=definition.step(step_index).after_s)
-    return next_open(max(wanted, earliest or wanted), definition.window, timezone or definition.timezone)
+    slot = calendar.after(place[0], item.at, item.due.timezone, earliest=earliest)
+    return _Next(item, place, slot, EnrollmentStatus.ACTIVE)
 
 
 def next_message(
-    definition: Definition, due: Due, place: tuple[int, int], due_at: datetime, *, secret: str, message_id: int,
-    now: datetime,
-) -> dict[str, Any]:  # fmt: skip
+    campaign: str, due: Due, place: tuple[int, int], slot: Slot, *, secret: str, message_id: int, now: datetime
+) -> dict[str, Any]:
     """The row of the message for a later place (step, occurrence) of the enrollment of `due`."""
     step_index, occurrence = place
     key = provider_key(
-        secret, campaign=definition.name, address_key=due.address_key, subject_key=due.subject_key,
+        secret, campaign=campaign, address_key=due.address_key, subject_key=due.subject_key,
         step_index=step_index, occurrence=occurrence, channel=due.channel,
     )  # fmt: skip
     return {
         **NOT_TRIED, "id": message_id, "campaign_id": due.campaign_id, "enrollment_id": due.enrollment_id,
         "step_index": step_index, "occurrence": occurrence, "channel": due.channel, "recipient": due.recipient,
-        "recipient_key": due.recipient_key, "provider_key": key, "due_at": due_at, "next_attempt_at": due_at,
-        "expires_at": expiry(definition, due_at), "created_at": now, "updated_at": now,
+        "recipient_key": due.recipient_key, "provider_key": key, "due_at": slot.due_at, "next_attempt_at": slot.due_at,
+        "expires_at": slot.expires_at, "created_at": now, "updated_at": now,
     }  # fmt: skip
-
-
-def expiry(definition: Definition, due_at: datetime) -> datetime | None:
-    """When a message that was due then is too late to send."""
-    return None if definition.expires_after_s is None else due_at + timedelta(seconds=definition.expires_after_s)
 
 
 def end(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from sendctl.definition import Definition
+from sendctl.calendar import Calendar
 from sendctl.providers.base import Outcome
 from sendctl.states import AttemptOutcome, EnrollmentStatus, State
 from sendctl.store.bulk import bound, given
@@ -40,9 +40,9 @@ class Settled(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Advancing:
-    """What planning the next step needs: each campaign's current definition, and the secret."""
+    """What planning the next step needs: each campaign's calendar, by its current definition, and the secret."""
 
-    definitions: dict[int, Definition]
+    calendars: dict[int, Calendar]
     secret: str
 
 
@@ -74,7 +74,7 @@ def advance_all(connection: Connection, passed: Sequence[Passed], advancing: Adv
     for item in passed:
         campaigns[item.due.campaign_id].append(item)
     for campaign_id, some in campaigns.items():
-        advance(connection, some, advancing.definitions[campaign_id], secret=advancing.secret, now=now)
+        advance(connection, some, advancing.calendars[campaign_id], secret=advancing.secret, now=now)
 
 
 def _message(item: Settled) -> dict[str, Any]:
