@@ -1,6 +1,6 @@
 """Breaks the modules that carry the promise, one small break at a time, and prints what the tests noticed, as Markdown.
 
-    python -m tests.mutation [--only PART]... [--jobs N] [--budget SECONDS] [--map FILE]
+    python -m tests.mutation [--only PART]... [--tests PART]... [--jobs N] [--budget SECONDS] [--map FILE]
 
 A line is printed when its module is through. Exits 1 when a break survives that is neither caught by a test nor
 explained in explained.toml, when an explanation matches nothing any more, or when a test fails on the unbroken code.
@@ -64,12 +64,13 @@ def main() -> int:
             stack.callback(server.close)
             os.environ["SENDCTL_TEST_PG_URL"] = server.url()
         copies = [copied(folder / str(number)) for number in range(asked.jobs)]
-        found = _observed(copies, Path(asked.map) if asked.map else None)
+        files = _test_files(asked.tests)
+        found = _observed(copies, files, Path(asked.map) if asked.map else None)
         for test in found["failed"]:
             print(f"WRONG: {test} fails on the unbroken code", file=sys.stderr)
         judges: queue.SimpleQueue[Judge] = queue.SimpleQueue()
         for copy in copies:
-            judge = Judge(copy, _test_files())
+            judge = Judge(copy, files)
             stack.callback(judge.close)
             judges.put(judge)
         rounds = _Rounds(judges, Choice(found, ROOT), asked.budget, asked.jobs)
@@ -80,6 +81,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description="Break lines, see who notices.")
     parser.add_argument("--only", action="append", metavar="PART", help="only modules with this in their path")
+    parser.add_argument("--tests", action="append", metavar="PART", help="only test files with this in their path")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="breaks at once")
     parser.add_argument("--budget", type=float, default=20, metavar="SECONDS", help="of tests for one break")
     parser.add_argument("--map", default="", metavar="FILE", help="keep there which tests run which lines")
@@ -93,14 +95,15 @@ def _modules() -> Iterator[str]:
         yield from (str(path.relative_to(ROOT)) for path in found)
 
 
-def _test_files() -> list[str]:
-    return sorted(str(path.relative_to(ROOT)) for name in TESTS for path in (ROOT / "tests" / name).rglob("test_*.py"))
+def _test_files(wanted: Sequence[str] | None) -> list[str]:
+    found = sorted(str(path.relative_to(ROOT)) for name in TESTS for path in (ROOT / "tests" / name).rglob("test_*.py"))
+    return [file for file in found if any(part in file for part in wanted or [""])]
 
 
-def _observed(copies: Sequence[Path], kept: Path | None) -> dict[str, Any]:
+def _observed(copies: Sequence[Path], files: Sequence[str], kept: Path | None) -> dict[str, Any]:
     """Which tests run which lines: of an earlier run for the test files that are as they were, else found out now."""
     known = json.loads(kept.read_text()) if kept and kept.exists() else {}
-    digests = {file: _digest(file) for file in _test_files()}
+    digests = {file: _digest(file) for file in files}
     missing = [file for file, digest in digests.items() if known.get(file, {}).get("digest") != digest]
     shares = [missing[number :: len(copies)] for number in range(len(copies))]
     with ThreadPoolExecutor(len(copies)) as pool:

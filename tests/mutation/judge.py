@@ -29,7 +29,7 @@ import pytest
 
 FIRST_FEW = 8
 MOST_BYTES = 1 << 28  # of one file: a broken loop shall not fill the disk
-OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-o", "tmp_path_retention_policy=none"]
+OPTIONS = ["-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-o", "tmp_path_retention_policy=none"]
 
 
 class Case(NamedTuple):
@@ -104,7 +104,11 @@ def _judged_in_fork(session: pytest.Session, case: Case) -> str:
 
 
 def _run(session: pytest.Session, case: Case, answer_fd: int) -> None:
-    """In the fork: break the code, run the tests, tell the first failure, and die without tidying up."""
+    """In the fork: break the code, run the tests, tell the first failure, and die without tidying up.
+
+    Stopping at the first failure is done here: pytest's own `-x` would tear down what the session shares, as the
+    Postgres database that all later stores are copied from, and every break after that would seem to be noticed.
+    """
     os.setsid()
     resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, MOST_BYTES))
     _applied(case)
@@ -125,7 +129,7 @@ def _another(session: pytest.Session, item: pytest.Item) -> pytest.Item:
 
 
 def _judged_anew(case: Case, tests: list[str]) -> str:
-    arguments = [sys.executable, "-B", "-m", "pytest", *OPTIONS, "--basetemp=anew", *tests]
+    arguments = [sys.executable, "-B", "-m", "pytest", "-x", *OPTIONS, "--basetemp=anew", *tests]
     child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
     try:
         said = child.communicate(timeout=case.limit_s)[0].decode(errors="replace")

@@ -36,7 +36,20 @@ class Counter:
         self.count += 1
 '''
 TESTS = """
+import pytest
 from toy.near import MOST, Counter, is_near, seen
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    path = tmp_path_factory.mktemp("shared") / "template"
+    path.touch()
+    yield path
+    path.unlink()
+
+@pytest.mark.parametrize("store", ["sqlite"])
+def test_near_what_all_share(shared, store):
+    assert shared.exists()
+    assert is_near(5)
 
 def test_five_is_near():
     assert is_near(5)
@@ -126,6 +139,13 @@ def test_the_judge_tells_what_is_noticed_from_what_is_not(judge: Judge) -> None:
     assert verdict("number < MOST -> number <= MOST") == ""
     assert verdict("without self.count += 1") == tests[2]
     assert verdict("without found.append(number)") == tests[1], "a break is undone before the next"
+
+
+def test_a_noticed_break_leaves_what_the_session_shares_to_the_next(judge: Judge) -> None:
+    tests = ["test_toy.py::test_near_what_all_share[sqlite]"]
+    breaks = [broken(TOY, what) for what in ("without return number < MOST", "without found.append(number)")]
+    verdicts = [judge.verdict(Case("toy/near.py", one.applied(TOY), tests, False, 60)) for one in breaks]
+    assert verdicts == [tests[0], ""]
 
 
 def test_the_judge_imports_anew_what_is_broken_at_import(judge: Judge) -> None:
