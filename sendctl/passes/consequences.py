@@ -17,6 +17,7 @@ from sendctl.store.limits import Breaker
 
 # A window that ends in doubt like this and has nothing accepted is not tried a second time: each try costs people.
 MOST_DOUBTFUL = 3
+LONGEST_QUIET_S = 60.0  # a pause that a provider asks for; the next pass of a minutely crontab comes after it
 
 
 def stop_reasons(outcomes: Sequence[tuple[int, Outcome]]) -> dict[int, str]:
@@ -74,6 +75,9 @@ class Breakers:
         failed = [item for item in outcomes if item.scope is Scope.PROVIDER and item.error_class]
         halted = [item for item in failed if item.kind is AttemptOutcome.HALTED]
         accepted = any(item.kind is AttemptOutcome.ACCEPTED for item in outcomes)
+        asked_s = max((item.retry_after_s or 0.0 for item in failed), default=0.0)
+        if not halted and asked_s and all(item.error_class == "throttled" for item in failed):
+            return self._rest(connection, provider, failed[0].text, asked_s, now)
         if not halted and (accepted or not failed):
             if any(item.code is not None and item.scope is not Scope.PROVIDER for item in outcomes) or accepted:
                 self.states[provider] = limits.note_success(connection, self.of(provider), now)
@@ -86,3 +90,8 @@ class Breakers:
         )  # fmt: skip
         self.states[provider] = changed
         return f"provider {provider} is left alone for a while: {worst.text}" if changed.state == "open" else None
+
+    def _rest(self, connection: Connection, provider: str, said: str, for_s: float, now: datetime) -> str | None:
+        """It said for how long: said to the operator only when that is longer than a pass would wait."""
+        self.states[provider] = limits.rest(connection, self.of(provider), reason=said, for_s=for_s, now=now)
+        return f"provider {provider} asks for a pause of {for_s:.0f} s: {said}" if for_s > LONGEST_QUIET_S else None

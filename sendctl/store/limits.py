@@ -94,6 +94,13 @@ def note_failure(
     return changed
 
 
+def rest(connection: Connection, breaker: Breaker, *, reason: str, for_s: float, now: datetime) -> Breaker:
+    """The provider asked for a pause: nothing goes to it for so long, and nothing counts as a failure."""
+    resting = replace(breaker, state="open", retry_at=now + timedelta(seconds=for_s), reason=reason)
+    _write(connection, resting, now)
+    return resting
+
+
 def tokens_at_hand(connection: Connection, scope: str, rate: Rate, now: datetime) -> int:
     """Refill a bucket evenly for the time that passed; returns the whole tokens in it. Its row is locked until commit.
 

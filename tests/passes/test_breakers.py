@@ -10,7 +10,9 @@ import pytest
 
 from sendctl.errors import UsageError
 from sendctl.passes import control
-from sendctl.providers.base import Outcome, Scope
+from sendctl.passes.claiming import Window
+from sendctl.providers.base import Outcome, Phase, Scope
+from sendctl.states import AttemptOutcome
 from sendctl.store import limits
 from tests.store.ground import (
     ACCEPTED,
@@ -292,3 +294,23 @@ def test_provider_that_is_not_left_alone_stays_as_it_is(ground: Ground) -> None:
     assert ground.rows("SELECT 1 FROM audit WHERE action = 'resume'") == []
     with pytest.raises(UsageError, match="there is no provider nobody"):
         control.try_provider(ground.context, "nobody")
+
+
+def test_a_pause_that_a_provider_asks_for_is_kept_by_all_and_counts_as_no_failure(ground: Ground) -> None:
+    throttled = Outcome(
+        AttemptOutcome.DEFERRED, Phase.REPLIED, Scope.PROVIDER, code=429, text="slow down", error_class="throttled",
+        retry_after_s=20.0,
+    )  # fmt: skip
+    ground.enqueue(3)
+    clerk = ground.clerk()
+    window = clerk.turn([], 2)
+    waiting = clerk.turn(ground.done(window, ACCEPTED, throttled), 2)
+    assert (waiting.messages, waiting.wait_s) == ((), 20.0)
+    assert clerk.stops == [], "a short pause is nothing that an operator must hear of"
+    assert ground.other_host().clerk().turn([], 2).messages == ()
+    assert ground.one("SELECT consecutive_failures FROM provider_state WHERE provider = 'primary'") == 0
+    ground.clock.forward(seconds=21)
+    (probe,) = clerk.turn([], 2).messages
+    clerk.turn([*ground.done(Window(messages=(probe,)), ACCEPTED)], 0)
+    ground.clock.forward(hours=1)  # what was put off waits besides as long as any retry
+    assert len(clerk.turn([], 2).messages) == 1
