@@ -14,6 +14,7 @@ from sendctl.cli import (
     ingest,
     messages,
     preview,
+    providers,
     reconcile,
     recover,
     send_due,
@@ -50,6 +51,7 @@ for _verb in (
     controls,
     recover,
     suppress,
+    providers,
 ):
     _verb.register(app)
 

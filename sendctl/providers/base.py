@@ -132,6 +132,9 @@ class Capabilities:
 class Lookup(Protocol):
     """What a provider with `Capabilities.lookup` has besides."""
 
+    @property
+    def capabilities(self) -> Capabilities: ...
+
     def find(self, key: str) -> str | None:
         """The provider_message_id under which `key` was accepted; None when it does not have it (any more).
 

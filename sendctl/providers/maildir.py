@@ -18,13 +18,13 @@ from pathlib import Path
 
 from sendctl import faults
 from sendctl.clock import Deadline
-from sendctl.providers.base import Capabilities, Outcome, Outgoing, Phase, PhaseMark, Scope
+from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark, Scope
+from sendctl.providers.facts import FACTS
 from sendctl.states import AttemptOutcome
 
 _FOLDERS = ("tmp", "new", "cur")
 _SUFFIX = ".sendctl"
 _TEXT_CHARS = 500
-_TEN_YEARS_S = 10 * 366 * 86400.0
 # A folder changed this shortly before it was listed may change again with the same stamp; FAT's 2 s are the coarsest.
 _STAMP_GRANULARITY_NS = 2_000_000_000
 
@@ -51,8 +51,7 @@ class MaildirProvider:
     `path` is created with mode 0700 inside an existing folder. Without `fsync` a power loss may undo an acceptance.
     """
 
-    # A file stays until its reader deletes it, so a replay is recognised as long as that.
-    capabilities = Capabilities(key_window_s=_TEN_YEARS_S, lookup=True)
+    capabilities = FACTS["maildir"].capabilities
     connections = 1
 
     def __init__(self, name: str, path: Path, fsync: bool = True) -> None:

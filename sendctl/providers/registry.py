@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sendctl.providers.base import Provider
 from sendctl.settings import ProviderTable, resolve_secret
+
+if TYPE_CHECKING:
+    from sendctl.providers.http.provider import Service
 
 _Build = Callable[[ProviderTable, Mapping[str, str]], Provider]
 
@@ -35,4 +39,56 @@ def _maildir(table: ProviderTable, _environ: Mapping[str, str]) -> Provider:
     return MaildirProvider(table.name, Path(str(table.options["path"])), table.options.get("fsync") is not False)
 
 
-_ADAPTERS: Mapping[str, _Build] = {"smtp": _smtp, "maildir": _maildir}
+def _resend(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
+    from sendctl.providers.http import resend  # noqa: PLC0415  # lazy, see above
+
+    return _http(table, resend.Resend(_secret(table, "api_key", environ)), resend.BASE_URL)
+
+
+def _postmark(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
+    from sendctl.providers.http import postmark  # noqa: PLC0415  # lazy, see above
+
+    token, stream = _secret(table, "server_token", environ), str(table.options.get("message_stream", ""))
+    return _http(table, postmark.Postmark(token, stream), postmark.BASE_URL)
+
+
+def _sendgrid(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
+    from sendctl.providers.http import sendgrid  # noqa: PLC0415  # lazy, see above
+
+    return _http(table, sendgrid.SendGrid(_secret(table, "api_key", environ)), sendgrid.BASE_URL)
+
+
+def _mailgun(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
+    from sendctl.providers.http import mailgun  # noqa: PLC0415  # lazy, see above
+
+    service = mailgun.Mailgun(_secret(table, "api_key", environ), str(table.options["domain"]))
+    return _http(table, service, mailgun.BASE_URL)
+
+
+def _ses(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
+    from sendctl.providers.http import ses  # noqa: PLC0415  # lazy, see above
+
+    region = str(table.options["region"])
+    base_url = str(table.options.get("base_url", ses.base_url(region)))
+    signer = ses.Signer(
+        str(table.options["access_key_id"]), _secret(table, "secret_access_key", environ), region,
+        resolve_secret(table.options, "session_token", environ) or "",
+    )  # fmt: skip
+    return _http(table, ses.Ses(signer, base_url, str(table.options.get("configuration_set", ""))), base_url)
+
+
+def _secret(table: ProviderTable, name: str, environ: Mapping[str, str]) -> str:
+    return resolve_secret(table.options, name, environ) or ""
+
+
+def _http(table: ProviderTable, service: Service, base_url: str) -> Provider:
+    from sendctl.providers.http.provider import HttpProvider  # noqa: PLC0415  # lazy, see above
+    from sendctl.providers.http.settings import settings_from_table  # noqa: PLC0415  # lazy, see above
+
+    return HttpProvider(settings_from_table(table.name, table.options, base_url=base_url), service)
+
+
+_ADAPTERS: Mapping[str, _Build] = {
+    "smtp": _smtp, "maildir": _maildir, "resend": _resend, "postmark": _postmark, "sendgrid": _sendgrid,
+    "mailgun": _mailgun, "ses": _ses,
+}  # fmt: skip

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sendctl.settings.secret import REFERENCES
 from sendctl.settings.store_url import resolve
@@ -37,6 +38,12 @@ class Option:
 
 
 _TIMEOUT = Option("seconds", 0.1, 3600)
+_HTTP: Mapping[str, Option] = {
+    "base_url": Option("text"),
+    "connections": Option("whole", 1, 100),
+    "connect_timeout_s": _TIMEOUT,
+    "ca_file": Option("file"),
+}
 
 OPTIONS: Mapping[str, Mapping[str, Option]] = {
     "smtp": {
@@ -57,6 +64,26 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "path": Option("file", needed='such as "/var/lib/sendctl/outbox"'),
         "fsync": Option("flag"),
     },
+    "resend": {"api_key": Option("secret", needed="RESEND_API_KEY"), **_HTTP},
+    "postmark": {
+        "server_token": Option("secret", needed="POSTMARK_SERVER_TOKEN"),
+        "message_stream": Option("text"),
+        **_HTTP,
+    },
+    "sendgrid": {"api_key": Option("secret", needed="SENDGRID_API_KEY"), **_HTTP},
+    "mailgun": {
+        "api_key": Option("secret", needed="MAILGUN_API_KEY"),
+        "domain": Option("text", needed='such as "mg.shop.example"'),
+        **_HTTP,
+    },
+    "ses": {
+        "region": Option("text", needed='such as "eu-central-1"'),
+        "access_key_id": Option("text", needed="the id of the key, such as AKIA..."),
+        "secret_access_key": Option("secret", needed="AWS_SECRET_ACCESS_KEY"),
+        "session_token": Option("secret"),
+        "configuration_set": Option("text"),
+        **_HTTP,
+    },
 }
 
 
@@ -73,13 +100,18 @@ def read_options(table: Table, kind: str, folder: Path) -> dict[str, object]:
     options: dict[str, object] = {}
     for key, option in OPTIONS[kind].items():
         if option.form == "secret":
-            options |= _reference(table, key, folder)
+            found = _reference(table, key, folder)
+            if option.needed and not found:
+                table.missing(f"{key}_env", f'the name of a variable, such as "{option.needed}"')
+            options |= found
         elif table.has(key):
             options[key] = _value(table, key, option, folder)
         elif option.needed:
             table.missing(key, option.needed)
     if kind == "smtp":
         _check_smtp(table, options)
+    if "base_url" in options:
+        _check_base_url(table, str(options["base_url"]))
     return options
 
 
@@ -114,6 +146,19 @@ def _reference(table: Table, key: str, folder: Path) -> dict[str, object]:
         return {f"{key}_env": table.variables[key].name}
     target = table.text(given[0])
     return {given[0]: str(resolve(target, folder)) if target and given[0].endswith("_file") else target}
+
+
+def _check_base_url(table: Table, text: str) -> None:
+    """A key must not travel in clear text, but to this machine."""
+    url = urlsplit(text)
+    try:
+        host, _ = url.hostname or "", url.port
+    except ValueError:
+        host = ""
+    if url.scheme not in ("https", "http") or not host or url.query or url.fragment or url.username is not None:
+        table.wrong("base_url", f'"base_url" is "{printable(text)}": want "https://HOST", perhaps with a path')
+    elif url.scheme == "http" and not is_loopback(host):
+        table.wrong("base_url", f'"base_url" is "{printable(text)}": the key would go to {host} in clear text')
 
 
 def _check_smtp(table: Table, options: Mapping[str, object]) -> None:

@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.providers.smtp.connection import Dropped
-from sendctl.providers.smtp.replies import ProtocolViolation, Reply, printable
+from sendctl.providers.smtp.replies import ProtocolViolation, Reply
+from sendctl.providers.text import printable
 from sendctl.states import AttemptOutcome
 
 

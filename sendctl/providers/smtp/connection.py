@@ -8,7 +8,8 @@ import ssl
 from collections import deque
 from typing import cast
 
-from sendctl.providers.smtp.replies import ProtocolViolation, Reply, ReplyParser, printable
+from sendctl.providers.smtp.replies import ProtocolViolation, Reply, ReplyParser
+from sendctl.providers.text import printable
 
 # More replies than any group of commands of ours can bring: the server is babbling.
 _REPLIES_MAX = 16

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sendctl.clock import Deadline
-from sendctl.providers.base import Capabilities, Feed, Job, Outcome, Outgoing, PhaseMark
+from sendctl.providers.base import Feed, Job, Outcome, Outgoing, PhaseMark
+from sendctl.providers.facts import FACTS
 from sendctl.providers.smtp.lane import Lane
 from sendctl.providers.smtp.pool import Pool
 from sendctl.providers.smtp.settings import SmtpSettings, settings_from_table
@@ -19,7 +20,7 @@ class SmtpProvider:
 
     def __init__(self, settings: SmtpSettings) -> None:
         self.name = settings.name
-        self.capabilities = Capabilities()
+        self.capabilities = FACTS["smtp"].capabilities
         self.connections = settings.connections
         self._reply_timeout_s = settings.reply_timeout_s
         self._pool = Pool(settings)

@@ -6,10 +6,11 @@ import re
 from collections import deque
 from typing import NamedTuple
 
+from sendctl.providers.text import printable
+
 # RFC 5321 section 4.5.3.1.5 allows 512 octets a line; real servers exceed it with links, none by this much.
 LINE_MAX_BYTES = 2048
 REPLY_MAX_BYTES = 64 * 1024
-TEXT_MAX_CHARACTERS = 500
 
 # RFC 5321 section 4.2: three digits, then "-" to go on, a space, or nothing at all on the last line.
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
@@ -23,18 +24,6 @@ _QUEUE_ID = re.compile(
 
 class ProtocolViolation(Exception):
     """The server sent something that is not SMTP, or out of turn; `str(error)` is printable."""
-
-
-def printable(raw: bytes | str) -> str:
-    """`raw` as one printable line of at most 500 characters.
-
-    Whatever Unicode calls control, format (bidi marks, zero width), surrogate, private or a line separator is
-    escaped, so a reply can neither move a terminal's cursor nor forge a line of a log.
-    """
-    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return text if len(text) <= TEXT_MAX_CHARACTERS else text[: TEXT_MAX_CHARACTERS - 3] + "..."
 
 
 class Reply(NamedTuple):

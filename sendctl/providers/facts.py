@@ -1,0 +1,105 @@
+"""What each type of provider can and cannot prove, with the source of each figure: said in one place, for the passes
+that rely on it and for the person who asks `sendctl providers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sendctl.providers.base import Capabilities
+
+_TEN_YEARS_S = 10 * 366 * 86400.0
+_DAY_S = 86400.0
+
+
+class Facts(NamedTuple):
+    """One type of provider, in words for a person and in figures for the passes."""
+
+    channel: str
+    capabilities: Capabilities
+    accepted: str  # what its acceptance means
+    same_key: str  # what becomes of the same message handed over again
+    lookup: str  # how it can be asked for one
+    doubt: str  # what settles doubt about it
+    sources: tuple[str, ...]
+
+
+FACTS: Mapping[str, Facts] = {
+    "smtp": Facts(
+        "email",
+        Capabilities(),
+        "the relay has taken responsibility for it",
+        "two messages: SMTP knows no key",
+        "none; the log of your own Postfix or Exim has it",
+        "the run's journal; the MTA's log ([reconcile] mta); else a person",
+        ("RFC 5321 sections 4.2.5 and 4.5.3.2.6", "RFC 1047"),
+    ),
+    "maildir": Facts(
+        "email",
+        Capabilities(key_window_s=_TEN_YEARS_S, lookup=True),  # until its reader deletes the file
+        "the file stands in `new`, synced to the disk",
+        "one file: it is named after the key",
+        "the file is there; once a reader has deleted it, nothing is proven",
+        "the run's journal; reconcile looks for the file",
+        ("maildir(5)", "link(2)"),
+    ),
+    "resend": Facts(
+        "email",
+        # "Idempotency keys expire after 24 hours"; less for clocks, and for the time that it takes to ask.
+        Capabilities(key_window_s=_DAY_S - 900.0),
+        "Resend has queued it",
+        "one message, for 24 hours; after that, two",
+        "none by key",
+        "the run's journal; reconcile sends the same again under its key, within 23 h 45 min; else a person",
+        ("resend.com/docs/dashboard/emails/idempotency-keys", "resend.com/docs/api-reference/errors"),
+    ),
+    "postmark": Facts(
+        "email",
+        Capabilities(lookup=True),
+        "Postmark has queued it",
+        "two messages: Postmark knows no key",
+        "by metadata, for as long as the stream keeps messages (45 days by default); how long the index lags is not"
+        " documented, so that absence proves nothing",
+        "the run's journal; reconcile looks for it: a hit is proof; else a person",
+        ("postmarkapp.com/developer/api/email-api", "postmarkapp.com/developer/api/messages-api"),
+    ),
+    "sendgrid": Facts(
+        "email",
+        Capabilities(),
+        "SendGrid has queued it",
+        "two messages: SendGrid knows no key",
+        "not by key",
+        "the run's journal; an event of it (custom argument `sendctl`) is proof; else a person",
+        ("twilio.com/docs/sendgrid/api-reference/mail-send/mail-send",),
+    ),
+    "mailgun": Facts(
+        "email",
+        Capabilities(),
+        "Mailgun has queued it",
+        "two messages: Mailgun knows no key",
+        "not by key",
+        "the run's journal; an event of it (its Message-ID is ours) is proof; else a person",
+        ("documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages",),
+    ),
+    "ses": Facts(
+        "email",
+        Capabilities(),
+        "SES has queued it",
+        "two messages: SES knows no key",
+        "none",
+        "the run's journal; an event of it (tag `sendctl`, with a configuration set) is proof; else a person",
+        ("docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html",),
+    ),
+}
+
+
+def settles_by_key(kind: str) -> bool:
+    """Whether doubt about this type is settled by sending the same again: it cannot be asked, and knows its keys."""
+    found = FACTS.get(kind)
+    return found is not None and found.capabilities.key_window_s > 0 and not found.capabilities.lookup
+
+
+def can_tell(kind: str) -> bool:
+    """Whether this type can be made to say what became of a message."""
+    return settles_by_key(kind) or (kind in FACTS and FACTS[kind].capabilities.lookup)

@@ -1,0 +1,98 @@
+"""Postmark: no idempotency key, but each message can be found by what it was sent with.
+
+https://postmarkapp.com/developer/api/email-api, .../overview#error-codes, .../messages-api
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from sendctl.providers.base import Outcome, Outgoing
+from sendctl.providers.facts import FACTS
+from sendctl.providers.http import verdicts
+from sendctl.providers.http.api import Api, Reply, Request
+from sendctl.providers.http.letter import parsed
+from sendctl.providers.http.verdicts import Verdict, judged
+
+BASE_URL = "https://api.postmarkapp.com"
+
+# developer/api/overview#error-codes; 300 is looked at below.
+_ERRORS: Mapping[int, Verdict] = {
+    10: verdicts.BAD_KEY,
+    100: verdicts.AWAY,  # maintenance
+    400: verdicts.BAD_SENDER,  # sender signature not found
+    401: verdicts.BAD_SENDER,  # sender signature not confirmed
+    402: verdicts.MISUSED,
+    403: verdicts.MISUSED,
+    405: verdicts.QUOTA,  # out of credits
+    406: verdicts.BAD_RECIPIENT,  # inactive: it bounced or complained before
+    409: verdicts.MISUSED,
+    412: verdicts.SUSPENDED,  # account is pending
+    413: verdicts.SUSPENDED,  # account may not send
+    429: verdicts.THROTTLED,
+    1235: verdicts.MISUSED,  # no such message stream
+    1236: verdicts.MISUSED,
+}
+_INVALID_REQUEST = 300
+
+
+class Postmark:
+    """One server of an account. `stream` is its message stream; empty for the server's default."""
+
+    capabilities = FACTS["postmark"].capabilities
+
+    def __init__(self, server_token: str, stream: str = "") -> None:
+        self._server_token = server_token
+        self._stream = stream
+
+    def headers(self) -> Mapping[str, str]:
+        return {
+            "x-postmark-server-token": self._server_token,
+            "content-type": "application/json",
+            "accept": "application/json",
+        }
+
+    def request(self, message: Outgoing) -> Request:
+        letter = parsed(message.content)
+        # Postmark keeps a Message-ID of ours when it is told to (developer/user-guide/send-email-with-api).
+        headers = letter.headers | {"Message-ID": letter.message_id, "X-PM-KeepID": "true"}
+        fields = {
+            "From": letter.sender, "To": message.recipient, "Subject": letter.subject, "ReplyTo": letter.reply_to,
+            "TextBody": letter.text, "HtmlBody": letter.html, "MessageStream": self._stream,
+            "Headers": [{"Name": name, "Value": value} for name, value in headers.items()],
+            "Metadata": {"sendctl": message.key},
+        }  # fmt: skip
+        given = {name: value for name, value in fields.items() if value}
+        return Request("/email", {}, json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode())
+
+    def outcome(self, reply: Reply) -> Outcome:
+        record = reply.record()
+        code, said = record.get("ErrorCode"), str(record.get("Message", ""))
+        if reply.status >= 500 and code not in _ERRORS:
+            return judged(reply, verdicts.UNCLEAR, said)
+        if not isinstance(code, int) or isinstance(code, bool):
+            return verdicts.unrecognised(reply)
+        known = record.get("MessageID")
+        if code == 0 and reply.status == 200 and isinstance(known, str) and known:
+            return verdicts.accepted(reply, known)
+        if code == _INVALID_REQUEST:
+            return judged(reply, _invalid(said), f"{code} {said}")
+        if code in _ERRORS:
+            return judged(reply, _ERRORS[code], f"{code} {said}")
+        return verdicts.unrecognised(reply)
+
+    def find(self, api: Api, key: str) -> str | None:
+        reply = api.get("/messages/outbound", {"count": "1", "offset": "0", "metadata_sendctl": key})
+        messages = reply.record().get("Messages")
+        if reply.status != 200 or not isinstance(messages, list):
+            raise OSError(0, f"HTTP {reply.status}: {verdicts.shown(reply)}")
+        known = [item.get("MessageID") for item in messages if isinstance(item, dict)]
+        return known[0] if known and isinstance(known[0], str) else None
+
+
+def _invalid(said: str) -> Verdict:
+    """300 is about whatever its words name."""
+    if "'From'" in said:
+        return verdicts.BAD_SENDER
+    return verdicts.BAD_RECIPIENT if "'To'" in said else verdicts.BAD_CONTENT

@@ -1,0 +1,60 @@
+"""A service as a provider: what one file of this folder says of it, carried by the client that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from sendctl.clock import Deadline
+from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark
+from sendctl.providers.http.api import Api, Reply, Request
+from sendctl.providers.http.settings import HttpSettings
+
+
+class Service(Protocol):
+    """What is particular to a service: pure functions but for `find`."""
+
+    capabilities: Capabilities
+
+    def headers(self) -> Mapping[str, str]:
+        """What every request carries: who we are, and in which form an answer is wanted."""
+        ...
+
+    def request(self, message: Outgoing) -> Request:
+        """The one request that hands a message over; its content is the same bytes whenever it is asked."""
+        ...
+
+    def outcome(self, reply: Reply) -> Outcome:
+        """What a whole reply means for the message. Never raises, whatever the service sent."""
+        ...
+
+    def find(self, api: Api, key: str) -> str | None:
+        """See `Lookup.find`."""
+        ...
+
+
+class HttpProvider:
+    """One account at one service."""
+
+    def __init__(self, settings: HttpSettings, service: Service) -> None:
+        self.name = settings.name
+        self.capabilities = service.capabilities
+        self.connections = settings.connections
+        self._service = service
+        self._api = Api(settings, service.headers())
+
+    async def submit(self, message: Outgoing, deadline: Deadline, mark: PhaseMark) -> Outcome:
+        """Hand over one message within `deadline`; see the Provider protocol.
+
+        Raises only what `mark` raises, and cancellation.
+        """
+        reply = await self._api.post(self._service.request(message), deadline, mark)
+        return reply if isinstance(reply, Outcome) else self._service.outcome(reply)
+
+    def find(self, key: str) -> str | None:
+        """See `Lookup.find`."""
+        return self._service.find(self._api, key)
+
+    async def close(self) -> None:
+        """Give connections back."""
+        await self._api.close()

@@ -1,0 +1,101 @@
+"""Resend: the one service here that knows an idempotency key, so that doubt about it can be settled by asking again.
+
+https://resend.com/docs/api-reference/emails/send-email, .../errors, and /docs/dashboard/emails/idempotency-keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from sendctl.providers.base import Outcome, Outgoing
+from sendctl.providers.facts import FACTS
+from sendctl.providers.http import verdicts
+from sendctl.providers.http.api import Api, Reply, Request
+from sendctl.providers.http.letter import parsed
+from sendctl.providers.http.verdicts import Verdict, judged
+
+BASE_URL = "https://api.resend.com"
+
+# "Troubleshoot problems", /docs/api-reference/errors. A validation_error is looked at below.
+_ERRORS: Mapping[str, Verdict] = {
+    "missing_api_key": verdicts.BAD_KEY,
+    "invalid_api_key": verdicts.BAD_KEY,
+    "restricted_api_key": verdicts.BAD_KEY,
+    "invalid_from_address": verdicts.BAD_SENDER,
+    "invalid_access": verdicts.BAD_SENDER,
+    "invalid_region": verdicts.BAD_SENDER,
+    "security_error": verdicts.SUSPENDED,
+    "daily_quota_exceeded": verdicts.QUOTA,
+    "monthly_quota_exceeded": verdicts.QUOTA,
+    "rate_limit_exceeded": verdicts.THROTTLED,
+    "invalid_attachment": verdicts.BAD_CONTENT,
+    "missing_required_field": verdicts.BAD_CONTENT,
+    "invalid_parameter": verdicts.BAD_CONTENT,
+    "invalid_idempotency_key": verdicts.MISUSED,
+    "not_found": verdicts.MISUSED,
+    "method_not_allowed": verdicts.MISUSED,
+    # Somebody is sending under this key, or has sent something else under it: that is doubt, whoever it was.
+    "concurrent_idempotent_requests": verdicts.UNCLEAR,
+    "invalid_idempotent_request": verdicts.UNCLEAR,
+    "application_error": verdicts.UNCLEAR,
+    "internal_server_error": verdicts.UNCLEAR,
+}
+
+
+class Resend:
+    """One account. The provider key is the idempotency key."""
+
+    capabilities = FACTS["resend"].capabilities
+
+    def __init__(self, api_key: str) -> None:
+        self._api_key = api_key
+
+    def headers(self) -> Mapping[str, str]:
+        return {
+            "authorization": f"Bearer {self._api_key}",
+            "content-type": "application/json",
+            "accept": "application/json",
+        }
+
+    def request(self, message: Outgoing) -> Request:
+        letter = parsed(message.content)
+        fields = {
+            "from": letter.sender, "to": [message.recipient], "subject": letter.subject, "reply_to": letter.reply_to,
+            "text": letter.text, "html": letter.html, "headers": letter.headers,
+            "tags": [{"name": "sendctl_key", "value": message.key}],
+        }  # fmt: skip
+        given = {name: value for name, value in fields.items() if value}
+        content = json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode()
+        return Request("/emails", {"idempotency-key": message.key}, content)
+
+    def outcome(self, reply: Reply) -> Outcome:
+        record = reply.record()
+        known, name, said = record.get("id"), record.get("name"), str(record.get("message", ""))
+        if reply.status == 200 and isinstance(known, str) and known:
+            return verdicts.accepted(reply, known)
+        if name == "validation_error":
+            return judged(reply, _invalid(reply.status, said), f"{name}: {said}")
+        if isinstance(name, str) and name in _ERRORS:
+            found = judged(reply, _ERRORS[name], f"{name}: {said}")
+            return found._replace(retry_after_s=_until_tomorrow_s()) if name == "daily_quota_exceeded" else found
+        return verdicts.unrecognised(reply)
+
+    def find(self, api: Api, key: str) -> str | None:
+        """Resend cannot be asked for a key: it is sent the same again."""
+        raise OSError(0, "Resend has no lookup by key")
+
+
+def _invalid(status: int, said: str) -> Verdict:
+    """403 is about the sender's domain (the page of errors); else the message names the field."""
+    if status == 403 or "`from`" in said:
+        return verdicts.BAD_SENDER
+    return verdicts.BAD_RECIPIENT if "`to`" in said else verdicts.BAD_CONTENT
+
+
+def _until_tomorrow_s() -> float:
+    """The daily quota is counted from midnight, UTC."""
+    now = datetime.now(UTC)
+    tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (tomorrow - now).total_seconds()

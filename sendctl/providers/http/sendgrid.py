@@ -1,0 +1,100 @@
+"""SendGrid: no idempotency key. What is in doubt is held: its log of messages cannot be asked for a key of ours.
+
+https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send, .../errors
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sendctl.addresses import parse_mailbox
+from sendctl.providers.base import Outcome, Outgoing
+from sendctl.providers.facts import FACTS
+from sendctl.providers.http import verdicts
+from sendctl.providers.http.api import Api, Reply, Request
+from sendctl.providers.http.letter import parsed
+from sendctl.providers.http.verdicts import Verdict, judged
+
+BASE_URL = "https://api.sendgrid.com"
+
+_STATUS: Mapping[int, Verdict] = {
+    401: verdicts.BAD_KEY,
+    403: verdicts.BAD_SENDER,  # "The from address does not match a verified Sender Identity", or a key without scope
+    404: verdicts.MISUSED,
+    405: verdicts.MISUSED,
+    413: verdicts.BAD_CONTENT,  # over 30 MB with its attachments
+    415: verdicts.MISUSED,
+    429: verdicts.THROTTLED,
+}
+
+
+class SendGrid:
+    """One account. The provider key goes along as a custom argument, which its events repeat."""
+
+    capabilities = FACTS["sendgrid"].capabilities
+
+    def __init__(self, api_key: str) -> None:
+        self._api_key = api_key
+
+    def headers(self) -> Mapping[str, str]:
+        return {
+            "authorization": f"Bearer {self._api_key}", "content-type": "application/json",
+            "accept": "application/json",
+        }  # fmt: skip
+
+    def request(self, message: Outgoing) -> Request:
+        letter = parsed(message.content)
+        bodies = [("text/plain", letter.text), ("text/html", letter.html)]  # in this order, says its reference
+        fields: dict[str, Any] = {
+            "personalizations": [{"to": [{"email": message.recipient}], "custom_args": {"sendctl": message.key}}],
+            "from": _mailbox(letter.sender),
+            "reply_to": _mailbox(letter.reply_to) if letter.reply_to else None,
+            "subject": letter.subject,
+            "content": [{"type": kind, "value": text} for kind, text in bodies if text],
+            "headers": letter.headers,
+        }
+        given = {name: value for name, value in fields.items() if value}
+        return Request("/v3/mail/send", {}, json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode())
+
+    def outcome(self, reply: Reply) -> Outcome:
+        known = reply.headers.get("x-message-id", "")
+        if reply.status == 202 and known:
+            return verdicts.accepted(reply, known)
+        errors = reply.record().get("errors")
+        first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
+        if first is None:
+            return verdicts.unrecognised(reply)
+        said, field = str(first.get("message", "")), str(first.get("field") or "")
+        if reply.status == 400:
+            return judged(reply, _invalid(field), f"{field}: {said}" if field else said)
+        if reply.status not in _STATUS:
+            return verdicts.unrecognised(reply)
+        found = judged(reply, _STATUS[reply.status], said)
+        return found._replace(retry_after_s=_reset_s(reply)) if reply.status == 429 else found
+
+    def find(self, api: Api, key: str) -> str | None:
+        """SendGrid cannot be asked for a custom argument."""
+        raise OSError(0, "SendGrid has no lookup by key")
+
+
+def _mailbox(text: str) -> dict[str, str]:
+    mailbox = parse_mailbox(text)
+    return {"email": mailbox.address, "name": mailbox.display} if mailbox.display else {"email": mailbox.address}
+
+
+def _invalid(field: str) -> Verdict:
+    if field.startswith("from"):
+        return verdicts.BAD_SENDER
+    return verdicts.BAD_RECIPIENT if ".to" in field else verdicts.BAD_CONTENT
+
+
+def _reset_s(reply: Reply) -> float | None:
+    """`X-RateLimit-Reset` is the moment at which requests are taken again, in Unix time."""
+    asked = verdicts.retry_after_s(reply)
+    reset = reply.headers.get("x-ratelimit-reset", "")
+    if asked is None and reset.isascii() and reset.isdecimal():
+        return min(max(1.0, float(reset) - time.time()), verdicts.LONGEST_WAIT_S)
+    return asked

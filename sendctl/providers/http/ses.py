@@ -1,0 +1,138 @@
+"""Amazon SES, version 2: takes a message as it is. It knows no idempotency key and cannot be asked for a message.
+
+https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html; requests are signed as
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html has it (version 4).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from sendctl.providers.base import Outcome, Outgoing
+from sendctl.providers.facts import FACTS
+from sendctl.providers.http import verdicts
+from sendctl.providers.http.api import Api, Reply, Request
+from sendctl.providers.http.verdicts import Verdict, judged
+
+PATH = "/v2/email/outbound-emails"
+
+# The errors of SendEmail, and those that all actions share (CommonErrors).
+_ERRORS: Mapping[str, Verdict] = {
+    "AccountSuspendedException": verdicts.SUSPENDED,
+    "SendingPausedException": verdicts.SUSPENDED,
+    "MailFromDomainNotVerifiedException": verdicts.BAD_SENDER,
+    "NotFoundException": verdicts.MISUSED,  # such as a configuration set that is not there
+    "BadRequestException": verdicts.BAD_CONTENT,
+    "MessageRejected": verdicts.BAD_CONTENT,
+    "LimitExceededException": verdicts.QUOTA,
+    "TooManyRequestsException": verdicts.THROTTLED,
+    "ThrottlingException": verdicts.THROTTLED,
+    "AccessDeniedException": verdicts.BAD_KEY,
+    "ExpiredTokenException": verdicts.BAD_KEY,
+    "IncompleteSignature": verdicts.BAD_KEY,
+    "InvalidClientTokenId": verdicts.BAD_KEY,
+    "InvalidSignatureException": verdicts.BAD_KEY,
+    "MissingAuthenticationTokenException": verdicts.BAD_KEY,
+    "SignatureDoesNotMatch": verdicts.BAD_KEY,
+    "UnrecognizedClientException": verdicts.BAD_KEY,
+    "OptInRequired": verdicts.SUSPENDED,
+    "RequestExpired": verdicts.MISUSED,  # this machine's clock is wrong
+    "ValidationError": verdicts.BAD_CONTENT,
+    "ValidationException": verdicts.BAD_CONTENT,
+}
+
+
+def base_url(region: str) -> str:
+    """The service's address in a region."""
+    return f"https://email.{region}.amazonaws.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Signs requests to SES with one access key, Signature Version 4."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    region: str = ""
+    session_token: str = field(default="", repr=False)
+
+    def signed(self, url: str, content: bytes, now: datetime) -> dict[str, str]:
+        """The headers that a POST of JSON to this address must have."""
+        place = urlsplit(url)
+        stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
+        digest = hashlib.sha256(content).hexdigest()
+        headers = {"content-type": "application/json", "host": place.netloc, "x-amz-date": stamp}
+        if self.session_token:
+            headers["x-amz-security-token"] = self.session_token
+        names = ";".join(sorted(headers))
+        canonical = "\n".join(
+            ["POST", place.path or "/", "", *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest]
+        )
+        scope = f"{day}/{self.region}/ses/aws4_request"
+        wanted = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+        key = f"AWS4{self.secret_access_key}".encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        signature = hmac.digest(key, wanted.encode(), "sha256").hex()
+        credential = f"{self.access_key_id}/{scope}"
+        headers["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
+        )
+        return headers
+
+
+class Ses:
+    """One account in one region. With a configuration set, events repeat the tag `sendctl`."""
+
+    capabilities = FACTS["ses"].capabilities
+
+    def __init__(self, signer: Signer, base_url: str, configuration_set: str = "") -> None:
+        self._signer = signer
+        self._url = base_url.rstrip("/") + PATH
+        self._configuration_set = configuration_set
+
+    def headers(self) -> Mapping[str, str]:
+        return {"accept": "application/json"}
+
+    def request(self, message: Outgoing) -> Request:
+        fields = {
+            "Destination": {"ToAddresses": [message.recipient]},
+            "Content": {"Raw": {"Data": base64.b64encode(message.content).decode()}},
+            "EmailTags": [{"Name": "sendctl", "Value": message.key}],
+            "ConfigurationSetName": self._configuration_set,
+        }
+        content = json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":")).encode()
+        return Request(PATH, self._signer.signed(self._url, content, datetime.now(UTC)), content)
+
+    def outcome(self, reply: Reply) -> Outcome:
+        record = reply.record()
+        known = record.get("MessageId")
+        if reply.status == 200 and isinstance(known, str) and known:
+            return verdicts.accepted(reply, known)
+        # "x-amzn-ErrorType: MessageRejected:http://internal.amazon.com/...", or in the body with a name space.
+        said = str(record.get("message") or record.get("Message") or "")
+        kind = reply.headers.get("x-amzn-errortype") or str(record.get("__type", ""))
+        name = kind.split(":")[0].rpartition("#")[2]
+        if name not in _ERRORS or reply.status >= 500:
+            return verdicts.unrecognised(reply)
+        return judged(reply, _meant(name, said), f"{name}: {said}")
+
+    def find(self, api: Api, key: str) -> str | None:
+        """SES cannot be asked for a tag: its events have it."""
+        raise OSError(0, "SES has no lookup by key")
+
+
+def _meant(name: str, said: str) -> Verdict:
+    """Two names stand for several things, which only the words tell apart."""
+    if name == "TooManyRequestsException" and "daily" in said.lower():
+        return verdicts.QUOTA  # "Daily message quota exceeded"
+    if name == "MessageRejected" and "not verified" in said.lower():
+        return verdicts.BAD_SENDER  # "Email address is not verified": in the sandbox, the recipient's as well
+    return _ERRORS[name]

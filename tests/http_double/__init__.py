@@ -1,0 +1,85 @@
+"""The services that sendctl speaks to over HTTP, in a process of its own, whose log alone says what was accepted.
+
+`start_http_double(tmp_path, "resend", script=[...])` starts one and gives its URL and its log.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["API_KEY", "HttpDouble", "start_http_double"]
+
+API_KEY = "key-of-the-double"
+_ROOT = Path(__file__).resolve().parents[2]
+_START_S = 30.0
+
+
+@dataclass
+class HttpDouble:
+    """A running double. `log` outlives it: a double started again on the same folder knows what it knew."""
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def accepted(self) -> list[dict[str, Any]]:
+        """Every message accepted so far, in order: id, key, rcpt, message_id (the key), subject, request."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        rows = [row for row in map(json.loads, lines) if row["what"] == "accepted"]
+        return [row | {"rcpt": row["to"], "message_id": row["key"]} for row in rows]
+
+    def heard(self) -> list[dict[str, Any]]:
+        """Every request received so far, in order: method, path, headers, body."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [row for row in map(json.loads, lines) if row["what"] == "request"]
+
+    def stop(self) -> None:
+        """End the process; calling it again does nothing."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+@contextmanager
+def start_http_double(
+    folder: Path, service: str, *, script: Sequence[dict[str, Any]] = (), port: int = 0, lag_s: float = 0.0
+) -> Iterator[HttpDouble]:
+    """A double in its own process, stopped at the end; it also ends by itself when this process dies.
+
+    `lag_s` is how long after its acceptance a message can be found.
+    """
+    log, port_file = folder / f"{service}.jsonl", folder / f"{service}.port"
+    port_file.unlink(missing_ok=True)
+    command = [
+        sys.executable, "-m", "tests.http_double", "--service", service, "--port", str(port), "--log", str(log),
+        "--port-file", str(port_file), "--script", json.dumps(list(script)), "--lag", str(lag_s),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE)
+    double = HttpDouble("", log, process)
+    try:
+        double.url = f"http://127.0.0.1:{_await_port(port_file, process)}"
+        yield double
+    finally:
+        double.stop()
+
+
+def _await_port(port_file: Path, process: subprocess.Popen[bytes]) -> int:
+    give_up_at = time.monotonic() + _START_S
+    while not port_file.exists():
+        if process.poll() is not None or time.monotonic() > give_up_at:
+            process.kill()
+            raise RuntimeError(f"the double did not start (exit status {process.poll()})")
+        time.sleep(0.005)
+    return int(port_file.read_text())

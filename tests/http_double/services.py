@@ -1,0 +1,187 @@
+"""What each service remembers and answers, as its documentation has it. Knows neither sockets nor faults."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from email import message_from_bytes, policy
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qs, urlsplit
+
+from tests.http_double.ledger import Ledger
+
+API_KEY = "key-of-the-double"
+
+
+class Asked(NamedTuple):
+    """One request. Names of headers are in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """What is answered; `accepted` when a message was taken by this very request."""
+
+    status: int
+    body: Any
+    accepted: bool = False
+    headers: Mapping[str, str] = {}
+
+
+class Service(Protocol):
+    """One of the services."""
+
+    ledger: Ledger
+
+    def answer(self, asked: Asked) -> Answer: ...
+
+
+class Resend:
+    """Idempotency keys for 24 hours: the same request gets the first reply, another one a conflict."""
+
+    def __init__(self, ledger: Ledger, _lag_s: float) -> None:
+        self.ledger = ledger
+        self._lock = threading.Lock()
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.headers.get("authorization") != f"Bearer {API_KEY}":
+            return _resend(403, "invalid_api_key", "API key is invalid.")
+        if (asked.method, asked.path) != ("POST", "/emails"):
+            return _resend(404, "not_found", "The requested endpoint does not exist.")
+        try:
+            body = json.loads(asked.body)
+        except ValueError:
+            return _resend(400, "validation_error", "The request body is not JSON.")
+        missing = [name for name in ("from", "to", "subject") if not body.get(name)]
+        if missing:
+            return _resend(422, "missing_required_field", f"Missing `{missing[0]}` field.")
+        if any(address.startswith("invalid") for address in body["to"]):
+            return _resend(422, "validation_error", "Invalid `to` field. The email address needs to be valid.")
+        key, digest = asked.headers.get("idempotency-key", ""), hashlib.sha256(asked.body).hexdigest()
+        with self._lock:
+            known = next((row for row in self.ledger.accepted() if key and row["key"] == key), None)
+            if known is not None and known["digest"] != digest:
+                return _resend(409, "invalid_idempotent_request", "Same idempotency key used with a different payload.")
+            if known is not None:
+                return Answer(200, {"id": known["id"]})
+            row = {"id": str(uuid.uuid4()), "key": key, "digest": digest, "to": body["to"][0],
+                   "subject": body["subject"], "request": body, "at": time.time()}  # fmt: skip
+            self.ledger.write("accepted", **row)
+        return Answer(200, {"id": row["id"]}, accepted=True)
+
+
+def _resend(status: int, name: str, message: str) -> Answer:
+    return Answer(status, {"statusCode": status, "name": name, "message": message})
+
+
+class Postmark:
+    """No keys: the same request is another message. Found by metadata, once the index has caught up."""
+
+    def __init__(self, ledger: Ledger, lag_s: float) -> None:
+        self.ledger = ledger
+        self._lag_s = lag_s
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.headers.get("x-postmark-server-token") != API_KEY:
+            return Answer(401, {"ErrorCode": 10, "Message": "No Account or Server API tokens were supplied."})
+        url = urlsplit(asked.path)
+        if (asked.method, url.path) == ("GET", "/messages/outbound"):
+            return self._found(parse_qs(url.query).get("metadata_sendctl", [""])[0])
+        if (asked.method, url.path) != ("POST", "/email"):
+            return Answer(404, "<html>Not found</html>")
+        body = json.loads(asked.body)
+        if "invalid" in body["To"]:
+            return Answer(422, {"ErrorCode": 300, "Message": "Error parsing 'To': Illegal email address."})
+        if "inactive" in body["To"]:
+            said = f"You tried to send to a recipient that has been marked as inactive. {body['To']}"
+            return Answer(422, {"ErrorCode": 406, "Message": said})
+        row = {"id": str(uuid.uuid4()), "key": body.get("Metadata", {}).get("sendctl", ""), "to": body["To"],
+               "subject": body["Subject"], "request": body, "at": time.time()}  # fmt: skip
+        self.ledger.write("accepted", **row)
+        done = {"To": body["To"], "SubmittedAt": "2026-11-22T10:00:00Z", "MessageID": row["id"], "ErrorCode": 0}
+        return Answer(200, done | {"Message": "OK"}, accepted=True)
+
+    def _found(self, key: str) -> Answer:
+        before = time.time() - self._lag_s
+        rows = [row for row in self.ledger.accepted() if row["key"] == key and row["at"] <= before]
+        messages = [{"MessageID": row["id"], "To": [{"Email": row["to"]}]} for row in rows]
+        return Answer(200, {"TotalCount": len(rows), "Messages": messages})
+
+
+class _Keyless:
+    """A service that takes every good request as another message."""
+
+    def __init__(self, ledger: Ledger, _lag_s: float) -> None:
+        self.ledger = ledger
+
+    def _take(self, key: str, to: str, request: Any) -> str:
+        taken_as = str(uuid.uuid4())
+        self.ledger.write("accepted", id=taken_as, key=key, to=to, subject="", request=request, at=time.time())
+        return taken_as
+
+
+class SendGrid(_Keyless):
+    """202, an empty body, and the id in a header."""
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.headers.get("authorization") != f"Bearer {API_KEY}":
+            return _sendgrid(401, "The provided authorization grant is invalid, expired, or revoked", None)
+        if (asked.method, asked.path) != ("POST", "/v3/mail/send"):
+            return Answer(404, "Not Found")
+        body = json.loads(asked.body)
+        person = body["personalizations"][0]
+        to = person["to"][0]["email"]
+        if to.startswith("invalid"):
+            return _sendgrid(400, "Does not contain a valid address.", "personalizations.0.to.0.email")
+        taken_as = self._take(person["custom_args"]["sendctl"], to, body)
+        return Answer(202, "", accepted=True, headers={"x-message-id": taken_as})
+
+
+def _sendgrid(status: int, message: str, field: str | None) -> Answer:
+    return Answer(status, {"errors": [{"message": message, "field": field, "help": None}]})
+
+
+class Mailgun(_Keyless):
+    """A form of parts, one of which is the message itself."""
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.headers.get("authorization") != "Basic " + base64.b64encode(f"api:{API_KEY}".encode()).decode():
+            return Answer(401, "Forbidden")
+        if (asked.method, asked.path) != ("POST", "/v3/mg.shop.example/messages.mime"):
+            return Answer(404, {"message": "Domain not found: other.example"})
+        head = f"Content-Type: {asked.headers['content-type']}\r\n\r\n".encode()
+        form = message_from_bytes(head + asked.body, policy=policy.HTTP)
+        parts = {part.get_param("name", header="content-disposition"): part for part in form.iter_parts()}
+        to = parts["to"].get_content().strip()
+        if to.startswith("invalid"):
+            return Answer(400, {"message": "to parameter is not a valid address. please check documentation"})
+        mime = parts["message"].get_payload(0)
+        taken_as = self._take(parts["v:sendctl"].get_content().strip(), to, {"message_id": str(mime["Message-ID"])})
+        return Answer(200, {"id": f"<{taken_as}@mg.shop.example>", "message": "Queued. Thank you."}, accepted=True)
+
+
+class Ses(_Keyless):
+    """Signed requests; the signature itself is another test's."""
+
+    def answer(self, asked: Asked) -> Answer:
+        if "Credential=AKIDOFTHEDOUBLE/" not in asked.headers.get("authorization", ""):
+            return Answer(403, {"message": "The security token included in the request is invalid."},
+                          headers={"x-amzn-errortype": "UnrecognizedClientException"})  # fmt: skip
+        body = json.loads(asked.body)
+        to = body["Destination"]["ToAddresses"][0]
+        if to.startswith("invalid"):
+            return Answer(400, {"message": "Local address contains control or whitespace"},
+                          headers={"x-amzn-errortype": "BadRequestException:http://internal.amazon.com/"})  # fmt: skip
+        taken_as = self._take(body["EmailTags"][0]["Value"], to, body)
+        return Answer(200, {"MessageId": taken_as}, accepted=True)
+
+
+SERVICES = {"resend": Resend, "postmark": Postmark, "sendgrid": SendGrid, "mailgun": Mailgun, "ses": Ses}

@@ -1,0 +1,125 @@
+"""At every step of a request a failure means exactly one thing: before the body nothing can have been taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sendctl.providers.base import ClaimExpired, Phase, Scope
+from sendctl.states import AttemptOutcome
+from tests.http_double import start_http_double
+from tests.providers.http.world import SECRETS, outgoing, provider, submit
+from tests.providers.smtp.world import Mark
+
+STOPS = dict.fromkeys(SECRETS, "auth") | {"mailgun": "protocol"}  # its answer is no JSON
+DEFERRED, UNKNOWN, UNTOUCHED = AttemptOutcome.DEFERRED, AttemptOutcome.UNKNOWN, AttemptOutcome.UNTOUCHED
+
+
+@pytest.mark.parametrize("service", SECRETS)
+def test_what_is_taken_is_accepted_under_the_services_own_id(tmp_path: Path, service: str) -> None:
+    with start_http_double(tmp_path, service) as double:
+        (outcome, mark), (second, _) = submit(provider(service, double.url), outgoing(), outgoing(key="k2"))
+        rows = double.accepted()
+    assert (outcome.kind, outcome.phase) == (AttemptOutcome.ACCEPTED, Phase.REPLIED)
+    known = [taken.provider_message_id.strip("<>").partition("@")[0] for taken in (outcome, second)]
+    assert known == [row["id"] for row in rows]
+    assert [row["key"] for row in rows] == ["k1", "k2"]
+    assert mark.calls == ["begin", "dot"]
+
+
+@pytest.mark.parametrize("service", SECRETS)
+def test_a_bad_recipient_is_refused_alone_and_a_wrong_key_stops_the_provider(tmp_path: Path, service: str) -> None:
+    options = {"access_key_id": "AKIDOFANOTHER"} if service == "ses" else {}
+    with start_http_double(tmp_path, service) as double:
+        (bad, _), (good, _) = submit(provider(service, double.url), outgoing("invalid@x.example"), outgoing(key="k2"))
+        [(stopped, _)] = submit(provider(service, double.url, key="another", **options))
+        assert len(double.accepted()) == 1
+    assert (bad.kind, bad.scope) == (AttemptOutcome.REFUSED, Scope.RECIPIENT)
+    assert good.kind is AttemptOutcome.ACCEPTED
+    assert (stopped.kind, stopped.scope, stopped.error_class) == (AttemptOutcome.HALTED, Scope.PROVIDER, STOPS[service])
+
+
+@pytest.mark.parametrize(
+    ("at", "do", "kind", "taken"),
+    [
+        ("headers", "close", UNKNOWN, 0),  # the headers had left, and the body went after them
+        ("body", "close", UNKNOWN, 0),
+        ("body", "reset", UNKNOWN, 0),
+        ("reply", "close", UNKNOWN, 1),
+        ("reply", "reset", UNKNOWN, 1),
+        ("reply", "cut", UNKNOWN, 1),
+        ("reply", "silence", UNKNOWN, 1),
+    ],
+)
+def test_no_whole_reply_is_doubt_whatever_was_taken(
+    tmp_path: Path, at: str, do: str, kind: AttemptOutcome, taken: int
+) -> None:
+    with start_http_double(tmp_path, "resend", script=[{"at": at, "do": do}]) as double:
+        [(outcome, mark)] = submit(provider("resend", double.url), seconds=0.5 if do == "silence" else 20)
+        assert len(double.accepted()) == taken
+    assert (outcome.kind, outcome.phase, outcome.scope) == (kind, Phase.DOTTED, Scope.PROVIDER)
+    assert outcome.error_class == "no-reply"
+    assert mark.calls == ["begin", "dot"]
+
+
+def test_without_a_connection_nothing_is_touched(tmp_path: Path) -> None:
+    with start_http_double(tmp_path, "resend") as double:
+        url = double.url
+    [(outcome, mark)] = submit(provider("resend", url))
+    assert (outcome.kind, outcome.phase, outcome.scope) == (UNTOUCHED, Phase.UNTOUCHED, Scope.PROVIDER)
+    assert outcome.error_class == "connect"
+    assert mark.calls == []
+
+
+def test_a_claim_that_is_over_holds_the_body_back(tmp_path: Path) -> None:
+    """The headers are gone by then: without a body nothing can be taken."""
+
+    def refuse() -> None:
+        raise ClaimExpired
+
+    with start_http_double(tmp_path, "resend") as double:
+        mark = Mark(at_dot=refuse)
+        with pytest.raises(ClaimExpired):
+            submit(provider("resend", double.url), mark=mark)
+        [(after, _)] = submit(provider("resend", double.url), outgoing(key="k2"))
+        rows = double.accepted()
+    assert mark.calls == ["begin", "dot"]
+    assert after.kind is AttemptOutcome.ACCEPTED
+    assert [row["key"] for row in rows] == ["k2"]
+
+
+def test_no_time_left_touches_nothing(tmp_path: Path) -> None:
+    with start_http_double(tmp_path, "resend") as double:
+        [(outcome, mark)] = submit(provider("resend", double.url), seconds=-1)
+        assert double.heard() == []
+    assert outcome.kind is UNTOUCHED
+    assert mark.calls == []
+
+
+def test_an_answer_that_defers_leaves_the_connection_to_the_next(tmp_path: Path) -> None:
+    script = [{"at": "body", "do": "answer", "status": 429, "body": "{}", "first": 1}]
+    with start_http_double(tmp_path, "resend", script=script) as double:
+        outcomes = submit(provider("resend", double.url), *(outgoing(key=f"k{number}") for number in range(3)))
+    assert [outcome.kind for outcome, _ in outcomes] == [DEFERRED, AttemptOutcome.ACCEPTED, AttemptOutcome.ACCEPTED]
+
+
+def test_the_same_key_is_taken_once_by_a_service_that_knows_keys(tmp_path: Path) -> None:
+    with start_http_double(tmp_path, "resend") as double:
+        (first, _), (again, _) = submit(provider("resend", double.url), outgoing(), outgoing(attempt=2))
+        assert len(double.accepted()) == 1
+        bodies = {row["body"] for row in double.heard()}
+    assert first.provider_message_id == again.provider_message_id
+    assert len(bodies) == 1
+
+
+def test_postmark_finds_what_it_has_taken_by_our_key(tmp_path: Path) -> None:
+    with start_http_double(tmp_path, "postmark") as double:
+        one = provider("postmark", double.url)
+        [(outcome, _)] = submit(one)
+        assert one.find("k1") == outcome.provider_message_id
+        assert one.find("k2") is None
+        with pytest.raises(OSError, match="401"):
+            provider("postmark", double.url, key="another").find("k1")
+    with pytest.raises(OSError):
+        one.find("k1")
