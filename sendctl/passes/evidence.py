@@ -18,6 +18,7 @@ from sendctl.evidence.search import search
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.providers.base import Lookup, Outcome, Phase
+from sendctl.providers.facts import can_tell, settles_by_key
 from sendctl.providers.registry import build_provider
 from sendctl.rendering.names import message_id
 from sendctl.states import AttemptOutcome
@@ -41,6 +42,14 @@ class Evidence:
         """How many doubts each reason leaves open."""
         return dict(self.unsettled.values())
 
+    def add(self, other: Evidence) -> None:
+        """What was found besides, in another way: it goes before what this one could not tell."""
+        self.accepted |= other.accepted
+        self.absent |= other.absent
+        self.asked |= other.asked
+        for kind, (reason, count) in other.unsettled.items():
+            self.unsettled[kind] = (reason, self.unsettled.get(kind, ("", 0))[1] + count)
+
     def cannot_tell(self, reason: str, kind: str = "") -> None:
         kind = kind or reason
         self.unsettled[kind] = (reason, self.unsettled.get(kind, ("", 0))[1] + 1)
@@ -49,14 +58,23 @@ class Evidence:
 def is_possible(context: Context) -> bool:
     """Whether there is anything that could prove what became of a message."""
     return bool(context.settings.reconcile.mta) or any(
-        table.type == "maildir" for table in context.settings.providers.values()
+        can_tell(table.type) for table in context.settings.providers.values()
     )
 
 
+def is_keyed(context: Context, doubt: Doubt) -> bool:
+    """Whether this doubt is settled by sending the same again (key_replay.py)."""
+    table = context.settings.providers.get(doubt.provider)
+    return table is not None and settles_by_key(table.type)
+
+
 def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
-    """Ask providers that can tell, and search the logs, for messages in doubt. Writes nothing."""
+    """Ask providers that can tell, and search the logs, for messages in doubt. Writes and sends nothing."""
     evidence = Evidence()
-    left = _ask_providers(context, doubts, evidence)
+    keyed = [doubt for doubt in doubts if is_keyed(context, doubt)]
+    for doubt in keyed:
+        evidence.cannot_tell(f"provider {doubt.provider} tells when the same is sent again under its key")
+    left = _ask_providers(context, [doubt for doubt in doubts if doubt not in keyed], evidence)
     if left and not context.settings.reconcile.mta:
         for _ in left:
             evidence.cannot_tell("no MTA log is configured: [reconcile] mta, mta_logs and mta_providers")
@@ -73,7 +91,7 @@ def _ask_providers(context: Context, doubts: Sequence[Doubt], evidence: Evidence
     left = []
     for doubt in doubts:
         provider = providers.get(doubt.provider)
-        if not isinstance(provider, Lookup):
+        if not isinstance(provider, Lookup) or not provider.capabilities.lookup:
             left.append(doubt)
             continue
         try:

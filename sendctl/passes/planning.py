@@ -144,6 +144,7 @@ def plan(
     made.proof = evidence.look_up(context, found)
     if evidence.is_possible(context):
         made.unlooked = len(made.doubtful) + sum(len(dead.in_doubt) for dead in made.dead_runs)
+    made.unlooked += sum(evidence.is_keyed(context, doubt) for doubt in found)
     made.doubtful += [doubt.held for doubt in found if not made.proof.settles(doubt.held)]
     made.doubtful += [held for dead in made.dead_runs for held in dead.in_doubt]
     return made

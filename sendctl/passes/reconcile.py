@@ -1,6 +1,7 @@
 """`reconcile`: make the ledger agree with what can be known, retry what may pass, prove the counters, raise the alarm.
 
-Sends nothing. Safe beside any other pass: each decision is a compare-and-set.
+Sends nothing, but for the same again under its key where a service can still recognise it. Safe beside any other
+pass: each decision is a compare-and-set.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sendctl.inputs.spool import SpoolUnusable
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.older import remove_before
-from sendctl.passes import evidence, ingest
+from sendctl.passes import evidence, ingest, key_replay
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.events import Applied, catch_up, sweep
@@ -110,11 +111,15 @@ def _settle_doubt(context: Context, report: ReconcileReport) -> None:
         found = doubts.in_doubt(connection)
     if not found:
         return
-    proof = evidence.look_up(context, found)
-    report.cannot_tell = proof.reasons
+    again = key_replay.settle(context, found)
+    proof = evidence.look_up(context, [doubt for doubt in found if not evidence.is_keyed(context, doubt)])
     desk = Desk(context)
     with desk.transaction() as connection:
         report.proven_sent, report.proven_absent = evidence.settle(desk, connection, proof)
+        report.proven_sent += len(again.accepted)
+        report.proven_absent += len(again.absent)
+        proof.add(again)
+        report.cannot_tell = proof.reasons
         before = desk.now - timedelta(seconds=POLICY_GRACE_S)
         held: dict[str, list[Held]] = {"resend": [], "skip": [], "hold": []}
         for doubt in found:

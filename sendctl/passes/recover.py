@@ -1,7 +1,8 @@
 """`recover --campaign`: identify what is not where it should be, de-duplicate it against evidence, queue it again.
 
 A plan (planning.py) is made first and changes nothing; it says what will happen, why, and how many duplicates it can
-cost at worst. Applying it is a row of compare-and-sets: what has moved meanwhile stays. Recover never sends.
+cost at worst. Applying it is a row of compare-and-sets: what has moved meanwhile stays. Recover never sends, but for
+the same again under its key (key_replay.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl import faults
 from sendctl.errors import ExitCode, StoreRewound, UsageError
-from sendctl.passes import evidence, hosts, replaying
+from sendctl.passes import evidence, hosts, key_replay, replaying
 from sendctl.passes.context import Context, who
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import expire_foreign, import_dead_runs
@@ -98,9 +99,12 @@ def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
         campaign = campaigns.find(connection, made.campaign)
         assert campaign is not None
         found = doubts.in_doubt(connection, campaign.id)
-    proof = evidence.look_up(context, found)
+    again = key_replay.settle(context, found)
+    proof = evidence.look_up(context, [doubt for doubt in found if not evidence.is_keyed(context, doubt)])
     with desk.transaction() as connection:
         done.proven_sent, done.proven_absent = evidence.settle(desk, connection, proof)
+        done.proven_sent += len(again.accepted)
+        done.proven_absent += len(again.absent)
         planned = set(made.doubtful)  # a later attempt's doubt is not what was agreed to
         left = [doubt.held for doubt in doubts.in_doubt(connection, campaign.id) if doubt.held in planned]
         if made.choice == "resend":

@@ -1,0 +1,194 @@
+"""Settling doubt by sending the very same again, under the same key: for services that answer a key they know with
+their first reply, as long as they remember it.
+
+The message stays in doubt until the service has answered: what is killed half-way leaves it as it was, and two that
+ask at once hear the same. Nothing is sent again that could not be sent for the first time now: of a campaign that is
+not running, to somebody who is suppressed or stopped, too late for its expiry, or beyond the service's memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy.engine import Connection
+
+from sendctl.clock import Deadline
+from sendctl.definition import Definition
+from sendctl.errors import SendctlError
+from sendctl.passes import evidence
+from sendctl.passes.claiming import Claimed
+from sendctl.passes.context import Context
+from sendctl.passes.deciding import Desk
+from sendctl.passes.evidence import Evidence
+from sendctl.passes.rendered import Press
+from sendctl.providers.base import ClaimExpired, Outcome, Outgoing, Phase, Provider
+from sendctl.providers.registry import build_provider
+from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
+from sendctl.store import claims, limits
+from sendctl.store.claims import Due
+from sendctl.store.doubts import Doubt
+
+AT_ONCE = 20  # settled together: a kill forgets the answers of so many, and they are asked for again
+
+
+class _Again(NamedTuple):
+    """One message as it was handed over, and until when the service knows it."""
+
+    doubt: Doubt
+    outgoing: Outgoing
+    until: datetime
+
+
+class _Mark:
+    """Lets bytes leave until a deadline, and writes no journal: the attempt is in doubt already, and stays so."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def begin(self) -> None:
+        self.dot()
+
+    def dot(self) -> None:
+        if self._deadline.passed():
+            raise ClaimExpired
+
+
+def settle(context: Context, doubts: Sequence[Doubt]) -> Evidence:
+    """Send again what a service can still recognise, and record what it says, a few at a time; returns all of it."""
+    found = Evidence()
+    mine = [doubt for doubt in doubts if evidence.is_keyed(context, doubt)]
+    if mine and not context.settings.send.enabled:
+        for _ in mine:
+            found.cannot_tell("sending is disabled on this host, so that nothing is sent again under its key")
+        return found
+    for name in sorted({doubt.provider for doubt in mine}):
+        asked = [doubt for doubt in mine if doubt.provider == name]
+        while asked and _settle_some(context, name, asked[:AT_ONCE], found):
+            asked = asked[AT_ONCE:]
+        for _ in asked[AT_ONCE:]:
+            found.cannot_tell(f"provider {name} is not asked any more in this pass")
+    return found
+
+
+def _settle_some(context: Context, name: str, doubts: Sequence[Doubt], found: Evidence) -> bool:
+    """One transaction to read, the network, one to record; False when the provider is better left alone now."""
+    provider = build_provider(context.settings.providers[name], context.environ)
+    desk = Desk(context)
+    press = Press()
+    with desk.transaction() as connection:
+        granted = doubts[: _tokens(context, connection, desk.now, name, len(doubts))]
+        ready = list(_prepared(context, desk, connection, press, provider, granted, found))
+        now = desk.now
+    for _ in doubts[len(granted) :]:
+        found.cannot_tell(f"provider {name} is at its rate: it is asked again in the next pass")
+    outcomes = asyncio.run(_sent_again(context, provider, ready, now))
+    proof = Evidence()
+    for again, outcome in zip(ready, outcomes, strict=True):
+        _conclude(again.doubt, outcome, proof)
+    with desk.transaction() as connection:
+        evidence.settle(desk, connection, proof)
+    found.add(proof)
+    return len(granted) == len(doubts) and all(map(_is_verdict, outcomes))
+
+
+def _tokens(context: Context, connection: Connection, now: datetime, name: str, wanted: int) -> int:
+    """How many the provider's rate and its breaker let through."""
+    breaker = limits.breakers(connection).get(name)
+    if breaker is not None and breaker.state != "closed":
+        return 0
+    rate = context.settings.providers[name].rate
+    if rate is None:
+        return wanted
+    scope = f"provider:{name}"
+    count = min(wanted, limits.tokens_at_hand(connection, scope, rate, now))
+    limits.spend(connection, scope, count)
+    return count
+
+
+def _prepared(
+    context: Context, desk: Desk, connection: Connection, press: Press, provider: Provider, doubts: Sequence[Doubt],
+    found: Evidence,
+) -> Iterable[_Again]:  # fmt: skip
+    dues = claims.by_id(connection, [doubt.message_id for doubt in doubts])
+    suppressed = claims.suppressed(connection, [due.recipient_key for due in dues.values()])
+    for doubt in doubts:
+        due = dues[doubt.message_id]
+        until = doubt.handed_over_at + timedelta(seconds=provider.capabilities.key_window_s)
+        ends_at = desk.now + timedelta(seconds=context.settings.send.deadline_s)
+        definition = desk.current(connection, doubt.campaign_id)
+        running = desk.campaign(connection, doubt.campaign_id).status is CampaignStatus.RUNNING
+        reason = _forbidden(due, definition, desk.now, running=running, suppressed=due.recipient_key in suppressed)
+        if until <= ends_at:
+            reason = f"provider {doubt.provider} does not know keys any more that are as old as this"
+        if reason or due.revision is None or due.composed_at is None:
+            found.cannot_tell(reason or "the contents that were sent are not known since the store was put back")
+            continue
+        try:
+            outgoing = _rendered(desk, connection, press, doubt, due)
+        except SendctlError as error:
+            found.cannot_tell(f"it cannot be rendered as it was: {error}", "render")
+            continue
+        yield _Again(doubt, outgoing, until)
+
+
+def _forbidden(due: Due, definition: Definition, now: datetime, *, running: bool, suppressed: bool) -> str:
+    """Why it may not be sent now if it was not accepted then; "" when it may."""
+    ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
+    reasons = (
+        (not running, f"campaign {definition.name} is not running: nothing of it is sent again under its key"),
+        (suppressed, "it is not sent again under its key: the address is suppressed"),
+        (ended, "it is not sent again under its key: the enrollment has ended"),
+        (due.expires_at is not None and due.expires_at <= now, "it is not sent again under its key: it has expired"),
+    )
+    return next((reason for holds, reason in reasons if holds), "")
+
+
+def _rendered(desk: Desk, connection: Connection, press: Press, doubt: Doubt, due: Due) -> Outgoing:
+    assert due.revision is not None
+    assert due.composed_at is not None
+    definition = desk.definition(connection, doubt.campaign_id, due.revision)
+    claimed = Claimed(due, doubt.provider, due.attempts, doubt.claim_id, due.revision, due.composed_at)
+    return press.render(definition, claimed)
+
+
+async def _sent_again(
+    context: Context, provider: Provider, ready: Sequence[_Again], now: datetime
+) -> list[Outcome]:  # fmt: skip
+    slots = asyncio.Semaphore(provider.connections)
+
+    async def one(again: _Again) -> Outcome:
+        async with slots:
+            left_s = min(context.settings.send.deadline_s, (again.until - now).total_seconds())
+            deadline = Deadline(context.clock.boot_s() + left_s, context.clock)
+            try:
+                return await provider.submit(again.outgoing, deadline, _Mark(deadline))
+            except ClaimExpired:
+                return Outcome(AttemptOutcome.UNTOUCHED, Phase.UNTOUCHED, text="there was no time left")
+
+    try:
+        return list(await asyncio.gather(*map(one, ready)))
+    finally:
+        await provider.close()
+
+
+def _is_verdict(outcome: Outcome) -> bool:
+    return outcome.kind in (AttemptOutcome.ACCEPTED, AttemptOutcome.REFUSED)
+
+
+def _conclude(doubt: Doubt, outcome: Outcome, proof: Evidence) -> None:
+    """An answer about the contents speaks of the first time as well; any other says nothing of it."""
+    if outcome.kind is AttemptOutcome.ACCEPTED:
+        text = f"sent again under its key: provider {doubt.provider} has it once"
+        proof.accepted[doubt.held] = outcome._replace(text=text)
+        proof.asked.add(doubt.held)
+    elif outcome.kind is AttemptOutcome.REFUSED:
+        text = f"sent again under its key, and refused: {outcome.text}"[:500]
+        proof.absent[doubt.held] = Outcome(
+            AttemptOutcome.DEFERRED, Phase.DOTTED, text=text, error_class=outcome.error_class
+        )
+        proof.asked.add(doubt.held)
+    else:
+        proof.cannot_tell(f"provider {doubt.provider}: {outcome.text}", f"{doubt.provider} {outcome.error_class}")

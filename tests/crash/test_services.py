@@ -1,0 +1,66 @@
+"""Passes over HTTP services are killed at every point of a submission: with keys everybody is reached exactly once."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.crash.conftest import NewWorld
+from tests.crash.world import CONNECTIONS, World
+from tests.http_double import API_KEY, start_http_double
+
+POINTS = ("claim.committed", "journal.begun", "provider.before_dot", "journal.dotted", "provider.replied",
+          "journal.outcome", "settle.before_commit", "settle.committed")  # fmt: skip
+PEOPLE = 30
+SECRETS = {"resend": "api_key", "postmark": "server_token"}
+
+
+def use(world: World, service: str, url: str) -> None:
+    """From now on the only provider is this service."""
+    (world.folder / "key").write_text(API_KEY)
+    (world.folder / "sendctl.toml").write_text(
+        '[send]\nenabled = true\nproviders = ["api"]\n[journal]\npath = "journal"\n'
+        f'[providers.api]\ntype = "{service}"\nbase_url = "{url}"\n{SECRETS[service]}_file = "key"\n'
+        f"connections = {CONNECTIONS}\n"
+    )
+
+
+def killed_at(world: World, point: str) -> None:
+    for passage in (1,) if point == "claim.committed" else (1, 3):  # all later claims record something as well
+        ran = world.run("send-due", failpoint=f"{point}:kill:{passage}")
+        assert ran.code == -signal.SIGKILL, ran
+        world.assert_sound()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_with_keys_everybody_is_reached_exactly_once_wherever_a_pass_is_killed(
+    new_world: NewWorld, store_url: str, tmp_path: Path, point: str
+) -> None:
+    world = new_world(store_url, contacts=PEOPLE)
+    with start_http_double(tmp_path, "resend") as double:
+        world.judge = double
+        use(world, "resend", double.url)
+        killed_at(world, point)
+        reconciled = world.finish()
+        assert reconciled.code == 0, reconciled
+        world.assert_finished(PEOPLE)
+        assert world.counts()["sent"] == PEOPLE
+        assert world.accepted().total() == PEOPLE
+
+
+@pytest.mark.parametrize("point", ["journal.dotted", "provider.replied"])
+def test_without_keys_what_can_be_found_is_settled_and_the_rest_is_held(
+    new_world: NewWorld, store_url: str, tmp_path: Path, point: str
+) -> None:
+    world = new_world(store_url, contacts=PEOPLE)
+    with start_http_double(tmp_path, "postmark") as double:
+        world.judge = double
+        use(world, "postmark", double.url)
+        killed_at(world, point)
+        world.finish()
+        world.assert_finished(PEOPLE)
+        missing = PEOPLE - world.accepted().total()
+        assert world.counts()["in_doubt"] == missing, "who was taken is found; who was not cannot be told"
+        world.assert_settled_by_choice(PEOPLE)
