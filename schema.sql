@@ -167,7 +167,7 @@ CREATE TABLE messages (
     in_doubt_at       TIMESTAMPTZ,
     transient         INTEGER NOT NULL CHECK (transient IN (0, 1)),  -- failed for a passing cause: retried later
     error_class       TEXT,
-    last_error        TEXT,
+    last_error        TEXT,                   -- in the queue: of the last attempt, or why it is held back (error_class)
     created_at        TIMESTAMPTZ NOT NULL,
     updated_at        TIMESTAMPTZ NOT NULL,
     UNIQUE (enrollment_id, step_index, occurrence, channel),
@@ -182,6 +182,11 @@ CREATE TABLE messages (
 
 -- What is due, what is in each state, and the counts: one index serves all three at any size.
 CREATE INDEX messages_by_state ON messages (campaign_id, status, next_attempt_at);
+
+-- What waits in the queue for another reason than its time: few, and `status` counts them by it. What has no share of its
+-- account yet ('allowance') is found by it too.
+CREATE INDEX messages_held ON messages (campaign_id, error_class)
+    WHERE status = 'queued' AND error_class IN ('frequency_cap', 'distance', 'quiet_hours', 'allowance');
 
 -- Each try to hand a message to a provider, and how it is known what came of it.
 CREATE TABLE attempts (
@@ -299,6 +304,32 @@ CREATE TABLE limits (
     refilled_at     TIMESTAMPTZ NOT NULL,
     cooldown_until  TIMESTAMPTZ
 );
+
+-- Whose allowance or credits campaigns use up. What an account has used is always counted from its messages; the row is
+-- what two that count at the same moment wait for each other at.
+CREATE TABLE accounts (
+    name        TEXT NOT NULL PRIMARY KEY,
+    created_at  TIMESTAMPTZ NOT NULL
+);
+
+-- Which account a campaign uses: fixed with its first revision.
+CREATE TABLE account_campaigns (
+    campaign_id  BIGINT NOT NULL PRIMARY KEY REFERENCES campaigns (id),
+    account      TEXT NOT NULL REFERENCES accounts (name)
+);
+CREATE INDEX campaigns_of_account ON account_campaigns (account);
+
+-- Credits given to accounts without an allowance, and taken back (below 0); never changed.
+CREATE TABLE grants (
+    id        TEXT NOT NULL PRIMARY KEY,      -- random
+    account   TEXT NOT NULL REFERENCES accounts (name),
+    amount    BIGINT NOT NULL CHECK (amount <> 0),
+    login     TEXT NOT NULL,
+    hostname  TEXT NOT NULL,
+    reason    TEXT NOT NULL,
+    at        TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX grants_of_account ON grants (account);
 
 -- After a rewind: what journals prove about messages that this store does not know (yet). Checked at every claim.
 CREATE TABLE replayed_keys (

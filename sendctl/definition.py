@@ -94,6 +94,7 @@ class Definition:
     controls: Controls = Controls()
     stop_on: tuple[str, ...] = ()
     trigger: Trigger | None = None
+    account: str = ""  # whose allowance its messages use up
     numbers: tuple[int, ...] = ()
     order: tuple[int, ...] = ()
 
@@ -167,7 +168,7 @@ def fingerprint(definition: Definition) -> str:
     The number of a revision does not name them: a store that was put back counts anew.
     """
     contents = json.loads(to_json(replace(definition, controls=Controls())))
-    del contents["numbers"], contents["order"]
+    del contents["numbers"], contents["order"], contents["account"]  # none of these is in any message
     text = json.dumps(contents, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

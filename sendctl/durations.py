@@ -6,6 +6,7 @@ Text in, numbers out, and back. Never reads a clock or the machine's time zone: 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -82,6 +83,21 @@ def parse_rate(text: str) -> Rate:
 def format_rate(rate: Rate) -> str:
     """The form that `parse_rate` reads back: `50/s`, `100/min`, `1000/h`, `20000/day`."""
     return f"{rate.count}/{_RATE_NAMES[rate.per_s]}"
+
+
+def parse_share(text: str, periods: Collection[str]) -> tuple[int, str]:
+    """(number, period) from `3/week`, where the period is one of `periods`, which have no plural.
+
+    Raises ValueError, naming the text, on anything else and on a count outside 1 to 1,000,000,000.
+    """
+    match = re.fullmatch(_RATE, text)
+    if not match or match[2] not in periods:
+        example = f"3/{next(iter(periods))}"
+        raise ValueError(f'"{text}" is no share: want a number per {", ".join(periods)}, such as "{example}"')
+    count = int(match[1])
+    if not 1 <= count <= 1_000_000_000:
+        raise ValueError(f'"{text}" is no share: the number must be from 1 to 1000000000')
+    return count, match[2]
 
 
 def parse_when(text: str, *, now: datetime, zone: tzinfo) -> datetime:

@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     LOCKED = 4
     DISABLED = 5
     REWOUND = 6
+    ALLOWANCE = 7
     BAD_INPUT = 65
     UNREACHABLE = 69
     STOPPED_EARLY = 75
@@ -32,6 +33,7 @@ EXIT_MEANINGS: dict[ExitCode, str] = {
     ExitCode.LOCKED: "another exclusive operation holds the store",
     ExitCode.DISABLED: "sending is disabled, or the store belongs elsewhere",
     ExitCode.REWOUND: "the store was rewound: journals know more than it does",
+    ExitCode.ALLOWANCE: "an account has too little left; nothing was written",
     ExitCode.BAD_INPUT: "bad input data; nothing was written",
     ExitCode.UNREACHABLE: "store or provider unreachable",
     ExitCode.STOPPED_EARLY: "stopped early: run it again",
@@ -119,6 +121,12 @@ class StoreRewound(SendctlError):
 
     exit_code = ExitCode.REWOUND
     hint = "run `sendctl recover --campaign NAME` on this host before sending again."
+
+
+class AllowanceExceeded(SendctlError):
+    """An account has less left than an enqueue would plan."""
+
+    exit_code = ExitCode.ALLOWANCE
 
 
 class Unreachable(SendctlError):

@@ -8,14 +8,36 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sendctl.definition import Window
+from sendctl.tomlfile.tables import printable
 
 log = logging.getLogger("sendctl")
 RETRY_CAP_S = 6 * 3600.0
+_HOURS = re.compile(r"([0-9]{2}:[0-9]{2}) ?- ?([0-9]{2}:[0-9]{2})")
+
+
+def hours(text: str) -> Window:
+    """Hours of the day such as `08:00-20:00`; `24:00` is midnight at the end of the day. Raises ValueError."""
+    match = _HOURS.fullmatch(text)
+    if not match:
+        raise ValueError(f'"{printable(text)}" is no window: want hours such as "08:00-20:00"')
+    try:
+        start, end = time.fromisoformat(match[1]), time.fromisoformat(match[2].replace("24:00", "00:00"))
+    except ValueError:
+        raise ValueError(f'"{printable(text)}" is no window: hours go from 00:00 to 24:00') from None
+    if start == end:
+        raise ValueError(f'"{printable(text)}" is empty or the whole day; leave the key out for the whole day')
+    return Window(start, end)
+
+
+def meet(window: Window, other: Window) -> bool:
+    """Whether two windows of the day have a minute in common."""
+    return _inside(window.start, other) or _inside(other.start, window)
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ import typer
 
 from sendctl import __version__, stopping
 from sendctl.cli import (
+    account,
     controls,
     enqueue,
     ingest,
@@ -48,6 +49,7 @@ for _verb in (
     status,
     messages,
     show,
+    account,
     controls,
     recover,
     suppress,

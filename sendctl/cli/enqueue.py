@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("enqueue", cls=Verb, epilog="0 2 65 69 75 78")(enqueue)
+    app.command("enqueue", cls=Verb, epilog="0 2 7 65 69 75 78")(enqueue)
 
 
 def enqueue(

@@ -19,7 +19,7 @@ from sendctl.errors import EXIT_MEANINGS, ExitCode
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Every day": ("enqueue", "preview", "send-due", "reconcile", "ingest"),
-    "What is happening": ("status", "messages", "show"),
+    "What is happening": ("status", "messages", "show", "account"),
     "When something is wrong": ("pause", "resume", "cancel", "tune", "suppress", "recover"),
     "Set-up": ("init", "migrate", "providers"),
 }

@@ -105,6 +105,7 @@ def message_json(listed: Listed) -> dict[str, Any]:
         "failed_at": iso(row.failed_at), "in_doubt_at": iso(row.in_doubt_at), "provider": row.provider,
         "provider_message_id": row.provider_message_id, "message_id": listed.message_id or None,
         "error_class": row.error_class, "last_error": row.last_error, "progress": row.progress,
+        "held": row.held,
     }  # fmt: skip
 
 

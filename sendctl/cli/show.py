@@ -101,12 +101,17 @@ def _verdict(row: MessageRow, shown: Shown) -> str:
         State.IN_DOUBT: f"in doubt since {utc(row.in_doubt_at or now)}: nobody knows whether it was accepted",
         State.FAILED: f"not sent, {again}: {clean(row.last_error or 'no reason recorded')}",
         State.SENDING: "on its way at this moment",
-        State.QUEUED: f"not sent yet{tried}; next attempt {ago(row.next_attempt_at, now)}",
+        State.QUEUED: f"not sent yet{tried}; next attempt {ago(row.next_attempt_at, now)}{_held(row)}",
         State.BOUNCED: "accepted by the provider, then returned by the receiving side",
         State.SUPPRESSED: "not sent: the address must not be contacted",
         State.CANCELLED: "not sent: the campaign or the enrollment was cancelled",
         State.EXPIRED: f"not sent: it would have been later than {utc(row.expires_at or row.due_at)}",
     }[row.status]
+
+
+def _held(row: MessageRow) -> str:
+    """Why it waits, if not for its time alone."""
+    return f": {clean(row.last_error)}" if row.held is not None and row.last_error else ""
 
 
 def _json(shown: Shown) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def _campaign(situation: Situation, state: CampaignState) -> dict[str, Any]:
             for one in state.failures
         ],
         "given_up": state.given_up,
+        "held": [{"why": str(one.why), "count": one.number, "first_until": iso(one.first_at)} for one in state.held],
         "events": {str(kind): state.events.get(kind, 0) for kind in EventType},
         "halted_for": state.halted or None,
     }

@@ -8,14 +8,11 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Callable
-from datetime import time
 
 from sendctl.addresses import parse_mailbox
-from sendctl.definition import Window
 from sendctl.durations import format_duration, parse_duration_s
 from sendctl.tomlfile.tables import nearest, printable
 
-_HOURS = re.compile(r"([0-9]{2}:[0-9]{2}) ?- ?([0-9]{2}:[0-9]{2})")
 _EXPRESSION = re.compile(r"\{\{.*?\}\}")
 _TOKEN = re.compile(r"\{\{[^}]*\btoken\b[^}]*\}\}")
 _PAGE = re.compile(r"(https?)://[^\s/?#@]+[^\s<>\"]*")
@@ -80,20 +77,6 @@ def nearest_zone(text: str, zones: set[str]) -> str:
     if named:
         return f'did you mean "{named[0]}"?'
     return nearest(text.title(), zones) or 'want one such as "Europe/Berlin" or "UTC"'
-
-
-def hours(text: str) -> Window:
-    """A window of the day such as `08:00-20:00`; `24:00` is midnight at the end of the day."""
-    match = _HOURS.fullmatch(text)
-    if not match:
-        raise ValueError(f'"{printable(text)}" is no window: want hours such as "08:00-20:00"')
-    try:
-        start, end = time.fromisoformat(match[1]), time.fromisoformat(match[2].replace("24:00", "00:00"))
-    except ValueError:
-        raise ValueError(f'"{printable(text)}" is no window: hours go from 00:00 to 24:00') from None
-    if start == end:
-        raise ValueError(f'"{printable(text)}" is empty or the whole day; leave `window` out for the whole day')
-    return Window(start, end)
 
 
 def duration_from(least_s: int, most_s: int) -> Callable[[str], int]:

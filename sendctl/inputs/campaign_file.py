@@ -14,6 +14,7 @@ from sendctl.durations import LONGEST_S, Rate, parse_rate
 from sendctl.errors import BadInput
 from sendctl.inputs import campaign_checks as checks
 from sendctl.inputs.campaign_places import CampaignFile
+from sendctl.schedule import hours
 from sendctl.tomlfile import Document, Findings, Table, TomlError, read_document, read_utf8
 from sendctl.tomlfile.tables import plain_name, printable
 
@@ -76,6 +77,7 @@ def read_definition(findings: Findings) -> Definition:
         expires_after_s=campaign.parsed("expires_after", checks.duration_from(1, LONGEST_S), None),
         window=_read_window(campaign),
         timezone=campaign.parsed("timezone", checks.zone_name, "UTC"),
+        account=campaign.parsed("account", plain_name, ""),
         in_doubt=campaign.word("in_doubt", "hold", ("hold", "resend", "skip")),
         controls=_read_controls(root.table("controls")),
         stop_on=_read_stop(root.table("stop")),
@@ -123,7 +125,7 @@ def _read_start(campaign: Table) -> datetime | None:
 
 
 def _read_window(campaign: Table) -> Window | None:
-    return campaign.parsed("window", checks.hours, None) if campaign.has("window") else None
+    return campaign.parsed("window", hours, None) if campaign.has("window") else None
 
 
 def _read_controls(controls: Table) -> Controls:

@@ -12,6 +12,7 @@ from enum import IntEnum
 from sendctl.durations import format_duration, format_rate
 from sendctl.passes.status import CampaignState, Situation
 from sendctl.states import CampaignStatus, State
+from sendctl.store.holds import Why
 from sendctl.store.limits import Breaker
 
 # Cron starts a pass every minute: ten missed ones are no accident.
@@ -69,6 +70,11 @@ def _of_store(situation: Situation) -> Iterator[Advice]:
             Level.WARNING, "", f"{_messages(store.homeless)} known from journals only: of campaigns or people that the"
             " store has forgotten since it was put back. Enqueue their files again",
         )  # fmt: skip
+    if store.uncounted:
+        yield Advice(
+            Level.WARNING, "", f"the frequency cap and the distance do not count {_number(store.uncounted)} that only"
+            " journals know: who got them may get more than [limits] says, until their files are enqueued again",
+        )  # fmt: skip
     if store.sending_enabled and store.journal_trouble:
         yield Advice(Level.CRITICAL, "", f"nothing is sent from here: {store.journal_trouble}")
     if store.foreign:
@@ -117,6 +123,7 @@ def _of_campaign(situation: Situation, state: CampaignState) -> Iterator[Advice]
     if state.claims_expired:
         yield _expired(situation, state)
     yield from _pauses(state)
+    yield from _held(situation, state)
     yield from _failures(situation, state)
     if counts[State.EXPIRED]:
         yield Advice(
@@ -161,6 +168,30 @@ def _pauses(state: CampaignState) -> Iterator[Advice]:
         )  # fmt: skip
     else:
         yield Advice(Level.OK, name, "paused by a person", f"sendctl resume {name}")
+
+
+_HELD = {
+    Why.FREQUENCY_CAP: "by the frequency cap over all campaigns",
+    Why.DISTANCE: "by the least distance between two messages to one person",
+    Why.QUIET_HOURS: "by quiet hours",
+}
+
+
+def _held(situation: Situation, state: CampaignState) -> Iterator[Advice]:
+    """What waits though its time has come, or has no share of its account yet."""
+    name = state.campaign.name
+    for one in state.held:
+        first = f"{one.first_at:%Y-%m-%d %H:%M}Z"
+        if one.why is not Why.ALLOWANCE:
+            yield Advice(
+                Level.OK, name, f"{_messages(one.number)} held {_HELD[one.why]}, the first until {first}",
+                f"sendctl messages --campaign {name} --status queued",
+            )  # fmt: skip
+        elif one.example:
+            yield Advice(
+                Level.WARNING, name, f"{_messages(one.number)} waiting for a share of account"
+                f" {state.definition.account} ({one.example}), asked for again at {first} or before", "sendctl account",
+            )  # fmt: skip
 
 
 def _failures(situation: Situation, state: CampaignState) -> Iterator[Advice]:
@@ -276,6 +307,10 @@ def _silent(situation: Situation) -> bool:
 
 def _messages(number: int) -> str:
     return "1 message is" if number == 1 else f"{number:,} messages are"
+
+
+def _number(number: int) -> str:
+    return "1 message" if number == 1 else f"{number:,} messages"
 
 
 def _did(number: int, verb: str) -> str:

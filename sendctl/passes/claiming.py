@@ -1,7 +1,8 @@
 """T(k): one transaction that records the last window's outcomes and claims the next one. No network in here.
 
 Everything that can forbid a message is asked at this moment: the campaign's state, suppressions, the enrollment,
-expiry, the send window, what a journal proved before a rewind, breakers, cooldown and rate tokens.
+expiry, the send window and quiet hours, what people got of other campaigns, what a journal proved before a rewind,
+breakers, cooldown and rate tokens.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import NamedTuple
 from sqlalchemy.engine import Connection
 
 from sendctl import faults
+from sendctl.calendar import Calendar
 from sendctl.clock import Lease
 from sendctl.definition import Definition
 from sendctl.durations import Rate
 from sendctl.errors import StoreRewound
 from sendctl.identity import new_id
+from sendctl.passes import people, timing
 from sendctl.passes.consequences import Breakers, pause, stop_reasons
 from sendctl.passes.deciding import Desk
 from sendctl.passes.remembered import settle
@@ -29,6 +32,7 @@ from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, 
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Claim, Due
 from sendctl.store.enrollments import Passed
+from sendctl.store.holds import Why
 from sendctl.store.ledger import move
 
 BEAT_EVERY_S = 5.0  # a row that all workers of a run would otherwise wait for in every turn
@@ -220,6 +224,8 @@ class Clerk:
         open_to = [provider for provider in order if self._breakers.of(provider).lets_through(self.desk.now)]
         if not open_to:
             return self._shut(order, definition)
+        if self.desk.context.calendar(definition).never_opens:
+            return Window(blocked=f"campaign {name}: its window lies in the quiet hours of [limits]")
         size = min(limit, campaign.controls.batch_size)
         return self._fill(connection, campaign, definition, size, open_to, lease)
 
@@ -240,11 +246,15 @@ class Clerk:
         picked = claims.pick_due(connection, campaign.id, self.desk.now, size)
         if not picked:
             return Window()
-        going = self._sift(connection, campaign, definition, picked)
-        pairs, wait_s = self._granted(connection, campaign, [(due, self._provider(due, open_to)) for due in going])
+        calendar = self.desk.context.calendar(definition)
+        able = people.sift(self.desk, connection, calendar, self._sift(connection, calendar, picked))
+        pairs, wait_s = self._granted(connection, campaign, [(due, self._provider(due, open_to)) for due in able.going])
         if not pairs:
             # Sifted rows have left the queue: look again at once. Without tokens: wait for the next one.
-            if not going:
+            if not able.going and able.busy == len(picked):
+                held = f"campaign {campaign.name}: another pass is sending to the same people"
+                return Window(wait_s=BUSY_WAIT_S, blocked=held, passing=True)
+            if not able.going:
                 return Window(wait_s=0.0)
             return Window(wait_s=wait_s, blocked=f"campaign {campaign.name}: rate", passing=True)
         settings = self.desk.context.settings.send
@@ -303,16 +313,14 @@ class Clerk:
 
     # -- what may not go ------------------------------------------------------------------------------------------
 
-    def _sift(
-        self, connection: Connection, campaign: Campaign, definition: Definition, picked: Sequence[Due]
-    ) -> list[Due]:
+    def _sift(self, connection: Connection, calendar: Calendar, picked: Sequence[Due]) -> list[Due]:
         """Move aside what must not be sent now, with its enrollment; returns the rest in order."""
         suppressed = claims.suppressed(connection, [due.recipient_key for due in picked])
         remembered = replay.remembered(connection, [due.key for due in picked])
-        fates = ("go", "suppress", "cancel", "drop", "expire", "known", "later")
+        fates = ("go", "suppress", "cancel", "drop", "expire", "known", "unpaid", "later")
         groups: dict[str, list[Due]] = {fate: [] for fate in fates}
         for due in picked:
-            groups[self._fate(due, definition, suppressed, remembered)].append(due)
+            groups[self._fate(due, calendar, suppressed, remembered)].append(due)
         now = self.desk.now
         for name in ("suppress", "cancel", "expire"):
             move(connection, name, [{"id": due.id} for due in groups[name]], claimed=False, now=now)
@@ -323,23 +331,22 @@ class Clerk:
         self.desk.advance(connection, [Passed(due, now, sent=False) for due in groups["expire"]])
         for due in groups["known"]:
             settle(self.desk, connection, due, remembered[due.key])
-        claims.postpone(connection, [(due.id, self._opening(due, definition)) for due in groups["later"]], now)
+        timing.wait_for_share(connection, groups["unpaid"], now)
+        timing.wait_for_opening(connection, calendar, groups["later"], now)
         return groups["go"]
 
     def _fate(
-        self, due: Due, definition: Definition, suppressed: set[str], remembered: dict[str, replay.Proven]
-    ) -> str:
+        self, due: Due, calendar: Calendar, suppressed: set[str], remembered: dict[str, replay.Proven]
+    ) -> str:  # fmt: skip
         ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
         fates = (
             ("known", due.key in remembered),
             ("suppress", due.recipient_key in suppressed),
             ("cancel", ended),
             # It came back to a step that was removed meanwhile.
-            ("drop", not definition.has_place(due.step_index, due.occurrence)),
-            ("expire", due.expires_at is not None and due.expires_at <= self.desk.now),
-            ("later", definition.window is not None and self._opening(due, definition) > self.desk.now),
+            ("drop", not calendar.definition.has_place(due.step_index, due.occurrence)),
+            ("expire", timing.is_too_late(calendar, due, self.desk.now)),
+            ("unpaid", due.error_class == Why.ALLOWANCE),
+            ("later", calendar.is_bounded and calendar.opening(self.desk.now, due.timezone) > self.desk.now),
         )
         return next((fate for fate, holds in fates if holds), "go")
-
-    def _opening(self, due: Due, definition: Definition) -> datetime:
-        return self.desk.context.calendar(definition).opening(self.desk.now, due.timezone)

@@ -47,7 +47,7 @@ class Context:
 
     def calendar(self, definition: Definition) -> Calendar:
         """When the messages of a campaign may go, by its file and by this host's settings."""
-        return Calendar(definition)
+        return Calendar(definition, self.settings.limits.quiet)
 
     @property
     def hostname(self) -> str:

@@ -24,6 +24,7 @@ from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Due
 from sendctl.store.doubts import Held
 from sendctl.store.enrollments import Passed
+from sendctl.store.holds import Why
 from sendctl.store.ledger import move
 from sendctl.store.outcomes import Advancing, Settled
 
@@ -121,7 +122,10 @@ class Desk:
             outcome, provider=attempt.provider, attempts=attempt.number, charged_attempts=due.charged_attempts,
             controls=campaign.controls, providers=self.providers(definition), jitter=self.jitter,
         )  # fmt: skip
-        next_attempt_at = self.now + timedelta(seconds=decision.delay_s) if decision.delay_s else self.now
+        next_attempt_at = self.now
+        if decision.delay_s:
+            retry_at = self.now + timedelta(seconds=decision.delay_s)
+            next_attempt_at = self.context.calendar(definition).opening(retry_at, due.timezone)
         return Settled(
             due, attempt.number, attempt.claim_id, outcome, decision.transition, decision.charged, next_attempt_at,
             decision.next_provider, decision.transient, evidence, at,
@@ -187,14 +191,23 @@ class Desk:
 
         The count against max_attempts begins anew: someone, or a day, has intervened.
         """
-        rows = [{"id": due.id, "next_attempt_at": self.now, "charged_attempts": 0} for due in dues]
-        lost = move(connection, transition, rows, claimed=False, now=self.now)
+        lost = set[int]()
+        for unpaid in (False, True):
+            some = [due for due in dues if self._is_unpaid(connection, due, transition) is unpaid]
+            changes: dict[str, object] = {"next_attempt_at": self.now, "charged_attempts": 0}
+            changes |= {"error_class": Why.ALLOWANCE, "last_error": None} if unpaid else {}
+            rows = [{"id": due.id} | changes for due in some]
+            lost |= move(connection, transition, rows, claimed=False, now=self.now)
         if transition == "retry":
             # The cause may have been the contents: what was certainly not accepted is composed afresh.
             outcomes.unfreeze(connection, [due.id for due in dues if due.id not in lost])
         revived = [due.enrollment_id for due in dues if due.id not in lost]
         enrollments.revive(connection, revived, self.now)
         return lost
+
+    def _is_unpaid(self, connection: Connection, due: Due, transition: str) -> bool:
+        """Whether a message that is queued again has lost its share of an account: it was given back when it failed."""
+        return transition == "retry" and bool(self.current(connection, due.campaign_id).account)
 
     def give_up(self, connection: Connection, dues: Sequence[Due], reason: str) -> set[int]:
         """Messages in doubt that shall not be sent again: failed, for good."""

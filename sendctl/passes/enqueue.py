@@ -25,9 +25,10 @@ from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
 from sendctl.inputs.spool import ENDINGS
 from sendctl.passes import ordering, revising, second_reader
+from sendctl.passes.accounts import check_room
 from sendctl.passes.campaign_faults import check_source, compiled
 from sendctl.passes.context import Context, who
-from sendctl.passes.enqueue_checks import check_existing, check_open, check_supported
+from sendctl.passes.enqueue_checks import check_existing, check_limits, check_open, check_supported
 from sendctl.passes.enqueue_report import EnqueueReport
 from sendctl.passes.enrolling import Chunk, EntryMaker, enroll
 from sendctl.passes.order_files import Orders, opened_orders
@@ -38,7 +39,7 @@ from sendctl.passes.row_checks import Progress, check_rows
 from sendctl.passes.second_reader import SecondReader
 from sendctl.rendering.message import StepRenderer
 from sendctl.states import CampaignStatus
-from sendctl.store import audit, campaigns, finishing, loading, meta, outcomes
+from sendctl.store import accounts, audit, campaigns, finishing, loading, meta, outcomes
 from sendctl.store.campaigns import Campaign
 from sendctl.store.loading import IdBlock, Ids, Loaded
 
@@ -69,6 +70,7 @@ def run(
     campaign = load_campaign(campaign_file)
     definition = campaign.definition
     check_supported(campaign)
+    check_limits(context, campaign)
     check_source(campaign, contacts=contacts is not None, orders=orders is not None)
     if orders is not None and at is not None:
         raise UsageError("--at: orders are due by their own time", hint="`delay` in [trigger] says how long after it.")
@@ -224,6 +226,8 @@ def _fill(
     report.created = campaign is None
     if campaign is None:
         campaign = campaigns.create(connection, definition, now)
+        if definition.account:
+            accounts.join(connection, campaign.id, definition.account, now)
     if people.file is not None:
         chunks = _chunks(
             context.calendar(definition), people.file, people, meta.read(connection).secret, people.start_at or now
@@ -241,6 +245,8 @@ def _fill(
     if ordered is not None and people.orders is not None:
         stopped = ordering.settle(connection, campaign.id, people.orders.reader, ordered, done)
         report.stopped = dict(sorted(stopped.items()))
+    if definition.account:
+        check_room(context, connection, definition.account, ids.messages.taken, done)
     audit.write(
         connection, login=who(context.environ), hostname=context.hostname, action="enqueue",
         campaign_id=campaign.id, reason="", now=done,

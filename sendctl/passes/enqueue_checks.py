@@ -18,6 +18,7 @@ from sendctl.rendering.message import StepRenderer
 from sendctl.states import CampaignStatus
 from sendctl.store import campaigns, loading
 from sendctl.store.campaigns import Campaign
+from sendctl.tomlfile.tables import nearest
 
 _SUPPORTED = "e-mail campaigns are."
 
@@ -29,6 +30,25 @@ def check_supported(campaign: CampaignFile) -> None:
         raise BadInput(
             f"channel {channel!r} is not supported by this version of sendctl",
             place=campaign.key_place("campaign", "channel"), hint=_SUPPORTED,
+        )  # fmt: skip
+
+
+def check_limits(context: Context, campaign: CampaignFile) -> None:
+    """A campaign must be able to send at some hour, and its account must be one. Raises BadInput."""
+    definition = campaign.definition
+    if context.calendar(definition).never_opens:
+        quiet = context.settings.limits.quiet
+        hours = f"{quiet.start:%H:%M}-{quiet.end:%H:%M}" if quiet is not None else ""
+        raise BadInput(
+            f"the whole window lies in the quiet hours of this host, {hours}: nobody would ever get it",
+            place=campaign.key_place("campaign", "window"),
+            hint="change the window, or `quiet` in [limits] of sendctl.toml; transactional campaigns are exempt.",
+        )
+    if definition.account and definition.account not in context.settings.accounts:
+        advice = nearest(definition.account, context.settings.accounts)
+        raise BadInput(
+            f"this host knows no account {definition.account}", place=campaign.key_place("campaign", "account"),
+            hint=advice or f"write a section [accounts.{definition.account}] in sendctl.toml.",
         )  # fmt: skip
 
 
@@ -51,6 +71,13 @@ def check_existing(context: Context, campaign: CampaignFile, renderers: list[Ste
                 f"campaign {definition.name} was enqueued with{'out' if before.trigger is None else ''} a [trigger]",
                 place=campaign.key_place("trigger"),
                 hint="where its people come from cannot change. Make a new campaign.",
+            )
+        if before.account != definition.account:
+            raise BadInput(
+                f"campaign {definition.name} was enqueued with "
+                + (f"account {before.account}" if before.account else "no account"),
+                place=campaign.key_place("campaign", "account" if definition.account else "name"),
+                hint="what it has used up stays with that. Make a new campaign.",
             )
         compared(before, definition, lambda index: campaign.key_place("steps", index))
         for address, subject_key, snapshot in loading.waiting_snapshots(connection, found.id):

@@ -19,6 +19,7 @@ from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.older import remove_before
 from sendctl.passes import evidence, ingest, key_replay
+from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.events import Applied, catch_up, sweep
@@ -148,6 +149,7 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
         due = claims.by_id(connection, ids)
         report.retried = len(ids) - len(desk.requeue(connection, list(due.values()), "retry"))
     report.caught_up.add(sweep(desk))
+    share_out(context, every=True)
     with desk.transaction() as connection:  # campaigns are locked before messages, or in a transaction of their own
         finishing.settle(connection, desk.now)
 

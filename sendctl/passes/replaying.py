@@ -23,7 +23,7 @@ from sendctl.passes.importing import import_run, traces_of
 from sendctl.passes.place import elsewhere
 from sendctl.providers.base import Outcome, Phase
 from sendctl.states import TRANSITIONS, AttemptOutcome, State
-from sendctl.store import claims, meta, replay, runs
+from sendctl.store import campaigns, claims, meta, replay, runs, touches
 from sendctl.store.doubts import Held
 from sendctl.store.enrollments import Passed
 from sendctl.store.replay import Proven
@@ -185,8 +185,11 @@ def _replay_run(context: Context, note: RunNote, done: Replayed) -> None:
     with desk.transaction() as connection:
         unknown = _proven_by(note, _unknown(connection, traces))
         done.known += len(_proven_by(note, traces)) - len(unknown)
+        places = replay.known_messages(connection, [item.key for item in unknown]).values()
+        campaigns.lock(connection, {place.campaign_id for place in places}, {place.campaign_id for place in places})
         for item in unknown:
             _put_back(desk, connection, item, done)
+        touches.note_change(connection, {place.campaign_id for place in places}, desk.now)
         row = runs.find(connection, [note.run_id]).get(note.run_id)
         if row is None:
             runs.record(connection, _replayed_row(context, note))

@@ -19,6 +19,7 @@ from sendctl.errors import ExitCode, SendctlError, UsageError
 from sendctl.identity import new_id
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
+from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context, started_by
 from sendctl.passes.importing import Imported
 from sendctl.passes.startup import check_enabled, take_over
@@ -68,6 +69,7 @@ def run(
     check_enabled(context)
     _check_campaign(context, campaign)
     report = SendReport(imported=take_over(context, sends=True))
+    share_out(context)
     if not _anything_due(context, campaign):
         with context.store.write() as connection:
             finishing.settle(connection, context.store.now(connection))
@@ -151,6 +153,7 @@ def _finish(context: Context, report: SendReport) -> None:
         now = context.store.now(connection)
         finishing.settle(connection, now)
         runs.finish(connection, report.run_id, result, asdict(report.work), now)
+    share_out(context)  # the next steps that this run has planned
 
 
 # -- several workers ----------------------------------------------------------------------------------------------

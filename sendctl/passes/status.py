@@ -23,9 +23,10 @@ from sendctl.passes.context import Context
 from sendctl.passes.place import elsewhere
 from sendctl.passes.startup import rewound_reason
 from sendctl.states import CampaignStatus, State
-from sendctl.store import audit, campaigns, doubts, events, limits, meta, replay, reports, runs
+from sendctl.store import audit, campaigns, doubts, events, holds, limits, meta, replay, reports, runs, touches
 from sendctl.store.campaigns import Campaign
 from sendctl.store.doubts import Failure
+from sendctl.store.holds import HeldCount
 from sendctl.store.limits import Breaker
 from sendctl.store.runs import RunRow
 
@@ -67,6 +68,7 @@ class StoreState:
     awaited: str  # which hosts a pass of this one waits for after a start of Postgres, in words
     witnessed: bool  # whether anything outside of the journal folder remembers how far the store had come
     homeless: int  # what journals know of messages that the store does not have, after a rewind
+    uncounted: int  # of these, those that caps and distance would count, if it were known to whom they went
     journal_trouble: str  # why passes cannot use the journal folder, or ""
     last_pass_at: datetime | None
     last_pass_host: str | None
@@ -95,6 +97,7 @@ class CampaignState:
     sent_per_s: float | None
     events: Mapping[str, int]  # by type
     halted: str  # why sendctl itself paused it, or empty
+    held: tuple[HeldCount, ...] = ()  # what waits for another reason than its time
 
     @property
     def planned(self) -> int:
@@ -176,6 +179,7 @@ def _state(
         claims_expired=reports.claims_expired(connection, number, now),
         sent_per_s=reports.sent_per_s(connection, number, now),
         events=learned,
+        held=tuple(holds.counts(connection, number)) if counts[State.QUEUED] else (),
         halted=reports.halt_reason(connection, number) or "" if campaign.status is CampaignStatus.PAUSED else "",
     )
 
@@ -195,6 +199,7 @@ def _store_state(context: Context, connection: Connection, campaign_id: int | No
         # A witness is believed by the user who made it: root, who looks at another's, cannot tell.
         witnessed=home is None or home.path.stat().st_uid != os.geteuid() or home.is_witnessed(row.store_id),
         homeless=replay.homeless(connection),
+        uncounted=_uncounted(context, connection, now),
         journal_trouble=unusable(context.settings.journal.path),
         last_pass_at=row.last_pass_at,
         last_pass_host=row.last_pass_host,
@@ -203,6 +208,11 @@ def _store_state(context: Context, connection: Connection, campaign_id: int | No
         runs=_runs(context, connection),
         audit=tuple(_entry(line) for line in audit.latest(connection, campaign_id)),
     )
+
+
+def _uncounted(context: Context, connection: Connection, now: datetime) -> int:
+    found = context.settings.limits
+    return touches.unknown_since(connection, now - timedelta(seconds=found.reach_s)) if found.counts else 0
 
 
 def _entry(line: Any) -> AuditEntry:

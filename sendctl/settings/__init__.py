@@ -5,8 +5,10 @@ Knows every key, those of each type of provider too. Never holds a provider's se
 
 from sendctl.settings.loading import load_settings
 from sendctl.settings.model import (
+    AccountTable,
     EventsSettings,
     JournalSettings,
+    LimitsSettings,
     ProviderTable,
     ReconcileSettings,
     SendSettings,
@@ -18,8 +20,10 @@ from sendctl.settings.secret import redact, resolve_secret
 from sendctl.settings.sending import check_sending
 
 __all__ = [
+    "AccountTable",
     "EventsSettings",
     "JournalSettings",
+    "LimitsSettings",
     "ProviderTable",
     "ReconcileSettings",
     "SendSettings",

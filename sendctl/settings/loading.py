@@ -13,6 +13,7 @@ from pathlib import Path
 from sendctl.errors import BadConfig
 from sendctl.settings import store_url
 from sendctl.settings.environment import section_variables
+from sendctl.settings.limit_tables import read_accounts, read_limits
 from sendctl.settings.model import (
     MOST_WORKERS,
     EventsSettings,
@@ -96,6 +97,8 @@ def read_settings(findings: Findings, environ: Mapping[str, str], folder: Path) 
         journal=_read_journal(root.table("journal", variables["journal"]), store, environ, folder),
         reconcile=_read_reconcile(root.table("reconcile", variables["reconcile"]), folder, providers),
         events=_read_events(root.table("events", variables["events"]), folder),
+        limits=read_limits(root.table("limits", variables["limits"])),
+        accounts=read_accounts(root, variables["accounts"]),
     )
     root.finish()
     return settings

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sendctl.durations import Rate
+
+if TYPE_CHECKING:  # an idle pass reads settings, and needs nothing of a campaign
+    from sendctl.definition import Window
 
 MOST_WORKERS = 64
 
@@ -75,6 +79,34 @@ class EventsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsSettings:
+    """What protects a person from too many messages of campaigns whose purpose is marketing."""
+
+    per_person: Rate | None = None  # at most so many in any such time
+    distance_s: int = 0  # least time between two
+    quiet: Window | None = None  # hours of a person's local day in which nothing is sent
+
+    @property
+    def counts(self) -> bool:
+        """Whether it matters what a person has been sent before."""
+        return self.per_person is not None or self.distance_s > 0
+
+    @property
+    def reach_s(self) -> int:
+        """How long a message matters for those after it."""
+        return max(self.per_person.per_s if self.per_person else 0, self.distance_s)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTable:
+    """One [accounts.NAME] section: `allowance` messages in each `period`. Without, it has the credits granted to it."""
+
+    name: str
+    allowance: int | None = None
+    period: str = ""  # day | week | month | year, by UTC
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything sendctl is told about this host. `path` is None when no configuration file was found."""
 
@@ -85,6 +117,8 @@ class Settings:
     journal: JournalSettings
     reconcile: ReconcileSettings
     events: EventsSettings = EventsSettings()
+    limits: LimitsSettings = LimitsSettings()
+    accounts: Mapping[str, AccountTable] = field(default_factory=dict)
 
     def providers_of(self, named: tuple[str, ...]) -> tuple[str, ...]:
         """The providers, in order of fail-over, of a campaign that names these or none; not all need be configured."""

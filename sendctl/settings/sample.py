@@ -55,6 +55,14 @@ path = "outbox"
 [events]
 # spool = "events"                           # reconcile takes in the files of events put here. Default: none
 # wait_s = 3600                              # how long an event may be about nothing known here
+
+[limits]                 # for marketing: the same on every host
+# per_person = "3/week"                      # most messages to one person, over all campaigns. Default: no cap
+# distance = "12h"                           # least time between two messages to one person. Default: none
+# quiet = "21:00-08:00"                      # hours of a person's local day without any. Default: none
+
+# [accounts.shop]                            # a campaign with account = "shop" uses it up
+# allowance = "10000/month"                  # also per day, week, year. Without: credits, by `sendctl account grant`
 """
 
 

@@ -41,6 +41,9 @@ class Due(NamedTuple):
     token: str
     timezone: str | None
     snapshot: str
+    contact_id: int
+    due_at: datetime
+    error_class: str | None  # in the queue: why it is held back, or of the last attempt
 
 
 _M, _E, _A = messages.c, enrollments.c, attempts.c
@@ -48,7 +51,7 @@ _DUE_COLUMNS = (
     _M.id, _M.campaign_id, _M.enrollment_id, _M.step_index, _M.occurrence, _M.channel, _M.recipient,
     _M.recipient_key, _M.provider_key, _M.next_attempt_at, _M.expires_at, _M.attempts, _M.charged_attempts,
     _M.revision, _M.composed_at, _M.next_provider, _E.status, _E.subject_key, contacts.c.address_key, _E.token,
-    _E.timezone, _E.snapshot,
+    _E.timezone, _E.snapshot, _E.contact_id, _M.due_at, _M.error_class,
 )  # fmt: skip
 _DUE_FROM = messages.join(enrollments, _E.id == _M.enrollment_id).join(contacts, contacts.c.id == _E.contact_id)
 

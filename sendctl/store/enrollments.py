@@ -15,6 +15,7 @@ from sendctl.identity import provider_key
 from sendctl.states import EnrollmentStatus, State
 from sendctl.store.bulk import bound, given
 from sendctl.store.claims import Due
+from sendctl.store.holds import Why
 from sendctl.store.ids import take_ids
 from sendctl.store.tables import enrollments, messages
 
@@ -108,7 +109,9 @@ def plan(connection: Connection, goals: Sequence[_Next], calendar: Calendar, sec
             )
             for (goal, slot), message_id in zip(going_on, ids, strict=True)
         ]  # fmt: skip
-        connection.execute(sa.insert(messages), planned)
+        # A share of its account is counted out later, alone: the next pass does it, before anything is claimed.
+        unpaid = Why.ALLOWANCE if calendar.definition.account else None
+        connection.execute(sa.insert(messages), [row | {"error_class": unpaid} for row in planned])
 
 
 def _next(item: Passed, calendar: Calendar, earliest: datetime | None) -> _Next:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import EventType, State
+from sendctl.store.holds import Why
 from sendctl.store.tables import attempts, campaigns, contacts, enrollments, events, messages, steps, suppressions
 
 # States that most messages are in, so that walking along the ids finds them at once; the others are found by index.
@@ -57,6 +58,12 @@ class MessageRow:
     error_class: str | None
     last_error: str | None
     progress: EventType | None  # the furthest that is known
+
+    @property
+    def held(self) -> Why | None:
+        """What holds it back in the queue."""
+        marks = {str(why): why for why in Why}
+        return marks.get(self.error_class or "") if self.status is State.QUEUED else None
 
 
 _M, _C, _A, _V = messages.c, campaigns.c, attempts.c, events.c

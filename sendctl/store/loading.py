@@ -61,6 +61,11 @@ class IdBlock:
         self.ids = ids
         self._used = 0
 
+    @property
+    def taken(self) -> range:
+        """Those that are used by now."""
+        return self.ids[: self._used]
+
     def take(self, count: int) -> range:
         """The next ids."""
         taken = self.ids[self._used : self._used + count]

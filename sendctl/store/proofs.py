@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import CampaignStatus, State
+from sendctl.store import accounts
 from sendctl.store.tables import campaigns, messages
 
 # Each finds rows that must not exist; the limit keeps a broken ledger readable.
@@ -37,6 +38,9 @@ _VIOLATIONS: dict[str, str] = {
         SELECT m.id FROM messages m
         WHERE m.campaign_id = :campaign
           AND m.attempts <> (SELECT count(*) FROM attempts a WHERE a.message_id = m.id)""",
+    "a message in flight without a share of its account": """
+        SELECT m.id FROM messages m
+        WHERE m.campaign_id = :campaign AND m.status = 'sending' AND m.error_class = 'allowance'""",
     "an active enrollment without a message to come (enrollment id)": """
         SELECT e.id FROM enrollments e
         WHERE e.campaign_id = :campaign AND e.status = 'active'
@@ -94,4 +98,17 @@ def check(connection: Connection) -> list[Violation]:
             ids = connection.execute(sa.text(f"{query} LIMIT 10"), {"campaign": campaign_id}).scalars().all()
             if ids:
                 found.append(Violation(name, what, tuple(ids)))
+    return found + _accounts(connection)
+
+
+def _accounts(connection: Connection) -> list[Violation]:
+    """Everything that an account's campaigns have planned is consumed, reserved, waiting or given back."""
+    what = "an account whose messages do not add up to what was planned of it"
+    found = []
+    for name in accounts.names(connection):
+        used = accounts.consumed(connection, name) + accounts.in_hand(connection, name)
+        used += sum(number for _, number in accounts.queued(connection, name))
+        total = accounts.totals(connection, name)
+        if used != total.consumed + total.reserved or sum(total) != accounts.planned(connection, name):
+            found.append(Violation(name, what, ()))
     return found

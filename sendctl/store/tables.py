@@ -81,6 +81,14 @@ def _ref(name: str, target: str, *, null: bool = False) -> Column[int]:
     return Column(name, BigInteger, ForeignKey(target), nullable=null)
 
 
+def _id_of(name: str, target: str) -> Column[int]:
+    return Column(name, BigInteger, ForeignKey(target), primary_key=True, autoincrement=False)
+
+
+def _name_of(name: str, target: str) -> Column[str]:
+    return Column(name, Text, ForeignKey(target), nullable=False)
+
+
 store = Table(
     "store", metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
@@ -202,6 +210,18 @@ provider_state = Table(
 limits = Table(
     "limits", metadata,
     _key("scope"), Column("tokens", Double, nullable=False), _time("refilled_at"), _time("cooldown_until", null=True),
+)  # fmt: skip
+
+accounts = Table("accounts", metadata, _key("name"), _time("created_at"))
+
+account_campaigns = Table(
+    "account_campaigns", metadata, _id_of("campaign_id", "campaigns.id"), _name_of("account", "accounts.name"),
+)  # fmt: skip
+
+grants = Table(
+    "grants", metadata,
+    _key("id"), _name_of("account", "accounts.name"), Column("amount", BigInteger, nullable=False), _text("login"),
+    _text("hostname"), _text("reason"), _time("at"),
 )  # fmt: skip
 
 replayed_keys = Table(

@@ -27,8 +27,10 @@ from sendctl.passes.send_due import run_row
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Phase, Scope
 from sendctl.settings import (
+    AccountTable,
     EventsSettings,
     JournalSettings,
+    LimitsSettings,
     ProviderTable,
     ReconcileSettings,
     SendSettings,
@@ -81,10 +83,12 @@ class OwnedClock:
 
 
 def campaign_file(
-    name: str = "sale", *, campaign: str = "", controls: str = "", steps: Sequence[str] = (STEP,), rest: str = ""
-) -> str:
+    name: str = "sale", *, campaign: str = "", controls: str = "", steps: Sequence[str] = (STEP,), rest: str = "",
+    marketing: bool = False,
+) -> str:  # fmt: skip
     """A campaign file; each argument is TOML for its section."""
-    head = f'[campaign]\nname = "{name}"\npurpose = "transactional"\nfrom = "Shop <news@shop.example>"\n{campaign}\n'
+    purpose = '"marketing"\nunsubscribe_url = "https://x.example/u/{{ token }}"' if marketing else '"transactional"'
+    head = f'[campaign]\nname = "{name}"\npurpose = {purpose}\nfrom = "Shop <news@shop.example>"\n{campaign}\n'
     return f"{head}[controls]\n{controls}\n{rest}\n" + "".join(f"[[steps]]\n{step}\n" for step in steps)
 
 
@@ -105,6 +109,8 @@ class Ground:
     reconcile: ReconcileSettings = field(default_factory=ReconcileSettings)
     providers: dict[str, ProviderTable] = field(default_factory=dict)
     events: EventsSettings = field(default_factory=EventsSettings)
+    limits: LimitsSettings = field(default_factory=LimitsSettings)
+    accounts: dict[str, AccountTable] = field(default_factory=dict)
     provable: bool = True
     _context: Context | None = None
     _joined: bool = False
@@ -121,7 +127,7 @@ class Ground:
             settings = Settings(
                 None, StoreSettings(self.url), self.send, self.providers,
                 JournalSettings(self.folder / self.journal, (self.folder / f"{self.journal}-witness",)), self.reconcile,
-                self.events,
+                self.events, self.limits, self.accounts,
             )  # fmt: skip
             self._context = Context(settings, {}, self.clock)
         return self._context
@@ -143,7 +149,8 @@ class Ground:
 
     def other_host(self) -> Ground:
         """Another host on the same store: its own journal folder, hence its own host id."""
-        return Ground(self.folder, self.url, self.clock, "journal-of-b", self.send, self.reconcile, self.providers)
+        return Ground(self.folder, self.url, self.clock, "journal-of-b", self.send, self.reconcile, self.providers,
+                      limits=self.limits, accounts=self.accounts)  # fmt: skip
 
     # -- campaigns ------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, time
 from typing import Any
@@ -125,3 +126,12 @@ def test_events_end_what_they_must() -> None:
     assert all(reminds.ends_on(event) for event in ("submitted", "bounced", "unsubscribed", "complained"))
     assert not reminds.ends_on("opened")
     assert replace(drip, stop_on=("clicked",)).ends_on("clicked")
+
+
+def test_the_contents_of_files_that_exist_keep_their_names() -> None:
+    """Journals name contents by them: a replay with another version of sendctl must find them."""
+    assert fingerprint(FULL) == "18bb458be8022e61"
+    assert fingerprint(replace(FULL, account="shop")) == fingerprint(FULL)  # no message says whose account it was
+    old = json.loads(to_json(FULL))
+    del old["account"]
+    assert from_json(json.dumps(old)) == FULL

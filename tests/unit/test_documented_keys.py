@@ -30,7 +30,8 @@ def documented(text: str) -> dict[str, set[str]]:
 def known_settings(text: str) -> dict[str, set[str]]:
     findings = Findings(Document(Path("sendctl.toml"), text, tomllib.loads(text)))
     read_settings(findings, {}, Path("/srv"))
-    return {section: keys for section, keys in findings.known.items() if section not in ("", "[providers]")}
+    whole = ("", "[providers]", "[accounts]")
+    return {section: keys for section, keys in findings.known.items() if section not in whole}
 
 
 def uncommented(sample: str) -> str:
@@ -42,7 +43,7 @@ def uncommented(sample: str) -> str:
 def test_documented_settings_are_those_that_are_read(kind: str) -> None:
     keys = documented(CONFIGURATION)
     keys["[providers.NAME]"] |= keys[f'[providers.NAME], type = "{kind}"']
-    known = known_settings(f'[store]\nurl = "x"\n[providers.NAME]\ntype = "{kind}"\n')
+    known = known_settings(f'[store]\nurl = "x"\n[providers.NAME]\ntype = "{kind}"\n[accounts.NAME]\n')
     known["[providers.NAME]"] -= {"password", *(name for name in secret_keys(kind))}  # only in the environment
     assert {section: found for section, found in keys.items() if "type = " not in section} == known
 
@@ -58,14 +59,15 @@ def test_documented_campaign_keys_are_those_that_are_read() -> None:
 def test_the_sample_shows_every_key_and_no_other() -> None:
     sample = sample_config("sqlite:///x.db")
     shown = {
-        f"[{name}]": set(table) for name, table in tomllib.loads(uncommented(sample)).items() if name != "providers"
+        f"[{name}]": set(table)
+        for name, table in tomllib.loads(uncommented(sample)).items()
+        if name not in ("providers", "accounts")
     }
     shown["[store]"] |= {"url_env", "url_file", "url_credential"}
     keys = documented(CONFIGURATION)
-    assert shown == {section: found for section, found in keys.items() if "providers" not in section}
-    assert all(
-        re.search(rf"^# {key} = ", sample, re.MULTILINE) for key in ["url_env", "url_file", "url_credential", "rate"]
-    )
+    assert shown == {section: found for section, found in keys.items() if "NAME" not in section}
+    others = ["url_env", "url_file", "url_credential", "rate", "allowance"]
+    assert all(re.search(rf"^# {key} = ", sample, re.MULTILINE) for key in others)
 
 
 def test_the_sample_shows_the_defaults() -> None:

@@ -1,0 +1,82 @@
+"""Messages that wait in the queue for another reason than their time: they are marked with it, and so found again.
+
+The mark is the message's `error_class`, in words its `last_error`; it holds as long as the message is queued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sendctl.states import State
+from sendctl.store.bulk import bound, given
+from sendctl.store.tables import messages
+
+_M = messages.c
+
+
+class Why(StrEnum):
+    """What holds a message back."""
+
+    FREQUENCY_CAP = "frequency_cap"
+    DISTANCE = "distance"
+    QUIET_HOURS = "quiet_hours"
+    ALLOWANCE = "allowance"  # it has no share of its account
+
+
+# In these very words, without parameters: only then does SQLite see that it is the condition of `messages_held`.
+MARKED: sa.ColumnElement[bool] = sa.literal_column(
+    "messages.status = 'queued' AND messages.error_class IN ('frequency_cap', 'distance', 'quiet_hours', 'allowance')",
+    sa.Boolean,
+)
+
+
+class Held(NamedTuple):
+    """A queued message and until when it waits, with the reason."""
+
+    message_id: int
+    until: datetime
+    why: Why
+    words: str
+
+
+class HeldCount(NamedTuple):
+    """How many messages wait for one reason, and when the first of them may go."""
+
+    why: Why
+    number: int
+    first_at: datetime
+    example: str
+
+
+def hold(connection: Connection, held: Sequence[Held], now: datetime) -> None:
+    """Let queued messages wait, and say why."""
+    if not held:
+        return
+    rows = given(connection, _M.id, _M.next_attempt_at, _M.error_class, _M.last_error)
+    statement = (
+        sa.update(messages)
+        .where(_M.id == rows.c.id, _M.status == State.QUEUED)
+        .values(
+            next_attempt_at=rows.c.next_attempt_at, error_class=rows.c.error_class, last_error=rows.c.last_error,
+            updated_at=now,
+        )
+    )  # fmt: skip
+    connection.execute(statement, bound(held))
+
+
+def counts(connection: Connection, campaign_id: int) -> list[HeldCount]:
+    """What of a campaign is held back, by reason. Reads the marked messages alone."""
+    number, first = sa.func.count(), sa.func.min(_M.next_attempt_at)
+    statement = (
+        sa.select(_M.error_class, number, first, sa.func.min(_M.last_error))
+        .where(_M.campaign_id == campaign_id, MARKED)
+        .group_by(_M.error_class)
+        .order_by(_M.error_class)
+    )
+    return [HeldCount(Why(row[0]), row[1], row[2], row[3] or "") for row in connection.execute(statement)]
