@@ -135,41 +135,40 @@ def share_out(context: Context, *, every: bool = False) -> int:
     with context.store.read() as connection:
         now = context.store.now(connection)
         waiting = accounts.with_unpaid(connection, None if every else now)
-    return sum(_share_out(context, context.settings.accounts.get(name), name) for name in waiting)
+    known = context.settings.accounts  # of others another host knows what they may use
+    return sum(_share_out(context, known[name]) for name in waiting if name in known)
 
 
-def _share_out(context: Context, table: AccountTable | None, name: str) -> int:
+def _share_out(context: Context, table: AccountTable) -> int:
     with context.store.write() as connection:
         now = context.store.now(connection)
-        accounts.hold(connection, name, now)
-        return share(connection, table, name, now)
+        accounts.hold(connection, table.name, now)
+        return share(connection, table, now)
 
 
-def share(connection: Connection, table: AccountTable | None, name: str, now: datetime) -> int:
-    """The same for one account, which is held. One that this host does not know has no room."""
-    waiting = accounts.unpaid(connection, name)
+def share(connection: Connection, table: AccountTable, now: datetime) -> int:
+    """The same for one account, which is held."""
+    waiting = accounts.unpaid(connection, table.name)
     if not waiting:
         return 0
-    found = usage(connection, table or AccountTable(name, 0), now)
+    found = usage(connection, table, now)
     paid, unpaid = list[Waiting](), list[Waiting]()
     for item in waiting:
         period = found.period_of(item.due_at, now)
         (paid if found.left(period) > 0 else unpaid).append(item)
         found.reserved[period] += found.left(period) > 0
     accounts.pay(connection, paid, now)
-    holds.hold(connection, [_held(item, found, now, known=table is not None) for item in unpaid], now)
+    holds.hold(connection, [_held(item, found, now) for item in unpaid], now)
     return len(paid)
 
 
-def _held(item: Waiting, found: Usage, now: datetime, *, known: bool) -> Held:
+def _held(item: Waiting, found: Usage, now: datetime) -> Held:
     """Asked again in an hour, with the next period, and in time to expire."""
     period = found.period_of(item.due_at, now)
     soon = min(
         moment for moment in (following(period, found.table.period), max(item.due_at, now) + ASK_AGAIN) if moment
     )
     until = soon if item.expires_at is None else min(soon, item.expires_at)
-    if not known:
-        return Held(item.message_id, until, Why.ALLOWANCE, f"no [accounts.{found.table.name}] on this host")
     words = f"nothing left of {found.most:,} {named(found.table)} of account {found.table.name}"
     return Held(item.message_id, until, Why.ALLOWANCE, words + _in(found.table, period))
 
@@ -245,7 +244,7 @@ def grant(context: Context, name: str, amount: int, reason: str) -> GrantReport:
         accounts.grant(
             connection, name, amount, login=login, hostname=context.hostname, reason=reason, now=now
         )  # fmt: skip
-        shared = share(connection, table, name, now)
+        shared = share(connection, table, now)
         left = before + amount - shared
         audit.write(
             connection, login=login, hostname=context.hostname, action="grant", campaign_id=None, reason=reason,

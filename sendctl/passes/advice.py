@@ -187,7 +187,12 @@ def _held(situation: Situation, state: CampaignState) -> Iterator[Advice]:
                 Level.OK, name, f"{_messages(one.number)} held {_HELD[one.why]}, the first until {first}",
                 f"sendctl messages --campaign {name} --status queued",
             )  # fmt: skip
-        elif one.example:
+        elif not one.example:
+            yield Advice(
+                Level.OK, name, f"{_messages(one.number)} without a share of account {state.definition.account} yet:"
+                " the next pass shares out what is left of it", "sendctl account",
+            )  # fmt: skip
+        else:
             yield Advice(
                 Level.WARNING, name, f"{_messages(one.number)} waiting for a share of account"
                 f" {state.definition.account} ({one.example}), asked for again at {first} or before", "sendctl account",

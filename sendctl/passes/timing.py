@@ -53,7 +53,6 @@ def _quiet(calendar: Calendar, due: Due, until: datetime) -> Held:
 
 
 def wait_for_share(connection: Connection, dues: Sequence[Due], now: datetime) -> None:
-    """What has no share of its account is not sent; it is marked so until it has one."""
+    """What has no share of its account is not sent. Its mark stays, and whether it was asked for it."""
     until = now + timedelta(seconds=SHARE_WAIT_S)
-    words = "its account has no room for it yet: see `sendctl account`"
-    holds.hold(connection, [Held(due.id, until, Why.ALLOWANCE, words) for due in dues], now)
+    claims.postpone(connection, [(due.id, until) for due in dues], now)

@@ -50,7 +50,9 @@ def hold(connection: Connection, name: str, now: datetime) -> None:
     """
     connection.execute(insert_ignore(connection, accounts), [{"name": name, "created_at": now}])
     if connection.dialect.name != "sqlite":
-        connection.execute(sa.select(accounts.c.name).where(accounts.c.name == name).with_for_update())
+        held = sa.select(accounts.c.name).where(accounts.c.name == name)
+        # FOR NO KEY UPDATE: an enqueue of a new campaign refers to the account from its beginning, and may last.
+        connection.execute(held.with_for_update(key_share=True))
 
 
 def join(connection: Connection, campaign_id: int, name: str, now: datetime) -> None:

@@ -148,36 +148,50 @@ def test_what_failed_and_is_tried_again_asks_for_a_share_again(shop: Ground) -> 
     assert shop.violations() == []
 
 
+def of_another_host(ground: Ground) -> Ground:
+    """Another host with files of its own."""
+    other = ground.other_host()
+    other.folder = ground.folder / "other"
+    other.folder.mkdir()
+    return other
+
+
+def until_it_waits(thread: threading.Thread, connection: sa.Connection) -> None:
+    """Until a thread has ended, or waits for a lock of this connection. On SQLite only one can write at all."""
+    if connection.dialect.name != "sqlite":
+        waits = sa.text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+        while thread.is_alive() and not connection.execute(waits).scalar_one():
+            thread.join(0.01)
+
+
 def test_of_two_enqueues_at_the_same_moment_one_wins(shop: Ground) -> None:
-    hosts = [shop.other_host(), shop.other_host()]
-    barrier = threading.Barrier(2)
+    """The second begins when the first has counted, and has not committed yet."""
+    shop.enqueue(1, name="known", campaign=SHOP)
+    theirs = of_another_host(shop)
+    assert theirs.store
     ended: list[str] = []
 
-    def load(host: Ground, number: int) -> None:
-        host.folder = shop.folder / f"host{number}"
-        host.folder.mkdir()
-        assert host.store
-        barrier.wait()
+    def load() -> None:
         try:
-            host.enqueue(6, name=f"c{number}", campaign=SHOP)
+            theirs.enqueue(6, first=2, name="known", campaign=SHOP)
             ended.append("planned")
         except AllowanceExceeded:
             ended.append("refused")
 
-    for round_ in range(3):
-        loads = [threading.Thread(target=load, args=(host, 2 * round_ + at)) for at, host in enumerate(hosts)]
-        for one in loads:
-            one.start()
-        for one in loads:
-            one.join()
-        assert sorted(ended) == ["planned", "refused"]
-        assert state(shop) == (0, 6, 4, 0)
-        ended.clear()
-        for name in (f"c{2 * round_}", f"c{2 * round_ + 1}"):
-            if shop.rows("SELECT 1 FROM campaigns WHERE name = :name", name=name):
-                control.cancel(shop.context, name)
-    for host in hosts:
-        host.close()
+    loading = threading.Thread(target=load)
+
+    def begin(connection: sa.Connection) -> None:
+        planned = connection.execute(sa.text("SELECT count(*) FROM campaigns WHERE name = 'new'")).scalar_one()
+        if planned and loading.ident is None:
+            loading.start()
+            until_it_waits(loading, connection)
+
+    sa.event.listen(shop.store.engine, "commit", begin)
+    shop.enqueue(6, name="new", campaign=SHOP)
+    loading.join()
+    theirs.close()
+    assert ended == ["refused"]
+    assert state(shop) == (0, 7, 3, 0)
 
 
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
@@ -186,28 +200,34 @@ def test_an_enqueue_waits_for_whoever_counts_the_account(shop: Ground) -> None:
     shop.enqueue(9, campaign=SHOP)
     shop.enqueue(1, name="waits", campaign=SHOP)
     shop.change("UPDATE messages SET error_class = 'allowance' WHERE campaign_id = 2")
-    theirs = shop.other_host()
-    theirs.folder = shop.folder / "theirs"
-    theirs.folder.mkdir()
+    theirs = of_another_host(shop)
     refused: list[str] = []
 
     def load() -> None:
         with pytest.raises(AllowanceExceeded) as caught:
-            theirs.enqueue(1, name="late", campaign=SHOP)
+            theirs.enqueue(1, first=10, campaign=SHOP)
         refused.append(str(caught.value))
 
     loading = threading.Thread(target=load)
     with shop.store.write() as connection:
         store_accounts.hold(connection, "shop", shop.clock.now)
-        assert accounts.share(connection, shop.accounts["shop"], "shop", shop.clock.now) == 1
+        assert accounts.share(connection, shop.accounts["shop"], shop.clock.now) == 1
         loading.start()
-        waits = sa.text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
-        while loading.is_alive() and not connection.execute(waits).scalar_one():
-            loading.join(0.01)
+        until_it_waits(loading, connection)
         assert loading.is_alive()
     loading.join()
     theirs.close()
     assert "has 0 of 10" in refused[0]
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_step_that_is_due_at_once_waits_for_its_share_too(shop: Ground) -> None:
+    shop.enqueue(1, campaign=SHOP, steps=(STEP, DRIP.replace('"3d"', '"0s"')))
+    clerk = shop.clerk()
+    window = clerk.turn(shop.done(clerk.turn([], 10), ACCEPTED), 10)
+    assert (window.messages, state(shop)) == ((), (1, 0, 9, 1))
+    assert accounts.share_out(shop.context) == 1
+    assert len(clerk.turn([], 10).messages) == 1
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
