@@ -22,6 +22,7 @@ from sendctl.store.holds import Held, Why
 from sendctl.store.touches import Touch
 
 MARKETING = "marketing"
+_HOURS = timedelta(days=2)  # that hours of the day can add, over a change of the clock
 _SPANS = {3600: "hour", 86400: "day", 7 * 86400: "week", 30 * 86400: "30 days"}
 
 
@@ -68,8 +69,8 @@ def _touches(
 ) -> Mapping[int, list[Touch]]:  # fmt: skip
     since = desk.now - timedelta(seconds=limits.reach_s)
     counted = [
-        campaign_id for campaign_id in touches.campaigns_since(connection, since)
-        if desk.current(connection, campaign_id).purpose == MARKETING
+        campaign_id for campaign_id, revision in touches.campaigns_since(connection, since)
+        if desk.definition(connection, campaign_id, revision).purpose == MARKETING
     ]  # fmt: skip
     found: dict[int, list[Touch]] = defaultdict(list)
     for touch in touches.of_people(connection, counted, people, since):
@@ -106,3 +107,12 @@ def format_cap(cap: Rate) -> str:
     """`3 a week`."""
     span = _SPANS.get(cap.per_s, format_duration(cap.per_s))
     return f"{cap.count} {'an' if span == 'hour' else 'in' if span[0].isdigit() else 'a'} {span}"
+
+
+def ask_again(desk: Desk, connection: Connection) -> int:
+    """What is held for longer than [limits] can hold it: they were loosened since. Returns how many messages."""
+    limits = desk.context.settings.limits
+    of_caps = desk.now + timedelta(seconds=limits.reach_s) + _HOURS if limits.counts else desk.now
+    of_quiet = desk.now + _HOURS if limits.quiet is not None else desk.now
+    found = holds.ask_again(connection, (Why.FREQUENCY_CAP, Why.DISTANCE), of_caps, desk.now)
+    return found + holds.ask_again(connection, (Why.QUIET_HOURS,), of_quiet, desk.now)

@@ -18,7 +18,7 @@ from sendctl.inputs.spool import SpoolUnusable
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.older import remove_before
-from sendctl.passes import evidence, ingest, key_replay
+from sendctl.passes import evidence, ingest, key_replay, people
 from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -150,6 +150,8 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
         report.retried = len(ids) - len(desk.requeue(connection, list(due.values()), "retry"))
     report.caught_up.add(sweep(desk))
     share_out(context, every=True)
+    with desk.transaction() as connection:
+        people.ask_again(desk, connection)
     with desk.transaction() as connection:  # campaigns are locked before messages, or in a transaction of their own
         finishing.settle(connection, desk.now)
 

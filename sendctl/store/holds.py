@@ -80,3 +80,13 @@ def counts(connection: Connection, campaign_id: int) -> list[HeldCount]:
         .order_by(_M.error_class)
     )
     return [HeldCount(Why(row[0]), row[1], row[2], row[3] or "") for row in connection.execute(statement)]
+
+
+def ask_again(connection: Connection, why: Sequence[Why], after: datetime, now: datetime) -> int:
+    """Let what is held for these reasons beyond a moment be looked at by the next pass; returns how many."""
+    statement = (
+        sa.update(messages)
+        .where(MARKED, _M.error_class.in_(why), _M.next_attempt_at > after)
+        .values(next_attempt_at=now, updated_at=now)
+    )
+    return connection.execute(statement).rowcount

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -48,10 +48,11 @@ def hold_people(connection: Connection, contact_ids: Iterable[int]) -> set[int]:
     return set(held.scalars())
 
 
-def campaigns_since(connection: Connection, since: datetime) -> list[int]:
-    """Campaigns of which something may have been sent since a moment: one that has ended changes no more."""
+def campaigns_since(connection: Connection, since: datetime) -> list[tuple[int, int]]:
+    """(id, revision) of campaigns that may have sent something since a moment: one that has ended changes no more."""
     alive = sa.or_(_C.status.in_(_LIVING), _C.updated_at >= since)
-    return list(connection.execute(sa.select(_C.id).where(alive).order_by(_C.id)).scalars())
+    found: Iterable[Any] = connection.execute(sa.select(_C.id, _C.revision).where(alive).order_by(_C.id))
+    return [(row[0], row[1]) for row in found]
 
 
 def of_people(

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.durations import Rate
+from sendctl.passes import reconcile
 from sendctl.passes.advice import advise
 from sendctl.passes.claiming import BUSY_WAIT_S
 from sendctl.passes.status import read
@@ -112,6 +113,24 @@ def test_who_would_have_to_wait_beyond_the_expiry_is_let_go_at_it(ground: Ground
     ground.clerk("late").turn([], 10)
     assert ground.states("late") == {"expired": 1, "queued": 1}
     assert "when it expires" in ground.one("SELECT last_error FROM messages WHERE status = 'expired'")
+
+
+def test_limits_that_are_loosened_let_go_whom_they_could_not_hold_any_more(ground: Ground) -> None:
+    campaigns(ground, LimitsSettings(distance_s=300 * 86400), "first", "second")
+    ground.send_due()
+    ground.clock.forward(days=1)
+    ground.close()
+    ground.limits = LimitsSettings(distance_s=3 * 86400)
+    reconcile.run(ground.context)
+    assert ground.clerk("second").turn([], 10).messages == ()
+    (held,) = read(ground.context, "second").campaigns[0].held
+    assert held.example == "held by the distance of 3d until 2026-03-05 09:00Z"
+    reconcile.run(ground.context)  # as long as it may be held: it stays
+    assert due_in_h(ground, "second") == pytest.approx(72, abs=0.01)
+    ground.close()
+    ground.limits = LimitsSettings()
+    reconcile.run(ground.context)
+    assert len(ground.clerk("second").turn([], 10).messages) == 1
 
 
 def test_a_cap_that_is_set_later_counts_what_was_sent_before_and_over_ended_campaigns(ground: Ground) -> None:
