@@ -64,7 +64,7 @@ def test_events_stand_where_an_operator_looks(any_world: World) -> None:
         in any_world.run("status", "--campaign", "spring").out
     )
     header = any_world.run("messages", "--csv").out.splitlines()[0]
-    assert header.endswith(",last_error,progress")
+    assert ",last_error,progress," in header
 
 
 def test_an_event_of_somebody_who_got_nothing_yet_is_on_their_timeline(any_world: World) -> None:

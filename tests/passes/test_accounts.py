@@ -230,15 +230,6 @@ def test_a_step_that_is_due_at_once_waits_for_its_share_too(shop: Ground) -> Non
     assert len(clerk.turn([], 10).messages) == 1
 
 
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_a_message_that_left_without_a_share_is_found(shop: Ground) -> None:
-    shop.enqueue(2, campaign=SHOP)
-    shop.clerk().turn([], 1)
-    shop.change("UPDATE messages SET error_class = 'allowance' WHERE status = 'sending'")
-    assert shop.violations() == ["a message in flight without a share of its account"]
-    shop.provable = False
-
-
 def test_a_rewound_store_counts_what_journals_prove_also_beyond_the_allowance(shop: Ground) -> None:
     shop.enqueue(10, campaign=SHOP)
     shop.clock.forward(seconds=1)

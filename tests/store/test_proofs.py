@@ -22,6 +22,7 @@ DAMAGE = [
      "a message in flight without an open attempt of its claim"),
     ("sending", "UPDATE messages SET status = 'queued', claim_id = NULL, run_id = NULL, claim_expires_at = NULL",
      "an attempt left open by a message that is not in flight"),
+    ("sending", "UPDATE messages SET error_class = 'allowance'", "a message in flight without a share of its account"),
     ("in_doubt", "UPDATE attempts SET outcome = 'abandoned'",
      "a message in doubt without an attempt of unknown outcome"),
     ("queued", "UPDATE messages SET attempts = attempts + 1", "a count of attempts that is not the number of attempts"),
