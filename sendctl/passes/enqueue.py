@@ -238,7 +238,8 @@ def _fill(
     done = context.store.now(connection)
     lasted = people.file is not None and people.start_at is None and done - now > _now_lasts(context, definition)
     if lasted and report.enrolled and not report.dry_run:
-        loading.put_off(connection, ids, report.enrolled, done, definition.expires_after_s)
+        calendar = context.calendar(definition)
+        loading.put_off(connection, ids, report.enrolled, done, lambda zone: calendar.slot(done, zone))
         report.first_due_at = max(report.first_due_at or done, done)
     if not report.created:
         _extend(context, connection, definition, report, done)

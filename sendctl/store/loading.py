@@ -5,14 +5,15 @@ All of a load happens in the caller's transaction, which also decided on the ids
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sendctl.calendar import Slot
 from sendctl.states import EnrollmentStatus, State
 from sendctl.store.bulk import bound, given
 from sendctl.store.columns import insert_columns
@@ -235,26 +236,32 @@ def enroll(
 
 
 def put_off(
-    connection: Connection, ids: Ids, enrolled: int, moment: datetime, expires_after_s: int | None
+    connection: Connection, ids: Ids, enrolled: int, moment: datetime, slot_of: Callable[[str | None], Slot]
 ) -> None:  # fmt: skip
-    """Let what this load has planned for before `moment` be due at `moment`.
+    """Let what this load has planned for before `moment` be due in the slot that a person's time zone has then.
 
     In pieces: one statement over millions of rows would meet Postgres's statement_timeout.
     """
-    expires_at = None if expires_after_s is None else moment + timedelta(seconds=expires_after_s)
+    e = enrollments.c
     for start in range(0, enrolled, PUT_OFF_ROWS):
         planned, places = (block.ids[start : min(start + PUT_OFF_ROWS, enrolled)] for block in (
             ids.messages, ids.enrollments))  # fmt: skip
-        connection.execute(
-            sa.update(messages)
-            .where(messages.c.id.between(planned[0], planned[-1]), messages.c.due_at < moment)
-            .values(due_at=moment, next_attempt_at=moment, expires_at=expires_at)
-        )
-        connection.execute(
-            sa.update(enrollments)
-            .where(enrollments.c.id.between(places[0], places[-1]), enrollments.c.next_scheduled_at < moment)
-            .values(next_scheduled_at=moment)
-        )
+        here = e.id.between(places[0], places[-1])
+        zones = connection.execute(sa.select(e.timezone).where(here).distinct()).scalars().all()
+        slots = {zone: slot_of(zone) for zone in zones}
+        for zone, slot in slots.items():
+            theirs = [here] if len(set(slots.values())) == 1 else [here, e.timezone.is_not_distinct_from(zone)]
+            connection.execute(
+                sa.update(messages)
+                .where(messages.c.id.between(planned[0], planned[-1]), messages.c.due_at < moment)
+                .where(messages.c.enrollment_id.in_(sa.select(e.id).where(*theirs)))
+                .values(due_at=slot.due_at, next_attempt_at=slot.due_at, expires_at=slot.expires_at)
+            )
+            connection.execute(
+                sa.update(enrollments)
+                .where(*theirs, e.next_scheduled_at < moment)
+                .values(next_scheduled_at=slot.due_at)
+            )
 
 
 def waiting_snapshots(connection: Connection, campaign_id: int) -> Iterator[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from sendctl.errors import BadInput
 from sendctl.passes import enqueue
 from sendctl.passes.status import read
 from sendctl.settings import LimitsSettings
+from sendctl.store import loading
 from tests.passes.orders import LINK, as_lines, event, trigger, write_campaign
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, START, STEP, Ground
 
@@ -109,3 +111,26 @@ def test_a_window_that_is_all_quiet_is_refused_and_one_that_becomes_so_is_said(g
     window = ground.clerk("night").turn([], 10)
     assert (window.messages, window.wait_s) == ((), None)
     assert window.blocked == "campaign night: its window lies in the quiet hours of [limits]"
+
+
+def test_a_load_that_lasts_into_the_night_plans_for_everybodys_own_morning(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planned at its end, which is night in London and evening in New York."""
+    ground.limits = QUIET
+    ground.clock.now = datetime(2026, 3, 2, 20, 30, tzinfo=UTC)
+    load = loading.load_chunk
+
+    def slowly(*arguments: Any) -> None:
+        load(*arguments)
+        ground.clock.forward(hours=1)
+
+    monkeypatch.setattr(loading, "load_chunk", slowly)
+    contacts = (
+        "email,first_name,timezone\na@x.example,A,Europe/London\nb@x.example,B,America/New_York\nc@x.example,C,\n"
+    )
+    ground.enqueue(contacts=contacts, marketing=True, campaign=LIFE)
+    assert planned(ground) == [("03 08:00", "03 10:00"), ("02 21:30", "02 23:30"), ("03 08:00", "03 10:00")]
+    scheduled = ground.rows("SELECT e.next_scheduled_at = m.due_at FROM enrollments e JOIN messages m"
+                            " ON m.enrollment_id = e.id")  # fmt: skip
+    assert all(row[0] for row in scheduled)
