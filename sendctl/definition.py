@@ -62,6 +62,15 @@ class Step:
     sms: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LetterTerms:
+    """What a letter says beside what every campaign says; with `about`: the campaign that tells of that letter."""
+
+    notify: str = ""  # the mailbox that is told what became of it
+    contents: str = ""  # a random name of its encrypted contents; empty where they stand in the clear
+    about: str = ""  # the letter's name
+
+
 # Events that end any enrollment, and those that end one of a campaign with reminders: nobody is reminded of what
 # they have done, nor at an address that takes nothing.
 ALWAYS_STOP = frozenset({"unsubscribed", "complained"})
@@ -95,6 +104,7 @@ class Definition:
     stop_on: tuple[str, ...] = ()
     trigger: Trigger | None = None
     account: str = ""  # whose allowance its messages use up
+    letter: LetterTerms | None = None
     numbers: tuple[int, ...] = ()
     order: tuple[int, ...] = ()
 
@@ -103,6 +113,16 @@ class Definition:
             object.__setattr__(self, "numbers", tuple(range(len(self.steps))))
         if not self.order:
             object.__setattr__(self, "order", self.numbers)
+
+    @property
+    def is_letter(self) -> bool:
+        """Whether this is one message to one person."""
+        return self.letter is not None and not self.letter.about
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the contents stand encrypted in the store, and not in the steps."""
+        return self.letter is not None and bool(self.letter.contents)
 
     def step(self, number: int) -> Step:
         """The step with that number, which this revision has."""
@@ -157,9 +177,14 @@ def _plain(value: object) -> str:
     raise TypeError(f"cannot store {type(value).__name__}")
 
 
+# Keys that came later. Where they say nothing they are left out: journals name contents by what is in here.
+_LATER = ("letter",)
+
+
 def to_json(definition: Definition) -> str:
     """The definition as canonical JSON: equal definitions give equal text."""
-    return json.dumps(asdict(definition), default=_plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    data = {key: value for key, value in asdict(definition).items() if key not in _LATER or value is not None}
+    return json.dumps(data, default=_plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def fingerprint(definition: Definition) -> str:
@@ -199,5 +224,6 @@ def from_json(text: str) -> Definition:
     data["controls"] = _controls(data["controls"])
     data["start_at"] = datetime.fromisoformat(start_at) if start_at else None
     data["trigger"] = Trigger(**trigger | {"cancel_on": tuple(trigger["cancel_on"])}) if trigger else None
+    data["letter"] = LetterTerms(**data["letter"]) if data.get("letter") else None
     data["window"] = Window(time.fromisoformat(window["start"]), time.fromisoformat(window["end"])) if window else None
     return Definition(**data)

@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     DISABLED = 5
     REWOUND = 6
     ALLOWANCE = 7
+    TOO_LATE = 8
     BAD_INPUT = 65
     UNREACHABLE = 69
     STOPPED_EARLY = 75
@@ -34,6 +35,7 @@ EXIT_MEANINGS: dict[ExitCode, str] = {
     ExitCode.DISABLED: "sending is disabled, or the store belongs elsewhere",
     ExitCode.REWOUND: "the store was rewound: journals know more than it does",
     ExitCode.ALLOWANCE: "an account has too little left; nothing was written",
+    ExitCode.TOO_LATE: "too late: it is already being sent, or was sent",
     ExitCode.BAD_INPUT: "bad input data; nothing was written",
     ExitCode.UNREACHABLE: "store or provider unreachable",
     ExitCode.STOPPED_EARLY: "stopped early: run it again",
@@ -127,6 +129,12 @@ class AllowanceExceeded(SendctlError):
     """An account has less left than an enqueue would plan."""
 
     exit_code = ExitCode.ALLOWANCE
+
+
+class TooLate(SendctlError):
+    """What was to be moved or cancelled is being sent, was sent, or may have been: nothing was changed."""
+
+    exit_code = ExitCode.TOO_LATE
 
 
 class Unreachable(SendctlError):

@@ -26,8 +26,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (doc
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (pause, resume, cancel, tune):
+    for verb in (pause, resume, tune):
         app.command(verb.__name__, cls=Verb, epilog="0 2 69 75 78")(verb)
+    app.command("cancel", cls=Verb, epilog="0 2 8 69 75 78")(cancel)
 
 
 def pause(
@@ -39,7 +40,7 @@ def pause(
     """
     from sendctl.passes import control
 
-    return _show(ctx, control.pause(shell_of(ctx).context(), _one(name, campaign), reason), as_json)
+    return _show(ctx, control.pause(shell_of(ctx).context(), one_of(name, campaign), reason), as_json)
 
 
 def resume(
@@ -60,7 +61,7 @@ def resume(
 
     shell = shell_of(ctx)
     if provider is None:
-        return _show(ctx, control.resume(shell.context(), _one(name, campaign), reason), as_json)
+        return _show(ctx, control.resume(shell.context(), one_of(name, campaign), reason), as_json)
     if name is not None or campaign is not None:
         raise UsageError("name a campaign or a provider, not both")
     tried = control.try_provider(shell.context(), provider, reason)
@@ -86,12 +87,12 @@ def cancel(
 ) -> int:
     """End a campaign for good: what is queued is never sent.
 
-    What is in flight finishes within its deadline. There is no way back, so a person is asked, and without a terminal
-    --yes is needed; `sendctl pause` stops it for now.
+    What is in flight finishes within its deadline; a letter that is on its way, or was sent, is refused. There is no
+    way back, so a person is asked, and without a terminal --yes is needed; `sendctl pause` stops it for now.
     """
     from sendctl.passes import control
 
-    context, wanted = shell_of(ctx).context(), _one(name, campaign)
+    context, wanted = shell_of(ctx).context(), one_of(name, campaign)
     if not yes:
         _agree(context, wanted, as_json=as_json)
     return _show(ctx, control.cancel(context, wanted, reason), as_json)
@@ -145,10 +146,10 @@ def tune(
         "retry_base": retry_base,
     }  # fmt: skip
     changes = {key: value for key, value in given.items() if value is not None}
-    return _show(ctx, control.tune(shell_of(ctx).context(), _one(name, campaign), changes, reason), as_json)
+    return _show(ctx, control.tune(shell_of(ctx).context(), one_of(name, campaign), changes, reason), as_json)
 
 
-def _one(name: str | None, campaign: str | None) -> str:
+def one_of(name: str | None, campaign: str | None) -> str:
     named = [one for one in (name, campaign) if one is not None]
     if len(set(named)) != 1:
         raise UsageError("name one campaign", hint="`sendctl status` lists them.")

@@ -19,6 +19,8 @@ from sendctl.errors import UsageError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from sendctl.definition import Definition
+    from sendctl.passes.context import Context
     from sendctl.passes.enqueue import EnqueueReport
 
 
@@ -31,8 +33,9 @@ def enqueue(
     ctx: typer.Context,
     campaign_file: Annotated[
         # Not for typer to open: what cannot be read is bad input, in the campaign file as in the contacts file.
-        Path, typer.Argument(metavar="CAMPAIGN.toml", help="The campaign file.", readable=False)
-    ],
+        Path | None,
+        typer.Argument(metavar="CAMPAIGN.toml", help="The campaign file.", readable=False, show_default=False),
+    ] = None,
     contacts: Annotated[
         str | None,
         typer.Option(metavar="FILE", help='Who: CSV or JSON Lines; "-" is standard input.', show_default=False),
@@ -43,6 +46,12 @@ def enqueue(
             metavar="FILE",
             help='Order events, for a campaign with a [trigger]: JSON Lines, "-", or a spool folder.',
             show_default=False,
+        ),
+    ] = None,
+    letter: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Instead: a letter, one message to one person.", readable=False, show_default=False
         ),
     ] = None,
     at: Annotated[
@@ -67,12 +76,19 @@ def enqueue(
 
     shell = shell_of(ctx)
     context = shell.context()
-    due_at = _moment(at, campaign_file, context.clock.utc_now()) if at is not None else None
-    with _progress(shell, contacts is not None or orders is not None) as progress:
-        report = passes.run(
-            context, campaign_file, contacts=source(contacts), orders=source(orders), at=due_at, dry_run=dry_run,
-            skip_bad=_new_file(skip_bad), progress=progress,
-        )  # fmt: skip
+    if letter is not None:
+        if campaign_file is not None or contacts or orders or skip_bad:
+            raise UsageError("--letter names all of it: nothing else can be given but --at and --dry-run")
+        report = _letter(context, letter, at, dry_run=dry_run)
+    elif campaign_file is None:
+        raise UsageError("name a campaign file, or a letter with --letter")
+    else:
+        due_at = _moment(at, campaign_file, context.clock.utc_now()) if at is not None else None
+        with _progress(shell, contacts is not None or orders is not None) as progress:
+            report = passes.run(
+                context, campaign_file, contacts=source(contacts), orders=source(orders), at=due_at, dry_run=dry_run,
+                skip_bad=_new_file(skip_bad), progress=progress,
+            )  # fmt: skip
     for warning in report.warnings:
         shell.note(f"sendctl: warning: {warning}")
     if as_json:
@@ -91,19 +107,31 @@ def _new_file(skip_bad: str | None) -> Path | None:
     return None if skip_bad is None else Path(skip_bad)
 
 
-def _moment(at: str, campaign_file: Path, now: datetime) -> datetime | Literal["now"]:
-    """A local time is one in the campaign's own time zone."""
+def _letter(context: Context, path: Path, at: str | None, *, dry_run: bool) -> EnqueueReport:
+    from sendctl.passes import letters
+
+    reader = None if at is None else lambda definition: moment(at, definition, context.clock.utc_now())
+    return letters.run(context, path, at=reader, dry_run=dry_run)
+
+
+def moment(at: str, definition: Definition, now: datetime) -> datetime | Literal["now"]:
+    """The moment of --at; a local time is one in the campaign's own time zone. Raises UsageError."""
     from zoneinfo import ZoneInfo
 
     from sendctl.durations import parse_when
-    from sendctl.inputs.campaign_file import load_definition
 
     if at == "now":
         return "now"
     try:
-        return parse_when(at, now=now, zone=ZoneInfo(load_definition(campaign_file).timezone))
+        return parse_when(at, now=now, zone=ZoneInfo(definition.timezone))
     except ValueError as error:
         raise UsageError(f"--at: {error}") from None
+
+
+def _moment(at: str, campaign_file: Path, now: datetime) -> datetime | Literal["now"]:
+    from sendctl.inputs.campaign_file import load_definition
+
+    return "now" if at == "now" else moment(at, load_definition(campaign_file), now)
 
 
 @contextmanager

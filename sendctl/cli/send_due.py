@@ -89,14 +89,15 @@ def _idle(shell: Shell, settings: Settings) -> bool:
 
 
 def _trouble(report: SendReport) -> bool:
-    """Whether cron should mail it: all but success, with two exceptions that would be a mail each minute.
+    """Whether cron should mail it: all but success, with three exceptions that would be a mail each minute.
 
     A pass whose time is up leaves the rest to the next, and that is no trouble. Of a provider that is left alone the
     pass speaks that found it so, or found it so once more: those are hours apart soon, and passes are a minute apart.
+    Of a letter that cannot be opened it speaks when that is news.
     """
     if report.failure is not None or report.died or report.work.stops:
         return True
-    if report.exit_code is ExitCode.UNREACHABLE:
+    if report.exit_code is ExitCode.UNREACHABLE or (report.work.unreadable and not report.left_trouble):
         return not report.work.told
     return report.exit_code not in (ExitCode.DONE, ExitCode.STOPPED_EARLY)
 
@@ -169,7 +170,8 @@ def _json(report: SendReport) -> dict[str, Any]:
         "seconds": round(report.seconds, 3), "due": report.due,
         "outcomes": {key: work.outcomes.get(key, 0) for key in _WORDS}, "lost": work.lost,
         "failed": work.failed, "ended": work.ended,
-        "blocked": work.blocked or None, "stops": work.stops, "died_workers": report.died,
+        "blocked": work.blocked or None, "stops": work.stops,
+        "unreadable": work.unreadable, "died_workers": report.died,
         "imported": {
             "runs": imported.runs, "recorded": imported.recorded, "requeued": imported.requeued,
             "in_doubt": imported.in_doubt, "late": imported.late,

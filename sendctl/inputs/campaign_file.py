@@ -33,12 +33,14 @@ def load_campaign(path: Path) -> CampaignFile:
     """
     try:
         document = read_document(path, cap_bytes=SIZE_CAP_BYTES)
+        if "letter" in document.data and "campaign" not in document.data:
+            raise BadInput("this is a letter, no campaign", place=str(path), hint=f"sendctl enqueue --letter {path}")
         findings = Findings(document)
         definition = read_definition(findings)
         findings.check()
         return CampaignFile(path, definition, document)
     except TomlError as error:
-        raise _bad_input(error, path) from None
+        raise bad_file(error, path) from None
 
 
 def load_definition(path: Path) -> Definition:
@@ -46,9 +48,10 @@ def load_definition(path: Path) -> Definition:
     return load_campaign(path).definition
 
 
-def _bad_input(error: TomlError, path: Path) -> BadInput:
+def bad_file(error: TomlError, path: Path, page: str = "docs/campaign-file.md") -> BadInput:
+    """All that is wrong with a file, as one error; `page` explains its keys."""
     place, problem = error.found[0]
-    hint = "docs/campaign-file.md explains every key; nothing was written."
+    hint = f"{page} explains every key; nothing was written."
     if len(error.found) == 1:
         return BadInput(problem, place=place, hint=hint)
     lines = [f"{len(error.found)} problems in {path}", *(f"  {where}: {text}" for where, text in error.found)]
@@ -67,15 +70,15 @@ def read_definition(findings: Findings) -> Definition:
         steps=_read_steps(root, findings.document, channel),
         channel=channel,
         purpose=purpose,
-        sender=_read_sender(campaign, channel),
+        sender=read_sender(campaign, channel),
         reply_to=campaign.parsed("reply_to", checks.mailbox, ""),
         owner=campaign.parsed("owner", checks.mailbox, ""),
-        unsubscribe_url=_read_unsubscribe_url(campaign, purpose),
+        unsubscribe_url=read_unsubscribe_url(campaign, purpose),
         link=campaign.parsed("link", checks.page, ""),
-        providers=_read_providers(campaign),
+        providers=read_providers(campaign),
         start_at=_read_start(campaign),
         expires_after_s=campaign.parsed("expires_after", checks.duration_from(1, LONGEST_S), None),
-        window=_read_window(campaign),
+        window=read_window(campaign),
         timezone=campaign.parsed("timezone", checks.zone_name, "UTC"),
         account=campaign.parsed("account", plain_name, ""),
         in_doubt=campaign.word("in_doubt", "hold", ("hold", "resend", "skip")),
@@ -83,12 +86,14 @@ def read_definition(findings: Findings) -> Definition:
         stop_on=_read_stop(root.table("stop")),
         trigger=_read_trigger(root.table("trigger"), channel) if root.has("trigger") else None,
     )
+    if campaign.has("encrypt"):
+        campaign.wrong("encrypt", '"encrypt" is for letters: the templates of a campaign are shared by all its people')
     campaign.finish()
     root.finish()
     return definition
 
 
-def _read_sender(campaign: Table, channel: str) -> str:
+def read_sender(campaign: Table, channel: str) -> str:
     if channel == "sms":
         return campaign.parsed("from", checks.one_line, "")  # a number or sender id; the provider has a default
     if not campaign.has("from"):
@@ -96,14 +101,14 @@ def _read_sender(campaign: Table, channel: str) -> str:
     return campaign.parsed("from", checks.mailbox, "")
 
 
-def _read_unsubscribe_url(campaign: Table, purpose: str) -> str:
+def read_unsubscribe_url(campaign: Table, purpose: str) -> str:
     if purpose == "marketing" and not campaign.has("unsubscribe_url"):
         advice = 'marketing needs one, such as "https://shop.example/u/{{ token }}"'
         campaign.missing("unsubscribe_url", advice, follows=(("campaign", "purpose"),))
     return campaign.parsed("unsubscribe_url", checks.unsubscribe_page, "")
 
 
-def _read_providers(campaign: Table) -> tuple[str, ...]:
+def read_providers(campaign: Table) -> tuple[str, ...]:
     names = campaign.words("providers")
     if campaign.data.get("providers") == []:
         campaign.wrong("providers", '"providers" is empty; leave it out to use those of [send]')
@@ -124,7 +129,7 @@ def _read_start(campaign: Table) -> datetime | None:
         return None
 
 
-def _read_window(campaign: Table) -> Window | None:
+def read_window(campaign: Table) -> Window | None:
     return campaign.parsed("window", hours, None) if campaign.has("window") else None
 
 
@@ -202,7 +207,7 @@ def _read_step(table: Table, index: int, document: Document, channel: str) -> St
     if not table.has("name"):
         table.missing("name")
     folder = document.path.parent if document.path else Path()
-    part = partial(_read_part, table, folder)
+    part = partial(read_part, table, folder)
     kind, after_s = _read_kind(table, index)
     step = Step(
         name=table.parsed("name", plain_name, ""),
@@ -216,7 +221,7 @@ def _read_step(table: Table, index: int, document: Document, channel: str) -> St
     )
     if step.repeat > 1 and kind != "reminder":
         table.wrong("repeat", f'"repeat" is for a step of kind "reminder"; this one is "{kind}"')
-    _check_parts(table, channel)
+    check_parts(table, channel)
     table.finish()
     return step
 
@@ -235,7 +240,7 @@ def _read_kind(table: Table, index: int) -> tuple[str, int]:
     return kind, after_s
 
 
-def _read_part(table: Table, folder: Path, key: str) -> str:
+def read_part(table: Table, folder: Path, key: str) -> str:
     """The template source under `key`, or in the file named by `key`_file."""
     file_key = f"{key}_file"
     text, file_name = table.text(key), table.text(file_key)
@@ -266,7 +271,7 @@ def _read_template_file(table: Table, key: str, path: Path) -> str:
     return source
 
 
-def _check_parts(table: Table, channel: str) -> None:
+def check_parts(table: Table, channel: str) -> None:
     if channel != "sms":
         if not table.has("subject"):
             table.missing("subject", follows=(_CHANNEL,))

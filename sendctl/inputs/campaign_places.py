@@ -27,10 +27,11 @@ class CampaignFile:
     path: Path
     definition: Definition
     document: Document
+    is_letter: bool = False  # all of it stands in one section, [letter]
 
     def key_place(self, *path: str | int) -> str:
         """The value of a key, such as ("stop", "on"), as "file:line:column"; what is around it if it is not there."""
-        return self._named(find_places(self.document.text).of_value(path))
+        return self._named(find_places(self.document.text).of_value(self._written(path)))
 
     def part_place(self, part: str, step_index: int, line: int | None = None) -> str:
         """The place of a template: its own file with the line, if it has one; else the campaign file's line and column.
@@ -41,7 +42,7 @@ class CampaignFile:
         if file is not None:
             return f"{file}:{line}" if line else str(file)
         places = find_places(self.document.text)
-        path = _path(part, step_index)
+        path = self._written(_path(part, step_index))
         start = self._inline_start(places, path, self._source(part, step_index))
         value = places.of_value(path)
         if start is None or line is None:
@@ -64,7 +65,7 @@ class CampaignFile:
             place = place_at(source, offset)
             return f"{file}:{place.line}:{place.column}"
         places = find_places(self.document.text)
-        path = _path(part, step_index)
+        path = self._written(_path(part, step_index))
         start = self._inline_start(places, path, source)
         return self._named(places.of_value(path) if start is None else place_at(self.document.text, start + offset))
 
@@ -82,7 +83,8 @@ class CampaignFile:
     def _template_file(self, part: str, step_index: int) -> Path | None:
         if part in CAMPAIGN_PARTS:
             return None
-        name = self.document.data["steps"][step_index].get(f"{part}_file")
+        owner = self.document.data["letter"] if self.is_letter else self.document.data["steps"][step_index]
+        name = owner.get(f"{part}_file")
         return self.path.parent / name if name else None
 
     def _source(self, part: str, step_index: int) -> str:
@@ -91,6 +93,12 @@ class CampaignFile:
 
     def _sources(self, step_index: int) -> Iterator[tuple[str, str]]:
         return ((part, self._source(part, step_index)) for part in (*CAMPAIGN_PARTS, *STEP_PARTS))
+
+    def _written(self, path: KeyPath) -> KeyPath:
+        """Where a key of the campaign or of a step stands in this file."""
+        if not self.is_letter or path[0] not in ("campaign", "steps"):
+            return path
+        return ("letter", *path[2 if path[0] == "steps" else 1 :])
 
     def _named(self, place: Place) -> str:
         return f"{self.path}:{place.line}:{place.column}"

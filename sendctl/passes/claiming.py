@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.engine import Connection
 
@@ -27,13 +27,17 @@ from sendctl.passes.deciding import Desk
 from sendctl.passes.remembered import settle
 from sendctl.policy import concerns_the_provider
 from sendctl.providers.base import Outcome, Scope
+from sendctl.sealing import CannotOpen
 from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
-from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, runs
+from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, runs, sealed
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Claim, Due
 from sendctl.store.enrollments import Passed
 from sendctl.store.holds import Why
 from sendctl.store.ledger import move
+
+if TYPE_CHECKING:
+    from sendctl.passes.sealing import Contents
 
 BEAT_EVERY_S = 5.0  # a row that all workers of a run would otherwise wait for in every turn
 BUSY_WAIT_S = 0.5
@@ -48,6 +52,7 @@ class Claimed(NamedTuple):
     claim_id: str
     revision: int
     composed_at: datetime
+    contents: Contents | None = None  # of an encrypted letter, opened to be sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,7 @@ class Clerk:
     failed: int = 0  # for good, or out of attempts
     claimed: int = 0
     paused: int = 0  # campaigns that wait for a person now
+    unreadable: set[str] = field(default_factory=set)  # letters whose contents cannot be opened here
     stops: list[str] = field(default_factory=list)  # campaigns and providers that were stopped, in words
     _last: str = ""
     _breakers: Breakers = field(default_factory=Breakers)
@@ -247,7 +253,14 @@ class Clerk:
         if not picked:
             return Window()
         calendar = self.desk.context.calendar(definition)
-        able = people.sift(self.desk, connection, calendar, self._sift(connection, calendar, picked))
+        going = self._sift(connection, calendar, picked)
+        contents: dict[int, Contents] = {}
+        if definition.is_sealed and going:
+            contents, shut = self._opened(connection, campaign, going)
+            going = [due for due in going if due.id in contents]
+            if not going:
+                return shut
+        able = people.sift(self.desk, connection, calendar, going)
         pairs, wait_s = self._granted(connection, campaign, [(due, self._provider(due, open_to)) for due in able.going])
         if not pairs:
             # Sifted rows have left the queue: look again at once. Without tokens: wait for the next one.
@@ -267,10 +280,31 @@ class Clerk:
         if campaign.controls.cooldown_s:
             until = self.desk.now + timedelta(seconds=campaign.controls.cooldown_s)
             limits.cool_down(connection, f"campaign:{campaign.name}", until)
-        messages = tuple(self._claimed(due, provider, claim.id, campaign) for due, provider in pairs)
+        messages = tuple(
+            self._claimed(due, provider, claim.id, campaign)._replace(contents=contents.get(due.id))
+            for due, provider in pairs
+        )
         for revision in {item.revision for item in messages}:
             self.desk.definition(connection, campaign.id, revision)
         return Window(campaign.id, messages, lease)
+
+    def _opened(
+        self, connection: Connection, campaign: Campaign, going: Sequence[Due]
+    ) -> tuple[dict[int, Contents], Window]:
+        """The contents of an encrypted letter; without its key, or damaged, it stays where it is, and that is said."""
+        from sendctl.passes import sealing  # noqa: PLC0415  passes without such a letter need none of it
+
+        keys, found = sealing.keyring(self.desk.context), sealed.of(connection, [due.id for due in going])
+        contents: dict[int, Contents] = {}
+        shut = Window()
+        for due in going:
+            try:
+                contents[due.id] = sealing.opened(keys, found, due.id)
+            except CannotOpen as problem:
+                is_news = sealed.note(connection, due.id, str(problem), self.desk.now)
+                self.unreadable.add(campaign.name)
+                shut = Window(blocked=f"letter {campaign.name}: {problem}", told=not is_news)
+        return contents, shut
 
     def _claimed(self, due: Due, provider: str, claim_id: str, campaign: Campaign) -> Claimed:
         revision = due.revision if due.revision is not None else campaign.revision

@@ -14,11 +14,13 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from sendctl import faults
 from sendctl.definition import Controls
 from sendctl.durations import parse_rate
 from sendctl.errors import ExitCode, UsageError
 from sendctl.inputs.campaign_checks import duration_from
 from sendctl.passes.context import Context, who
+from sendctl.passes.letter_fates import refuse_late
 from sendctl.states import CampaignStatus
 from sendctl.store import audit, campaigns, finishing, limits, reports
 from sendctl.store.campaigns import Campaign
@@ -86,7 +88,10 @@ def resume(context: Context, name: str, reason: str = "") -> ControlReport:
 
 
 def cancel(context: Context, name: str, reason: str = "") -> ControlReport:
-    """End a campaign for good: what is queued is cancelled, what is in flight finishes."""
+    """End a campaign for good: what is queued is cancelled, what is in flight finishes.
+
+    Raises TooLate for a letter that is being sent, was sent, or may have been: there is nothing left of it to cancel.
+    """
     return _move(context, name, "cancel", reason)
 
 
@@ -110,7 +115,7 @@ def try_provider(context: Context, name: str, reason: str = "") -> ProviderRepor
 
 
 @contextmanager
-def _locked(context: Context, name: str) -> Iterator[tuple[Connection, Campaign, datetime]]:
+def locked(context: Context, name: str) -> Iterator[tuple[Connection, Campaign, datetime]]:
     with context.store.write() as connection:
         campaign = campaigns.find(connection, name, lock="update")
         if campaign is None:
@@ -120,7 +125,9 @@ def _locked(context: Context, name: str) -> Iterator[tuple[Connection, Campaign,
 
 def _move(context: Context, name: str, action: str, reason: str) -> ControlReport:
     wanted = MOVES[action]
-    with _locked(context, name) as (connection, campaign, now):
+    with locked(context, name) as (connection, campaign, now):
+        if action == "cancel" and campaign.status is not wanted.target:
+            refuse_late(connection, campaign, "cancelled")
         changed = campaigns.set_status(connection, campaign.id, wanted.sources, wanted.target, now)
         if not changed and campaign.status is not wanted.target:
             raise UsageError(f"campaign {name} is {campaign.status}: it cannot be {wanted.done}")
@@ -128,11 +135,16 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
         flying = reports.in_flight(connection, campaign.id)
         if changed:
             detail = {"before": campaign.status, "in_flight": flying, "cancelled": cancelled}
-            _write_audit(context, connection, campaign, action, reason, detail, now)
-        return ControlReport(
+            write_audit(context, connection, campaign, action, reason, detail, now)
+        if action == "cancel":
+            faults.passing("cancel.before_commit")
+        report = ControlReport(
             name, action, wanted.target, changed, flying, context.settings.send.deadline_s, campaign.controls,
             campaign.controls, cancelled,
         )  # fmt: skip
+    if action == "cancel":
+        faults.passing("cancel.committed")
+    return report
 
 
 def tune(context: Context, name: str, changes: Mapping[str, str | int], reason: str = "") -> ControlReport:
@@ -140,7 +152,7 @@ def tune(context: Context, name: str, changes: Mapping[str, str | int], reason: 
 
     The next window reads them. Raises UsageError for a value that a campaign file could not have either.
     """
-    with _locked(context, name) as (connection, campaign, now):
+    with locked(context, name) as (connection, campaign, now):
         if campaign.status in (CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED):
             raise UsageError(f"campaign {name} is {campaign.status}: there is nothing to tune")
         controls = changed_controls(campaign.controls, changes)
@@ -148,7 +160,7 @@ def tune(context: Context, name: str, changes: Mapping[str, str | int], reason: 
         if changed:
             campaigns.set_controls(connection, campaign.id, controls, now)
             detail = {"before": asdict(campaign.controls), "after": asdict(controls)}
-            _write_audit(context, connection, campaign, "tune", reason, detail, now)
+            write_audit(context, connection, campaign, "tune", reason, detail, now)
         flying = reports.in_flight(connection, campaign.id)
         return ControlReport(
             name, "tune", campaign.status, changed, flying, context.settings.send.deadline_s, controls,
@@ -156,7 +168,7 @@ def tune(context: Context, name: str, changes: Mapping[str, str | int], reason: 
         )  # fmt: skip
 
 
-def _write_audit(
+def write_audit(
     context: Context, connection: Connection, campaign: Campaign, action: str, reason: str, detail: dict[str, Any],
     now: datetime,
 ) -> None:  # fmt: skip

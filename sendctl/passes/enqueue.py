@@ -6,7 +6,7 @@ flat at any size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,7 +43,7 @@ from sendctl.store import accounts, audit, campaigns, finishing, loading, meta, 
 from sendctl.store.campaigns import Campaign
 from sendctl.store.loading import IdBlock, Ids, Loaded
 
-__all__ = ["EnqueueReport", "run"]
+__all__ = ["EnqueueReport", "People", "note_remembered", "run", "warn_of_providers", "write"]
 
 Source = Path | Literal["-"]
 NOW_LASTS = timedelta(seconds=60)  # as long as cron lets pass between two passes: nothing is late by less
@@ -85,25 +85,25 @@ def run(
             start_at = definition.start_at if at is None else None if at == "now" else at
             people = _of_contacts(context, stack, campaign, contacts, start_at, renderers, skip_bad, progress, report)
         if not (as_before and people.orders is not None and people.orders.is_idle):
-            _write(context, definition, people, report, progress)
+            write(context, definition, people, report, progress)
         if people.orders is not None and not dry_run:
             people.orders.move(context.clock.utc_now().date())
     if report.enrolled and not dry_run:
-        _note_remembered(report, take_up(context, definition.name))
+        note_remembered(report, take_up(context, definition.name))
     if report.stopped and not dry_run:
         _complete(context)
     _warn(report, people)
-    _warn_of_providers(report, context, definition)
+    warn_of_providers(report, context, definition)
     return report
 
 
 def _of_contacts(
     context: Context, stack: ExitStack, campaign: CampaignFile, contacts: Source | None, start_at: datetime | None,
     renderers: Sequence[StepRenderer], skip_bad: Path | None, progress: Progress | None, report: EnqueueReport,
-) -> _People:  # fmt: skip
+) -> People:  # fmt: skip
     """The first reading of a contacts file, if there is one."""
     if contacts is None:
-        return _People(start_at=start_at)
+        return People(start_at=start_at)
     file = stack.enter_context(open_contacts(contacts))
     keep = stack.enter_context(file.skip_file(skip_bad)) if skip_bad is not None else None
     second = None
@@ -112,14 +112,14 @@ def _of_contacts(
         second = stack.enter_context(second_reader.started(file, context.calendar(campaign.definition), renderers))
     checked = check_rows(file, campaign, renderers, keep, progress, second)
     report.rows, report.skipped = checked.good, checked.bad
-    return _People(file, renderers if report.skipped else [], start_at, keep, second)
+    return People(file, renderers if report.skipped else [], start_at, keep, second)
 
 
-def _of_orders(orders: Orders, renderers: Sequence[StepRenderer], report: EnqueueReport) -> _People:
+def _of_orders(orders: Orders, renderers: Sequence[StepRenderer], report: EnqueueReport) -> People:
     report.rows, report.skipped, report.eligible = orders.good, orders.bad, orders.eligible
     report.files = orders.file_count
     report.put_aside = [(path.name, reason) for path, reason in orders.put_aside]
-    return _People(leaving_out=renderers if report.skipped else [], keep=orders.keep, orders=orders)
+    return People(leaving_out=renderers if report.skipped else [], keep=orders.keep, orders=orders)
 
 
 def _complete(context: Context) -> None:
@@ -128,7 +128,7 @@ def _complete(context: Context) -> None:
         finishing.complete(connection, context.store.now(connection))
 
 
-def _note_remembered(report: EnqueueReport, taken: TakenUp) -> None:
+def note_remembered(report: EnqueueReport, taken: TakenUp) -> None:
     """After a restored backup: who has got it already is not planned, whatever the counts above say."""
     if taken.sent or taken.in_doubt:
         report.notes.append(
@@ -138,7 +138,7 @@ def _note_remembered(report: EnqueueReport, taken: TakenUp) -> None:
         report.first_due_at = None
 
 
-def _warn_of_providers(report: EnqueueReport, context: Context, definition: Definition) -> None:
+def warn_of_providers(report: EnqueueReport, context: Context, definition: Definition) -> None:
     """Not an error: another host may have them."""
     wanted, here = context.settings.providers_of(definition.providers), context.settings.providers
     if not any(name in here for name in wanted):
@@ -149,7 +149,7 @@ def _warn_of_providers(report: EnqueueReport, context: Context, definition: Defi
         )
 
 
-def _warn(report: EnqueueReport, people: _People) -> None:
+def _warn(report: EnqueueReport, people: People) -> None:
     """Of nobody, which may be meant, and of files that are put aside, which never is."""
     name = report.campaign
     for file, reason in report.put_aside:
@@ -172,7 +172,7 @@ def _warn(report: EnqueueReport, people: _People) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _People:
+class People:
     """Who is to be added: from which file or orders, without whom, from when on (None: from now on)."""
 
     file: ContactFile | None = None
@@ -181,13 +181,15 @@ class _People:
     keep: SkipFile | None = None
     second: SecondReader | None = None
     orders: Orders | None = None
+    spare_ids: int = 0  # more than one of each kind for each row
+    also: Callable[[Connection, Campaign, Ids, datetime], None] | None = None  # once they are in, before the commit
 
 
-def _write(
-    context: Context, definition: Definition, people: _People, report: EnqueueReport, progress: Progress | None
+def write(
+    context: Context, definition: Definition, people: People, report: EnqueueReport, progress: Progress | None
 ) -> None:
     most = report.eligible if report.orders else report.rows
-    ids = _no_ids() if report.dry_run else _take_ids(context, most)
+    ids = _no_ids() if report.dry_run else _take_ids(context, most + people.spare_ids)
     try:
         with context.store.write() as connection:
             _fill(context, connection, definition, people, ids, report, progress)
@@ -217,7 +219,7 @@ def _no_ids() -> Ids:
 
 
 def _fill(
-    context: Context, connection: Connection, definition: Definition, people: _People, ids: Ids,
+    context: Context, connection: Connection, definition: Definition, people: People, ids: Ids,
     report: EnqueueReport, progress: Progress | None,
 ) -> None:  # fmt: skip
     loading.only_one_loads(connection)
@@ -241,6 +243,8 @@ def _fill(
         calendar = context.calendar(definition)
         loading.put_off(connection, ids, report.enrolled, done, lambda zone: calendar.slot(done, zone))
         report.first_due_at = max(report.first_due_at or done, done)
+    if people.also is not None and report.created:
+        people.also(connection, campaign, ids, done)
     if not report.created:
         _extend(context, connection, definition, report, done)
     if ordered is not None and people.orders is not None:
@@ -258,7 +262,7 @@ def _fill(
 
 
 def _load_orders(
-    connection: Connection, campaign: Campaign, calendar: Calendar, people: _People, ids: Ids, now: datetime,
+    connection: Connection, campaign: Campaign, calendar: Calendar, people: People, ids: Ids, now: datetime,
     report: EnqueueReport, progress: Progress | None,
 ) -> Ordered | None:  # fmt: skip
     """The second reading of order events; what they stop is still to be settled."""
@@ -280,7 +284,7 @@ def _now_lasts(context: Context, definition: Definition) -> timedelta:
     return max(NOW_LASTS, timedelta(seconds=most_s if life_s is None else min(most_s, OF_LIFE * life_s)))
 
 
-def _chunks(calendar: Calendar, file: ContactFile, people: _People, secret: str, start_at: datetime) -> Iterator[Chunk]:
+def _chunks(calendar: Calendar, file: ContactFile, people: People, secret: str, start_at: datetime) -> Iterator[Chunk]:
     """The second reading, here or in the second process."""
     if people.second is not None:
         return people.second.chunks(secret, start_at, leaving_out=bool(people.leaving_out))

@@ -16,7 +16,7 @@ from sendctl.inputs.events import Event
 from sendctl.passes.deciding import Desk
 from sendctl.providers.base import Outcome, Phase
 from sendctl.states import AttemptOutcome, EnrollmentStatus, EventType, State
-from sendctl.store import campaigns, effects, enrollments, events, suppressions
+from sendctl.store import campaigns, effects, enrollments, events, notices, suppressions
 from sendctl.store.effects import SUPPRESSING, Place
 from sendctl.store.events import Fact, Named, Target, Tried
 from sendctl.store.ledger import move
@@ -209,6 +209,11 @@ class _Consequences:
             if fact.proves_sent and fact.message_id is not None and fact.type == EventType.BOUNCED
         }  # fmt: skip
         self.applied.bounced += _bounce(self.desk, connection, returned)
+        delivered = {
+            fact.message_id for fact in self.facts
+            if fact.proves_sent and fact.message_id is not None and fact.type == EventType.DELIVERED
+        }  # fmt: skip
+        notices.of_messages(connection, "delivered", delivered, self.desk.now)
         flying = self._stop()
         if reasons:
             self.applied.suppressed += len(effects.suppress(connection, reasons, self.desk.now))

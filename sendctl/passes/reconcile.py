@@ -28,7 +28,7 @@ from sendctl.passes.ingest import IngestReport
 from sendctl.passes.send_due import run_row
 from sendctl.passes.startup import take_over
 from sendctl.states import CampaignStatus
-from sendctl.store import claims, doubts, finishing, meta, proofs, runs
+from sendctl.store import claims, doubts, finishing, meta, notices, proofs, runs
 from sendctl.store.doubts import Held
 from sendctl.store.proofs import Violation
 
@@ -148,6 +148,7 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
         ids = doubts.retriable_ids(connection, before, settings.max_total_attempts)
         due = claims.by_id(connection, ids)
         report.retried = len(ids) - len(desk.requeue(connection, list(due.values()), "retry"))
+        notices.tell_exhausted(connection, settings.max_total_attempts, desk.now)
     report.caught_up.add(sweep(desk))
     share_out(context, every=True)
     with desk.transaction() as connection:

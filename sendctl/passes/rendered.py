@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from sendctl.definition import Definition
 from sendctl.providers.base import Outgoing
+from sendctl.rendering.failures import RenderError
 from sendctl.rendering.message import Frozen, Recipient, StepRenderer
 
 if TYPE_CHECKING:  # whoever only checks or previews messages needs no store
     from sendctl.passes.claiming import Claimed
+    from sendctl.passes.sealing import Contents
 
 _decode = json.JSONDecoder().raw_decode
 
@@ -25,15 +27,30 @@ class Press:
     def render(self, definition: Definition, claimed: Claimed) -> Outgoing:
         """The message as it is handed over. Raises a SendctlError when its data do not fit its templates."""
         due = claimed.due
+        if claimed.contents is not None:
+            return _opened(definition, claimed, claimed.contents)
         place = (due.campaign_id, claimed.revision, due.step_index)
         if place not in self._steps:
             self._steps[place] = StepRenderer(definition, definition.step(due.step_index))
-        frozen = Frozen(
-            message_id=due.id, attempt=claimed.number, key=due.key, provider=claimed.provider,
-            recipient=due.recipient, composed_at=claimed.composed_at,
-        )  # fmt: skip
         recipient = recipient_of(_record(due.snapshot), due.token, due.subject_key)
-        return self._steps[place].render(recipient, frozen)
+        return self._steps[place].render(recipient, _frozen(claimed))
+
+
+def _opened(definition: Definition, claimed: Claimed, contents: Contents) -> Outgoing:
+    """A letter whose contents stood sealed in the store. Nothing of it is kept, and no error repeats any of it."""
+    try:
+        renderer = StepRenderer(definition, contents.step(definition.step(claimed.due.step_index)))
+        return renderer.render(Recipient(contents.contact, claimed.due.token), _frozen(claimed))
+    except Exception:
+        raise RenderError("its sealed contents cannot be made into a message") from None
+
+
+def _frozen(claimed: Claimed) -> Frozen:
+    due = claimed.due
+    return Frozen(
+        message_id=due.id, attempt=claimed.number, key=due.key, provider=claimed.provider, recipient=due.recipient,
+        composed_at=claimed.composed_at,
+    )  # fmt: skip
 
 
 def _record(snapshot: str) -> Mapping[str, Any]:
@@ -44,7 +61,7 @@ def _record(snapshot: str) -> Mapping[str, Any]:
 
 
 def recipient_of(snapshot: Mapping[str, Any], token: str, subject_key: str = "") -> Recipient:
-    """What varies per person, as it was frozen with the enrollment; one about an order has that beside the contact."""
+    """What varies per person, as it was frozen with the enrollment; what it is about stands beside the contact."""
     if not subject_key:
         return Recipient(contact=snapshot, token=token)
-    return Recipient(snapshot["contact"], token, snapshot["order"], snapshot.get("item"))
+    return Recipient(snapshot["contact"], token, snapshot.get("order"), snapshot.get("item"))

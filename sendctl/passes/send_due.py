@@ -41,15 +41,20 @@ class SendReport:
     seconds: float = 0.0
 
     @property
+    def left_trouble(self) -> bool:
+        """Whether this pass has left something that needs a person, and did not before."""
+        work = self.work
+        doubt = work.outcomes.get("unknown") or self.imported.in_doubt
+        return bool(work.failed or doubt or self.imported.failed or work.paused)
+
+    @property
     def exit_code(self) -> ExitCode:
         """The most urgent thing to say."""
         if self.failure is not None:
             return self.failure.exit_code
         if self.died or self.work.ended in ("time", "drained"):
             return ExitCode.STOPPED_EARLY
-        if self.work.failed or self.work.outcomes.get("unknown") or self.imported.in_doubt or self.imported.failed:
-            return ExitCode.NEEDS_PERSON
-        if self.work.paused:
+        if self.left_trouble or self.work.unreadable:
             return ExitCode.NEEDS_PERSON
         # What else was stopped is a provider: that matters where its messages wait, not where another one took them.
         return ExitCode.UNREACHABLE if self.work.ended == "blocked" else ExitCode.DONE

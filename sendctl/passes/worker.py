@@ -58,6 +58,7 @@ class Report:
     lost: int = 0
     failed: int = 0  # messages that are failed now, whatever their last outcome
     paused: int = 0  # campaigns that sendctl paused
+    unreadable: list[str] = field(default_factory=list)  # letters whose contents cannot be opened here
     ended: str = "nothing due"  # nothing due | limit | time | drained | waiting | blocked | failed
     blocked: str = ""
     told: bool = False  # an earlier pass has said why it is blocked
@@ -69,6 +70,7 @@ class Report:
         self.lost += other.lost
         self.failed += other.failed
         self.paused += other.paused
+        self.unreadable = sorted({*self.unreadable, *other.unreadable})
         self.stops += [stop for stop in other.stops if stop not in self.stops]
         order = ["nothing due", "limit", "waiting", "blocked", "time", "drained"]
         if (order.index(other.ended), not other.told) > (order.index(self.ended), not self.told):
@@ -113,6 +115,7 @@ class Worker:
             self.report.lost, self.report.failed, self.report.paused, self.report.stops = (
                 self.clerk.lost, self.clerk.failed, self.clerk.paused, self.clerk.stops
             )  # fmt: skip
+            self.report.unreadable = sorted(self.clerk.unreadable)
             for provider in self.providers.values():
                 await provider.close()
             self.journal.close()

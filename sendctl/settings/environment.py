@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from sendctl.tomlfile import Variable
 
 PREFIX = "SENDCTL_"
-SECTIONS = ("store", "send", "journal", "reconcile", "events", "limits", "accounts", "providers")
+SECTIONS = ("store", "send", "journal", "reconcile", "events", "limits", "accounts", "letters", "providers")
 
 
 def section_variables(environ: Mapping[str, str], referenced: Collection[str]) -> dict[str, dict[str, Variable]]:

@@ -18,13 +18,15 @@ from sendctl.settings.model import (
     MOST_WORKERS,
     EventsSettings,
     JournalSettings,
+    LettersSettings,
     ReconcileSettings,
     SendSettings,
     Settings,
     StoreSettings,
 )
+from sendctl.settings.provider_options import reference
 from sendctl.settings.provider_tables import check_names, read_providers
-from sendctl.settings.secret import REFERENCES, has_password, resolve_secret
+from sendctl.settings.secret import REFERENCES, has_password, literal_hint, resolve_secret
 from sendctl.tomlfile import Document, Findings, Table, TomlError, read_document
 
 SIZE_CAP_BYTES = 1 << 20
@@ -99,6 +101,7 @@ def read_settings(findings: Findings, environ: Mapping[str, str], folder: Path) 
         events=_read_events(root.table("events", variables["events"]), folder),
         limits=read_limits(root.table("limits", variables["limits"])),
         accounts=read_accounts(root, variables["accounts"]),
+        letters=_read_letters(root.table("letters", variables["letters"]), folder),
     )
     root.finish()
     return settings
@@ -220,3 +223,15 @@ def _read_events(events: Table, folder: Path) -> EventsSettings:
     wait_s = events.number("wait_s", default.wait_s, least=0, most=_YEAR_S)
     events.finish()
     return EventsSettings(store_url.resolve(given, folder) if given else None, wait_s)
+
+
+def _read_letters(letters: Table, folder: Path) -> LettersSettings:
+    keys: dict[str, object] = {}
+    for name in ("key", "previous_key"):
+        keys |= reference(letters, name, folder)
+        if name in letters.data:
+            letters.wrong(name, f'"{name}" is a secret written in the file; {literal_hint(name)}')
+    if any(name.startswith("previous_key") for name in keys) and not any(name.startswith("key_") for name in keys):
+        letters.wrong("previous_key_file", "a previous key opens letters and seals none: a key is wanted beside it")
+    letters.finish()
+    return LettersSettings(keys)

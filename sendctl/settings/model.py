@@ -107,6 +107,13 @@ class AccountTable:
 
 
 @dataclass(frozen=True, slots=True)
+class LettersSettings:
+    """Where the keys are that seal letters: `key_file` or another reference, and `previous_key_file` or another."""
+
+    keys: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything sendctl is told about this host. `path` is None when no configuration file was found."""
 
@@ -119,6 +126,7 @@ class Settings:
     events: EventsSettings = EventsSettings()
     limits: LimitsSettings = LimitsSettings()
     accounts: Mapping[str, AccountTable] = field(default_factory=dict)
+    letters: LettersSettings = LettersSettings()
 
     def providers_of(self, named: tuple[str, ...]) -> tuple[str, ...]:
         """The providers, in order of fail-over, of a campaign that names these or none; not all need be configured."""

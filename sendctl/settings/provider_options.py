@@ -100,7 +100,7 @@ def read_options(table: Table, kind: str, folder: Path) -> dict[str, object]:
     options: dict[str, object] = {}
     for key, option in OPTIONS[kind].items():
         if option.form == "secret":
-            found = _reference(table, key, folder)
+            found = reference(table, key, folder)
             if option.needed and not found:
                 table.missing(f"{key}_env", f'the name of a variable, such as "{option.needed}"')
             options |= found
@@ -133,7 +133,7 @@ def _value(table: Table, key: str, option: Option, folder: Path) -> object:
     return str(resolve(text, folder)) if text and option.form == "file" else text
 
 
-def _reference(table: Table, key: str, folder: Path) -> dict[str, object]:
+def reference(table: Table, key: str, folder: Path) -> dict[str, object]:
     """Where a secret is to be found: a variable goes before the file; a secret in a variable is a reference to it."""
     names = [f"{key}_{kind}" for kind in REFERENCES]
     given = [name for name in (key, *names) if table.has(name) and name in table.variables]

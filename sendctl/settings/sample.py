@@ -63,6 +63,10 @@ path = "outbox"
 
 # [accounts.shop]                            # a campaign with account = "shop" uses it up
 # allowance = "10000/month"                  # also per day, week, year. Without: credits, by `sendctl account grant`
+
+[letters]
+# key_file = "/etc/sendctl/letters.key"      # seals letters with encrypt = true; or key_env, key_credential
+# previous_key_file = "/etc/sendctl/old.key" # still opens them, until `sendctl rotate-key` has ended
 """
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import TRANSITIONS, State
+from sendctl.store import notices
 from sendctl.store.bulk import bound, given
 from sendctl.store.tables import messages
 
@@ -34,10 +35,11 @@ def move(connection: Connection, transition: str, rows: Sequence[Row], *, claime
     names = tuple(rows[0])
     statement = _statement(given(connection, *(messages.c[name] for name in names)), transition, names, claimed)
     given_rows = bound([*row.values()] for row in rows)
-    moved = connection.execute(statement, given_rows | {"now": now}).all()
+    moved = {row[0] for row in connection.execute(statement, given_rows | {"now": now})}
+    notices.after_move(connection, transition, moved, now)
     if len(moved) == len(rows):
         return set()
-    return {row["id"] for row in rows}.difference(row[0] for row in moved)
+    return {row["id"] for row in rows} - moved
 
 
 @cache

@@ -24,6 +24,7 @@ from sendctl.store.tables import contacts, enrollments, messages
 
 SHOWN_REPEATS = 20
 PUT_OFF_ROWS = 50_000
+UNSAID = "{}"  # attributes that an encrypted letter keeps to itself: they say nothing against those that are known
 
 
 class Entries(NamedTuple):
@@ -194,7 +195,7 @@ def refresh_contacts(
         for key, attributes, timezone in zip(
             entries.address_keys, entries.attributes, entries.timezones, strict=True
         )
-        if key in people and people[key][1] != attributes
+        if key in people and attributes not in (people[key][1], UNSAID)
     ]  # fmt: skip
     if rows:
         statement = (

@@ -229,3 +229,16 @@ replayed_keys = Table(
     _key("provider_key"), _text("outcome"), _text("provider"), _text("provider_message_id", null=True),
     _text("run_id"), _text("claim_id"), _text("contents"), _time("composed_at", null=True), _time("at"),
 )  # fmt: skip
+
+sealed = Table(
+    "sealed", metadata,
+    Column("message_id", BigInteger, ForeignKey("messages.id"), primary_key=True, autoincrement=False),
+    _text("key_id"), _text("nonce"), _text("ciphertext"), _time("sealed_at"),
+)  # fmt: skip
+
+notices = Table(
+    "notices", metadata,
+    Column("message_id", BigInteger, ForeignKey("messages.id"), primary_key=True, autoincrement=False),
+    _ref("campaign_id", "campaigns.id"), _ref("contact_id", "contacts.id"),
+    Column("first_enrollment_id", BigInteger, nullable=False), Column("first_message_id", BigInteger, nullable=False),
+)  # fmt: skip
