@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+DAMAGED = "are damaged"
 NONCE_BYTES = 12  # NIST SP 800-38D section 8.2: 96 bits, random, never twice under one key
 _HEX_KEY = re.compile(r"[0-9A-Fa-f]{64}")
 
@@ -77,7 +78,7 @@ def unseal(keys: Keyring, message_id: int, sealed: Sealed) -> bytes:
         nonce, ciphertext = (base64.b64decode(text, validate=True) for text in (sealed.nonce, sealed.ciphertext))
         return AESGCM(key.secret).decrypt(nonce, ciphertext, _bound_to(message_id))
     except (InvalidTag, ValueError):
-        reason = f"its sealed contents are damaged, or another message's: key {sealed.key_id} does not open them"
+        reason = f"its sealed contents {DAMAGED}, or another message's: key {sealed.key_id} does not open them"
         raise CannotOpen(reason) from None
 
 

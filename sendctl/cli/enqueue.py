@@ -158,12 +158,15 @@ def _progress(shell: Shell, reading: bool) -> Iterator[Callable[[str, int, int],
 def _lines(report: EnqueueReport, now: datetime) -> Iterator[str]:
     would = "would be " if report.dry_run else ""
     state = "new" if report.created else f"revision {report.revision}"
-    yield f"campaign {report.campaign} ({state}): {some(report.enrolled, 'message')} {would}planned"
+    what = "letter" if report.letter else "campaign"
+    yield f"{what} {report.campaign} ({state}): {some(report.enrolled, 'message')} {would}planned"
+    if report.letter:
+        yield f"  to               {clean(report.letter)}"
     if report.changed:
         yield f"  changed          {clean(', '.join(report.changed))}"
     if report.orders:
         yield from _order_lines(report)
-    elif report.rows or report.skipped:
+    elif not report.letter and (report.rows or report.skipped):
         yield f"  rows             {report.rows:,}"
     if report.known and not report.orders:
         yield f"  known before     {report.known:,}"
@@ -178,7 +181,7 @@ def _lines(report: EnqueueReport, now: datetime) -> Iterator[str]:
         yield f"  bad, left out    {report.skipped:,}"
     if report.first_due_at is not None and report.enrolled:
         first = max(report.first_due_at, now)
-        yield f"  first is due     {'now' if first == now else utc(first)}"
+        yield f"  {'is due' if report.letter else 'first is due':<16} {'now' if first == now else utc(first)}"
     if report.dry_run:
         yield "nothing was written: this was a dry run"
 
@@ -201,7 +204,8 @@ def _json(report: EnqueueReport) -> dict[str, Any]:
         "enrolled": report.enrolled, "known": report.known, "contacts": report.contacts, "skipped": report.skipped,
         "repeated_count": report.repeated_count, "repeated_addresses": report.repeated_addresses,
         "repeated": [{"line": line, "address": address} for line, address in report.repeated],
-        "first_due_at": iso(report.first_due_at), "eligible": report.eligible, "not_eligible": report.not_eligible,
+        "first_due_at": iso(report.first_due_at), "letter": report.letter or None,
+        "eligible": report.eligible, "not_eligible": report.not_eligible,
         "stopped": report.stopped, "files": report.files,
         "put_aside": [{"file": name, "reason": reason} for name, reason in report.put_aside],
         "notes": report.notes, "warnings": report.warnings,

@@ -11,7 +11,7 @@ import typer
 from sendctl.cli.frame import Verb
 from sendctl.cli.messages import message_json
 from sendctl.cli.shell import print_json, shell_of
-from sendctl.cli.wording import ago, clean, hanging, iso, some, span, utc, when
+from sendctl.cli.wording import ago, clean, hanging, iso, letter_words, some, span, utc, when
 from sendctl.states import State
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ def _story(story: Story, shown: Shown) -> Iterator[str]:
     yield from hanging(_verdict(row, shown), "  ")
     yield f"  to          {clean(row.recipient)} ({row.channel})"
     yield f"  campaign    {row.campaign}, step {row.step}, revision {row.revision}"
+    if story.listed.letter is not None:
+        yield f"              {letter_words(story.listed.letter)}"
     if story.listed.message_id:
         yield f"  Message-ID  {story.listed.message_id}"
     if row.provider_message_id:

@@ -9,6 +9,7 @@ from sendctl.cli.wording import clean, iso
 from sendctl.states import EventType, State
 
 if TYPE_CHECKING:
+    from sendctl.definition import Definition
     from sendctl.passes.advice import Advice
     from sendctl.passes.status import CampaignState, RunState, Situation
 
@@ -55,7 +56,19 @@ def _campaign(situation: Situation, state: CampaignState) -> dict[str, Any]:
         "held": [{"why": str(one.why), "count": one.number, "first_until": iso(one.first_at)} for one in state.held],
         "events": {str(kind): state.events.get(kind, 0) for kind in EventType},
         "halted_for": state.halted or None,
+        "letter": letter_json(definition, state.unreadable),
     }
+
+
+def letter_json(definition: Definition, unreadable: str = "") -> dict[str, Any] | None:
+    """What makes a campaign a letter, or what tells of one; None for any other."""
+    terms = definition.letter
+    if terms is None:
+        return None
+    return {
+        "notify": terms.notify or None, "encrypted": definition.is_sealed, "about": terms.about or None,
+        "unreadable": unreadable or None,
+    }  # fmt: skip
 
 
 def _around(situation: Situation, advice: list[Advice]) -> dict[str, Any]:

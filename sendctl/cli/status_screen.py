@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sendctl.cli.screen import BY_STATE, unicode_ok
-from sendctl.cli.wording import ago, clean, count, span, utc, when
+from sendctl.cli.wording import ago, clean, count, letter_words, span, utc, when
 from sendctl.passes.advice import Advice, Level, advise
 from sendctl.passes.status import CampaignState, RunState, Situation
 from sendctl.states import CampaignStatus, EventType, State
@@ -89,6 +89,8 @@ def _campaign(situation: Situation, state: CampaignState) -> list[RenderableType
     title = Text.assemble(
         (state.campaign.name, "bold"), "  ", (status, _LIVES.get(status, "")), f"  revision {state.campaign.revision}"
     )
+    if state.definition.letter is not None:
+        title.append(f"  {letter_words(state.definition.letter)}")
     if len(state.definition.steps) > 1:
         title.append(f"  {len(state.definition.steps)} steps")
     return [title, Text(), _progress(state), Text(), _identity(state), Text(), _facts(situation, state)]

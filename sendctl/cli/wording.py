@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import textwrap
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sendctl.definition import LetterTerms
 
 _SPANS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -89,3 +93,11 @@ def in_flight(messages: int, deadline_s: float) -> str:
         return "no message is in flight"
     verb = "is" if messages == 1 else "are"
     return f"{some(messages, 'message')} {verb} in flight and will finish within {deadline_s:g} s"
+
+
+def letter_words(terms: LetterTerms) -> str:
+    """What makes a campaign a letter: `encrypted letter, tells ops@shop.example`."""
+    if terms.about:
+        return f"tells of letter {terms.about}"
+    what = "encrypted letter" if terms.contents else "letter"
+    return f"{what}, tells {clean(terms.notify)}" if terms.notify else what

@@ -119,6 +119,14 @@ def load_letter(path: Path) -> LetterFile:
     return LetterFile(campaign, OneContact(campaign, row), encrypt, "at" in document.data["letter"])
 
 
+def is_letter(path: Path) -> bool:
+    """Whether a file is a letter rather than a campaign; whatever else it may be, reading it will say."""
+    try:
+        return "letter" in read_document(path, cap_bytes=shared.SIZE_CAP_BYTES).data
+    except TomlError:
+        return False
+
+
 def _definition(letter: Table, folder: Path) -> Definition:
     purpose = letter.word("purpose", "transactional", ("marketing", "transactional"))
     if not letter.has("name"):

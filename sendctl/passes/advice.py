@@ -122,6 +122,11 @@ def _of_campaign(situation: Situation, state: CampaignState) -> Iterator[Advice]
         )  # fmt: skip
     if state.claims_expired:
         yield _expired(situation, state)
+    if state.unreadable:
+        yield Advice(
+            Level.CRITICAL if state.due else Level.WARNING, name, "this letter cannot be sent from here:"
+            f" {state.unreadable}. It waits, and no other waits for it (docs/runbooks/unreadable-letter.md)",
+        )  # fmt: skip
     yield from _pauses(state)
     yield from _held(situation, state)
     yield from _failures(situation, state)
@@ -268,7 +273,7 @@ def _of_providers(situation: Situation, state: CampaignState) -> Iterator[Advice
             Level.WARNING if here else Level.CRITICAL, name, f"provider {', '.join(missing)} is not configured on this"
             f" host: {what}. Write [providers.{missing[0]}] in sendctl.toml, or mend the campaign file and enqueue it",
         )  # fmt: skip
-    if state.due and here and not _flows(situation, state):
+    if state.due and here and not state.unreadable and not _flows(situation, state):
         yield Advice(
             Level.WARNING if state.overdue else Level.OK, name, f"{_messages(state.due)} due and must wait for provider"
             f" {', '.join(here)}",
@@ -298,7 +303,11 @@ def _here(situation: Situation, state: CampaignState) -> list[str]:
 def _flows(situation: Situation, state: CampaignState) -> bool:
     """Whether the next pass can claim something of this campaign."""
     shut = {one.provider for one in situation.store.breakers if not one.lets_through(situation.now)}
-    return _may_send(situation) and any(provider not in shut for provider in _here(situation, state))
+    return (
+        _may_send(situation)
+        and not state.unreadable
+        and any(provider not in shut for provider in _here(situation, state))
+    )
 
 
 def _silent(situation: Situation) -> bool:

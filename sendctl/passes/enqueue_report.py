@@ -26,6 +26,7 @@ class EnqueueReport:
     repeated_addresses: int = 0  # how many different addresses these have
     repeated: list[tuple[int, str]] = field(default_factory=list)  # the first of these rows: (line, address)
     first_due_at: datetime | None = None
+    letter: str = ""  # to whom, if it is one
     orders: bool = False  # the campaign is fed by order events; what follows is about these
     eligible: int = 0  # items of good events for which `where` is true: enrolled, or not for what was known of them
     not_eligible: dict[str, int] = field(default_factory=dict)  # reason -> events ("other type") or items

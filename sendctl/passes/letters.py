@@ -50,7 +50,8 @@ def run(
     """
     letter = load_letter(path)
     check_rows(letter.contact, letter.campaign, compiled(letter.campaign), None, None)
-    report = EnqueueReport(letter.definition.name, dry_run)
+    email = letter.contact.row.email
+    report = EnqueueReport(letter.definition.name, dry_run, letter=email.address if email is not None else "")
     keys = sealing.keyring(context)
     known = _known(context, letter, keys)
     if known is None:

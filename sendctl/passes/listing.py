@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from sendctl import addresses
+from sendctl.definition import LetterTerms
 from sendctl.errors import UsageError
 from sendctl.passes.context import Context
 from sendctl.rendering.names import message_id
@@ -30,6 +31,7 @@ class Listed:
 
     row: MessageRow
     message_id: str
+    letter: LetterTerms | None = None  # if it is one, or tells of one
 
 
 class _MessageIds:
@@ -45,7 +47,8 @@ class _MessageIds:
         place = (row.campaign_id, row.revision)
         if place not in self._definitions:
             self._definitions[place] = campaigns.definition_of(self._connection, *place)
-        return Listed(row, message_id(self._definitions[place], row.provider_key))
+        definition = self._definitions[place]
+        return Listed(row, message_id(definition, row.provider_key), definition.letter)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sendctl.inputs.campaign_file import load_campaign
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contact_rows import ValueProblem
 from sendctl.inputs.contacts import BadRow, ContactRow, open_contacts
+from sendctl.inputs.letter_file import LetterFile, is_letter, load_letter
 from sendctl.inputs.orders import OrderEvent, OrderFile, open_orders
 from sendctl.passes.campaign_faults import at_fault, check_source, compiled, undefined, without_source
 from sendctl.passes.order_checks import Eligible, OrderReader
@@ -58,6 +59,8 @@ def run(
         raise UsageError(
             "--row and --to choose from a contacts file, or from orders", hint="name it with --contacts or --orders."
         )
+    if is_letter(campaign_file):
+        return _of_letter(load_letter(campaign_file), now, other=contacts or orders or step)
     campaign = load_campaign(campaign_file)
     check_source(campaign, contacts=contacts is not None, orders=orders is not None)
     index = _step_index(campaign.definition, step)
@@ -74,6 +77,16 @@ def run(
     if found.email is None:
         raise BadInput("this record has no e-mail address", place=f"{contacts}:{found.line}")
     return letter.for_one(Recipient(found.attributes, TOKEN), found.email.address, sample=False)
+
+
+def _of_letter(letter: LetterFile, now: datetime, *, other: object) -> PreviewReport:
+    """A letter names its reader itself. It is read from its file: what is sealed in a store is not shown."""
+    if other is not None:
+        raise UsageError("this is a letter: it has one reader and one text")
+    row = letter.contact.row
+    assert row.email is not None  # a letter file names one
+    shown = _Letter(letter.campaign, 0, compiled(letter.campaign)[0], now)
+    return shown.for_one(Recipient(row.attributes, TOKEN), row.email.address, sample=False)
 
 
 def _step_index(definition: Definition, name: str | None) -> int:

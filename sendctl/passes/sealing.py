@@ -13,10 +13,12 @@ from sendctl import faults
 from sendctl.definition import Step
 from sendctl.errors import BadConfig, ExitCode
 from sendctl.passes.context import Context, who
-from sendctl.sealing import CannotOpen, Keyring, Sealed, SealingKey, key_from, seal, unseal
+from sendctl.sealing import DAMAGED, CannotOpen, Keyring, Sealed, SealingKey, key_from, seal, unseal
 from sendctl.settings import resolve_secret
 from sendctl.store import audit, sealed
 
+__all__ = ["DAMAGED", "Contents", "Rotated", "contents_of", "current_key", "keep", "keyring", "missing_keys", "opened",
+           "rotate"]  # fmt: skip
 PARTS = ("subject", "text", "html")
 BATCH = 200
 
@@ -78,12 +80,12 @@ def keep(connection: Connection, keys: Keyring, message_id: int, contents: Conte
 def opened(keys: Keyring, found: Mapping[int, Sealed], message_id: int) -> Contents:
     """The contents of a message, to be sent. Raises CannotOpen."""
     if message_id not in found:
-        raise CannotOpen("its sealed contents are gone from the store")
+        raise CannotOpen(f"its sealed contents {DAMAGED}: they are gone from the store")
     try:
         data = json.loads(unseal(keys, message_id, found[message_id]))
         return Contents(data["parts"], data["contact"])
     except (ValueError, KeyError, TypeError):
-        raise CannotOpen("its sealed contents are not those of a letter") from None
+        raise CannotOpen(f"its sealed contents {DAMAGED}: they are not those of a letter") from None
 
 
 def missing_keys(keys: Keyring, wanted: Iterable[str]) -> list[str]:

@@ -23,7 +23,7 @@ from sendctl.passes.context import Context
 from sendctl.passes.place import elsewhere
 from sendctl.passes.startup import rewound_reason
 from sendctl.states import CampaignStatus, State
-from sendctl.store import audit, campaigns, doubts, events, holds, limits, meta, replay, reports, runs, touches
+from sendctl.store import audit, campaigns, doubts, events, holds, limits, meta, replay, reports, runs, sealed, touches
 from sendctl.store.campaigns import Campaign
 from sendctl.store.doubts import Failure
 from sendctl.store.holds import HeldCount
@@ -98,6 +98,7 @@ class CampaignState:
     events: Mapping[str, int]  # by type
     halted: str  # why sendctl itself paused it, or empty
     held: tuple[HeldCount, ...] = ()  # what waits for another reason than its time
+    unreadable: str = ""  # why this host cannot open the contents of the letter that waits, or empty
 
     @property
     def planned(self) -> int:
@@ -135,10 +136,16 @@ def read(context: Context, name: str | None = None) -> Situation:
             _state(context, connection, one, counts[one.id], learned.get(one.id, {}), now, overdue_before)
             for one in chosen
         )
+        if name is None:  # what tells of a letter is of interest once it has told
+            states = tuple(state for state in states if state.planned or not _tells(state.definition))
         store = _store_state(context, connection, chosen[0].id if name else None, now)
     if forgotten and not store.rewound and not (store.foreign and context.store.sqlite):
         store = replace(store, rewound=forgotten, hosts_behind=tuple(hosts.known(context)) or (context.hostname,))
     return Situation(now, store, states)
+
+
+def _tells(definition: Definition) -> bool:
+    return definition.letter is not None and bool(definition.letter.about)
 
 
 def _forgotten(context: Context) -> str:
@@ -181,7 +188,21 @@ def _state(
         events=learned,
         held=tuple(holds.counts(connection, number)) if counts[State.QUEUED] else (),
         halted=reports.halt_reason(connection, number) or "" if campaign.status is CampaignStatus.PAUSED else "",
+        unreadable=_unreadable(context, connection, number) if definition.is_sealed and counts[State.QUEUED] else "",
     )
+
+
+def _unreadable(context: Context, connection: Connection, campaign_id: int) -> str:
+    """Why a letter that waits cannot be opened here: known before it is due where the key is missing."""
+    from sendctl.passes import sealing  # noqa: PLC0415  only for campaigns that are encrypted letters
+
+    keys = sealing.keyring(context)
+    missing = sealing.missing_keys(keys, sealed.waiting_keys(connection, campaign_id))
+    if missing:
+        more = f" ({keys.trouble})" if keys.trouble else ""
+        return f"its contents are sealed with key {', '.join(missing)}, which this host does not have{more}"
+    noted = sealed.trouble(connection, campaign_id)
+    return noted if sealing.DAMAGED in noted else ""
 
 
 def _store_state(context: Context, connection: Connection, campaign_id: int | None, now: datetime) -> StoreState:
