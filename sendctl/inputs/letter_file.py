@@ -21,7 +21,7 @@ from sendctl.errors import BadInput
 from sendctl.inputs import campaign_checks as checks
 from sendctl.inputs import campaign_file as shared
 from sendctl.inputs.campaign_places import CampaignFile
-from sendctl.inputs.contact_rows import SPECIAL_COLUMNS, BadRow, ContactRow, ValueProblem, contact_row
+from sendctl.inputs.contact_rows import SPECIAL_COLUMNS, ContactRow, ValueProblem, contact_row
 from sendctl.inputs.contacts import ContactFile
 from sendctl.tomlfile import Findings, Table, TomlError, read_document
 from sendctl.tomlfile.tables import plain_name
@@ -66,14 +66,6 @@ class OneContact(ContactFile):
 
     def position_bytes(self) -> int:
         return 0
-
-    def reject(self, row: ContactRow, name: str | None, reason: str) -> BadRow:
-        return BadRow(row.line, name, reason, "")
-
-    def error(self, bad: BadRow) -> BadInput:
-        name = bad.column if isinstance(bad.column, str) else ""
-        path = ("letter", _KEYS.get(name, name)) if name in SPECIAL_COLUMNS else ("letter", "contact", name)
-        return BadInput(bad.reason, place=self._campaign.key_place(*path), hint="nothing was written.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ from sendctl.errors import BadConfig, BadInput, UsageError
 from sendctl.identity import new_id
 from sendctl.inputs.letter_file import LetterFile, load_letter, with_terms
 from sendctl.passes import enqueue, sealing
-from sendctl.passes.campaign_faults import compiled
+from sendctl.passes.campaign_faults import at_fault, compiled
 from sendctl.passes.context import Context
 from sendctl.passes.enqueue_checks import check_open
 from sendctl.passes.enqueue_report import EnqueueReport
 from sendctl.passes.remembered import take_up
-from sendctl.passes.row_checks import check_rows
+from sendctl.passes.row_checks import problem_of
 from sendctl.sealing import CannotOpen, Keyring
 from sendctl.store import campaigns, letters, loading, notices, sealed
 from sendctl.store.campaigns import Campaign
@@ -49,7 +49,7 @@ def run(
     Raises BadInput, also for a moment that is past; UsageError, BadConfig, and what the store raises.
     """
     letter = load_letter(path)
-    check_rows(letter.contact, letter.campaign, compiled(letter.campaign), None, None)
+    _check_fits(letter)
     email = letter.contact.row.email
     report = EnqueueReport(letter.definition.name, dry_run, letter=email.address if email is not None else "")
     keys = sealing.keyring(context)
@@ -66,6 +66,22 @@ def run(
         enqueue.note_remembered(report, take_up(context, report.campaign))
     enqueue.warn_of_providers(report, context, letter.definition)
     return report
+
+
+def _check_fits(letter: LetterFile) -> None:
+    """Raises BadInput where the letter's own contact does not fill its templates."""
+    row = letter.contact.row
+    problem = problem_of(row.attributes, compiled(letter.campaign))
+    if problem is None:
+        return
+    if problem.error is not None:
+        raise at_fault(letter.campaign, 0, problem.error)
+    known = ", ".join(f"contact.{name}" for name in row.attributes)
+    raise BadInput(
+        f"the templates use {', '.join(problem.missing)}, which is not there",
+        place=letter.campaign.mention(problem.missing[0], 0),
+        hint=f"[letter.contact] gives a person more data; there is {known}. docs/templates.md lists the variables.",
+    )
 
 
 def _enqueue(

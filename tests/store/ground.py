@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.identity import new_id
 from sendctl.journal.home import RunNote, boot_id, place_of
-from sendctl.passes import enqueue, planning, recover, send_due
+from sendctl.passes import enqueue, letters, planning, recover, send_due
 from sendctl.passes.claiming import Clerk, Done, Window
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -31,6 +31,7 @@ from sendctl.settings import (
     EventsSettings,
     JournalSettings,
     LimitsSettings,
+    LettersSettings,
     ProviderTable,
     ReconcileSettings,
     SendSettings,
@@ -111,6 +112,7 @@ class Ground:
     events: EventsSettings = field(default_factory=EventsSettings)
     limits: LimitsSettings = field(default_factory=LimitsSettings)
     accounts: dict[str, AccountTable] = field(default_factory=dict)
+    letters: LettersSettings = field(default_factory=LettersSettings)
     provable: bool = True
     _context: Context | None = None
     _joined: bool = False
@@ -127,7 +129,7 @@ class Ground:
             settings = Settings(
                 None, StoreSettings(self.url), self.send, self.providers,
                 JournalSettings(self.folder / self.journal, (self.folder / f"{self.journal}-witness",)), self.reconcile,
-                self.events, self.limits, self.accounts,
+                self.events, self.limits, self.accounts, self.letters,
             )  # fmt: skip
             self._context = Context(settings, {}, self.clock)
         return self._context
@@ -164,6 +166,20 @@ class Ground:
         rows.write_text(contacts if contacts is not None else contacts_file(first, first + people - 1))
         wanted = rows if people or contacts is not None else None
         report = enqueue.run(self.context, path, contacts=wanted, at=at, dry_run=dry_run, skip_bad=skip_bad)
+        self.clock.forward(seconds=1)
+        return report
+
+    def letter(self, name: str = "note", *, at: str = '"now"', more: str = "", text: str = "Dear {{ contact.name }}",
+               to: str = "ann", moment: datetime | None = None, **options: Any) -> enqueue.EnqueueReport:  # fmt: skip
+        """Enqueue a letter; `more` is further TOML for [letter], `moment` is that of --at."""
+        path = self.folder / f"{name}.toml"
+        path.write_text(
+            f'[letter]\nname = "{name}"\nto = "{to}@x.example"\nat = {at}\nfrom = "Me <me@shop.example>"\n'
+            f'subject = "About {name}"\ntext = "{text}"\n{more}\n[letter.contact]\nname = "Ann"\n'
+        )
+        if moment is not None:
+            options["at"] = lambda _definition: moment
+        report = letters.run(self.context, path, **options)
         self.clock.forward(seconds=1)
         return report
 

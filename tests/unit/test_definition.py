@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sendctl.definition import (
     Controls,
     Definition,
+    LetterTerms,
     Rate,
     Step,
     Trigger,
@@ -135,3 +136,25 @@ def test_the_contents_of_files_that_exist_keep_their_names() -> None:
     old = json.loads(to_json(FULL))
     del old["account"]
     assert from_json(json.dumps(old)) == FULL
+
+
+def test_contents_are_named_as_they_were_before_there_were_letters() -> None:
+    """Journals that were written then have these: a replay must find the revision they name."""
+    step = Step("offer", subject="S", text="T")
+    nudge = Step("nudge", "reminder", 86400, 2, "S2", "T2", "H2")
+    known = Definition(
+        "spring-sale", (step, nudge), sender="Shop <news@shop.example>", window=Window(time(8), time(20)),
+        trigger=Trigger("order.delivered", key="{{ order.id }}", email="{{ order.email }}"),
+        start_at=datetime(2026, 11, 23, tzinfo=UTC), stop_on=("submitted",), expires_after_s=604800,
+    )  # fmt: skip
+    assert fingerprint(known) == "8daae8d200c3fa16"
+    assert fingerprint(Definition("a", (Step("s"),))) == "485ed4526e6351dc"
+    assert "letter" not in to_json(known)
+
+
+def test_a_letter_comes_back_and_its_contents_have_another_name() -> None:
+    letter = replace(PLAIN, letter=LetterTerms(notify="me@shop.example", contents="abc"))
+    assert from_json(to_json(letter)) == letter
+    assert fingerprint(letter) != fingerprint(replace(letter, letter=LetterTerms(notify="me@shop.example")))
+    assert (letter.is_letter, letter.is_sealed) == (True, True)
+    assert not replace(PLAIN, letter=LetterTerms(about="x")).is_letter
