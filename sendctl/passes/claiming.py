@@ -110,7 +110,7 @@ class Clerk:
     failed: int = 0  # for good, or out of attempts
     claimed: int = 0
     paused: int = 0  # campaigns that wait for a person now
-    unreadable: set[str] = field(default_factory=set)  # letters whose contents cannot be opened here
+    unreadable: dict[str, bool] = field(default_factory=dict)  # letters that cannot be opened here: is it news?
     stops: list[str] = field(default_factory=list)  # campaigns and providers that were stopped, in words
     _last: str = ""
     _breakers: Breakers = field(default_factory=Breakers)
@@ -302,8 +302,8 @@ class Clerk:
                 contents[due.id] = sealing.opened(keys, found, due.id)
             except CannotOpen as problem:
                 is_news = sealed.note(connection, due.id, str(problem), self.desk.now)
-                self.unreadable.add(campaign.name)
-                shut = Window(blocked=f"letter {campaign.name}: {problem}", told=not is_news)
+                news = self.unreadable[campaign.name] = is_news or self.unreadable.get(campaign.name, False)
+                shut = Window(blocked=f"letter {campaign.name}: {problem}", told=not news)
         return contents, shut
 
     def _claimed(self, due: Due, provider: str, claim_id: str, campaign: Campaign) -> Claimed:
