@@ -360,6 +360,31 @@ def the_spool_is_configured(world: World) -> None:
         file.write('\n[events]\nspool = "events"\n')
 
 
+def an_encrypted_letter_is_due_and_another_waits(world: World) -> None:
+    """One letter is due now, one tomorrow, both under a key that is here."""
+    (world.folder / "letters.key").write_text("5a" * 32)
+    with (world.folder / "sendctl.toml").open("a") as file:
+        file.write('\n[letters]\nkey_file = "letters.key"\n')
+    for name, when in (("door-code", "now"), ("later", "+1d")):
+        (world.folder / f"{name}.toml").write_text(
+            f'[letter]\nname = "{name}"\nto = "ana@recipient.example"\nfrom = "lea@lessor.example"\nencrypt = true\n'
+            'subject = "Your code"\ntext = "2580"\n'
+        )
+        if name == "door-code":
+            world.expect("sendctl migrate")
+        world.expect(f"sendctl enqueue --letter {name}.toml --at {when}")
+
+
+def the_key_is_gone(world: World) -> None:
+    """Somebody has moved it."""
+    (world.folder / "letters.key").rename(world.folder / "moved.key")
+
+
+def the_key_is_put_back(world: World) -> None:
+    """It was found."""
+    (world.folder / "moved.key").rename(world.folder / "letters.key")
+
+
 _ALL: tuple[Callable[[World], None], ...] = (
     a_relay_listens,
     the_configuration_names_the_relay,
@@ -389,5 +414,8 @@ _ALL: tuple[Callable[[World], None], ...] = (
     the_provider_replays_the_outage,
     an_hour_has_gone_by,
     the_spool_is_configured,
+    an_encrypted_letter_is_due_and_another_waits,
+    the_key_is_gone,
+    the_key_is_put_back,
 )
 SITUATIONS: dict[str, Callable[[World], None]] = {action.__name__.replace("_", " "): action for action in _ALL}

@@ -45,6 +45,7 @@ def test_documented_settings_are_those_that_are_read(kind: str) -> None:
     keys["[providers.NAME]"] |= keys[f'[providers.NAME], type = "{kind}"']
     known = known_settings(f'[store]\nurl = "x"\n[providers.NAME]\ntype = "{kind}"\n[accounts.NAME]\n')
     known["[providers.NAME]"] -= {"password", *(name for name in secret_keys(kind))}  # only in the environment
+    known["[letters]"] -= {"key", "previous_key"}
     assert {section: found for section, found in keys.items() if "type = " not in section} == known
 
 
@@ -64,6 +65,7 @@ def test_the_sample_shows_every_key_and_no_other() -> None:
         if name not in ("providers", "accounts")
     }
     shown["[store]"] |= {"url_env", "url_file", "url_credential"}
+    shown["[letters]"] |= {f"{key}_{kind}" for key in ("key", "previous_key") for kind in ("env", "credential")}
     keys = documented(CONFIGURATION)
     assert shown == {section: found for section, found in keys.items() if "NAME" not in section}
     others = ["url_env", "url_file", "url_credential", "rate", "allowance"]
