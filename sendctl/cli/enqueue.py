@@ -81,7 +81,7 @@ def enqueue(
             raise UsageError("--letter names all of it: nothing else can be given but --at and --dry-run")
         report = _letter(context, letter, at, dry_run=dry_run)
     elif campaign_file is None:
-        raise UsageError("name a campaign file, or a letter with --letter")
+        raise UsageError("missing argument 'CAMPAIGN.toml', or a letter with --letter FILE")
     else:
         due_at = _moment(at, campaign_file, context.clock.utc_now()) if at is not None else None
         with _progress(shell, contacts is not None or orders is not None) as progress:
