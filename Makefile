@@ -46,8 +46,8 @@ test: $(INSTALLED) ## Run every test, on SQLite and on a Postgres of its own
 COVERING := tests/evidence tests/journal tests/providers $(addprefix tests/unit/test_,states.py policy.py identity.py definition.py) \
 	$(addprefix tests/store/test_,bulk.py claims.py engine.py proofs.py refused_stores.py settle.py) \
 	$(addprefix tests/passes/test_,breakers.py changed_stores.py claiming.py controls.py copies.py enqueue_faults.py evidence.py \
-		fates.py hosts.py importing.py looking.py operating.py planning.py put_back.py reconcile.py recover.py replaying.py \
-		rewind.py send_due.py server_start.py steps.py submitting.py waiting.py windows.py worker.py) \
+		fates.py hosts.py importing.py letters.py looking.py operating.py planning.py put_back.py reconcile.py recover.py replaying.py \
+		rescheduling.py rewind.py sealed_letters.py send_due.py server_start.py steps.py submitting.py waiting.py windows.py worker.py) \
 	tests/crash/test_signals.py
 coverage: $(INSTALLED) ## Branch coverage of the modules that pyproject.toml names; fails below 100 % (minutes)
 	@rm -f .coverage .coverage.*

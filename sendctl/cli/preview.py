@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def preview(
     ctx: typer.Context,
     campaign_file: Annotated[
-        Path, typer.Argument(metavar="CAMPAIGN.toml", help="The campaign file.", readable=False)
+        Path, typer.Argument(metavar="CAMPAIGN.toml", help="The campaign file, or a letter.", readable=False)
     ],
     contacts: Annotated[
         str | None, typer.Option(metavar="FILE", help="Whose data; without it, names stand for values.",

@@ -64,6 +64,8 @@ def check_existing(context: Context, campaign: CampaignFile, renderers: list[Ste
             return False
         check_open(found)
         before = campaigns.definition_of(connection, found.id, found.revision)
+        if before.letter is not None:
+            raise UsageError(f"{definition.name} is a letter, and no campaign", hint="give the campaign another name.")
         if not campaigns.describe_difference(before, definition):
             return True
         if (before.trigger is None) != (definition.trigger is None):
