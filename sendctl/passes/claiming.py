@@ -27,9 +27,8 @@ from sendctl.passes.deciding import Desk
 from sendctl.passes.remembered import settle
 from sendctl.policy import concerns_the_provider
 from sendctl.providers.base import Outcome, Scope
-from sendctl.sealing import CannotOpen
 from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
-from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, runs, sealed
+from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, runs
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Claim, Due
 from sendctl.store.enrollments import Passed
@@ -294,17 +293,13 @@ class Clerk:
         """The contents of an encrypted letter; without its key, or damaged, it stays where it is, and that is said."""
         from sendctl.passes import sealing  # noqa: PLC0415  passes without such a letter need none of it
 
-        keys, found = sealing.keyring(self.desk.context), sealed.of(connection, [due.id for due in going])
-        contents: dict[int, Contents] = {}
-        shut = Window()
-        for due in going:
-            try:
-                contents[due.id] = sealing.opened(keys, found, due.id)
-            except CannotOpen as problem:
-                is_news = sealed.note(connection, due.id, str(problem), self.desk.now)
-                news = self.unreadable[campaign.name] = is_news or self.unreadable.get(campaign.name, False)
-                shut = Window(blocked=f"letter {campaign.name}: {problem}", told=not news)
-        return contents, shut
+        contents, why, is_news = sealing.open_all(
+            self.desk.context, connection, [due.id for due in going], self.desk.now
+        )
+        if not why:
+            return contents, Window()
+        news = self.unreadable[campaign.name] = is_news or self.unreadable.get(campaign.name, False)
+        return contents, Window(blocked=f"letter {campaign.name}: {why}", told=not news)
 
     def _claimed(self, due: Due, provider: str, claim_id: str, campaign: Campaign) -> Claimed:
         revision = due.revision if due.revision is not None else campaign.revision

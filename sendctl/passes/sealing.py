@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -17,8 +18,8 @@ from sendctl.sealing import DAMAGED, CannotOpen, Keyring, Sealed, SealingKey, ke
 from sendctl.settings import resolve_secret
 from sendctl.store import audit, sealed
 
-__all__ = ["DAMAGED", "Contents", "Rotated", "contents_of", "current_key", "keep", "keyring", "missing_keys", "opened",
-           "rotate"]  # fmt: skip
+__all__ = ["DAMAGED", "Contents", "Rotated", "contents_of", "current_key", "keep", "keyring", "missing_keys", "open_all",
+           "opened", "rotate"]  # fmt: skip
 PARTS = ("subject", "text", "html")
 BATCH = 200
 
@@ -72,7 +73,7 @@ def current_key(keys: Keyring) -> SealingKey:
     return keys.current
 
 
-def keep(connection: Connection, keys: Keyring, message_id: int, contents: Contents, now: Any) -> None:
+def keep(connection: Connection, keys: Keyring, message_id: int, contents: Contents, now: datetime) -> None:
     """Seal the contents of a message."""
     sealed.write(connection, message_id, seal(current_key(keys), message_id, contents.as_bytes()), now)
 
@@ -86,6 +87,22 @@ def opened(keys: Keyring, found: Mapping[int, Sealed], message_id: int) -> Conte
         return Contents(data["parts"], data["contact"])
     except (ValueError, KeyError, TypeError):
         raise CannotOpen(f"its sealed contents {DAMAGED}: they are not those of a letter") from None
+
+
+def open_all(
+    context: Context, connection: Connection, message_ids: Sequence[int], now: datetime
+) -> tuple[dict[int, Contents], str, bool]:
+    """What can be opened of messages that are due; why the rest cannot, and whether that is news. It is noted."""
+    keys, found = keyring(context), sealed.of(connection, message_ids)
+    contents: dict[int, Contents] = {}
+    why, is_news = "", False
+    for message_id in message_ids:
+        try:
+            contents[message_id] = opened(keys, found, message_id)
+        except CannotOpen as problem:
+            why = str(problem)
+            is_news |= sealed.note(connection, message_id, why, now)
+    return contents, why, is_news
 
 
 def missing_keys(keys: Keyring, wanted: Iterable[str]) -> list[str]:
