@@ -18,8 +18,10 @@ from sendctl.sealing import DAMAGED, CannotOpen, Keyring, Sealed, SealingKey, ke
 from sendctl.settings import resolve_secret
 from sendctl.store import audit, sealed
 
-__all__ = ["DAMAGED", "Contents", "Rotated", "contents_of", "current_key", "keep", "keyring", "missing_keys", "open_all",
-           "opened", "rotate"]  # fmt: skip
+__all__ = [
+    "DAMAGED", "Contents", "Rotated", "contents_of", "current_key", "keep", "keyring", "missing_keys", "open_all",
+    "opened", "rotate",
+]  # fmt: skip
 PARTS = ("subject", "text", "html")
 BATCH = 200
 
