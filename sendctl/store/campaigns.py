@@ -197,7 +197,7 @@ def describe_difference(old: Definition, new: Definition) -> list[str]:
 _FILE_KEYS = {"sender": "from", "expires_after_s": "expires_after", "after_s": "after", "stop_on": "stop.on"}
 
 
-_NOT_IN_FILE = ("steps", "controls", "numbers", "order")
+_NOT_IN_FILE = ("steps", "controls", "numbers", "order", "letter")
 
 
 def _flat(definition: Definition) -> dict[str, str]:
