@@ -17,7 +17,7 @@ from sendctl.evidence.model import Absent, Accepted, Finding, Wanted
 from sendctl.evidence.search import search
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
-from sendctl.providers.base import Lookup, Outcome, Phase
+from sendctl.providers.base import Lookup, Outcome, Phase, ProvesAbsence
 from sendctl.providers.facts import can_tell, settles_by_key
 from sendctl.providers.registry import build_provider
 from sendctl.rendering.names import message_id
@@ -96,11 +96,18 @@ def _ask_providers(context: Context, doubts: Sequence[Doubt], evidence: Evidence
             continue
         try:
             found = provider.find(doubt.provider_key)
+            silent = "" if found is not None else _absence_unproven(context, doubt, provider)
         except OSError as error:
             evidence.cannot_tell(f"provider {doubt.provider} cannot be asked: {error.strerror}")
             continue
-        if found is None:  # who reads a mail may also delete it: absence proves nothing
-            evidence.cannot_tell(f"provider {doubt.provider} does not have it, or has it no more")
+        if silent:
+            evidence.cannot_tell(f"provider {doubt.provider} {silent}")
+        elif found is None:
+            evidence.asked.add(doubt.held)
+            evidence.absent[doubt.held] = Outcome(
+                AttemptOutcome.DEFERRED, Phase.DOTTED, text=f"provider {doubt.provider} does not have it",
+                error_class="not_there",
+            )  # fmt: skip
         else:
             evidence.asked.add(doubt.held)
             evidence.accepted[doubt.held] = Outcome(
@@ -108,6 +115,21 @@ def _ask_providers(context: Context, doubts: Sequence[Doubt], evidence: Evidence
                 provider_message_id=found,
             )  # fmt: skip
     return left
+
+
+def _absence_unproven(context: Context, doubt: Doubt, provider: Lookup) -> str:
+    """Why it proves nothing that a provider does not have a message, as what follows its name; "" if it proves it.
+
+    Raises OSError.
+    """
+    if not isinstance(provider, ProvesAbsence):  # who reads a mail may also delete it
+        return "does not have it, or has it no more"
+    if doubt.host_id != context.home.host_id:  # a file of that name there is another one
+        return "does not have it, but another host handed it over: reconcile there"
+    if doubt.evidence == "claim_expired":
+        return "does not have it, but its run may still be alive"
+    reason = provider.absence_unproven(doubt.handed_over_at)
+    return f"does not have it, which proves nothing: {reason}" if reason else ""
 
 
 def _search_logs(context: Context, doubts: Sequence[Doubt], evidence: Evidence) -> None:

@@ -9,6 +9,7 @@ leave; the mark writes the journal and may refuse.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -38,7 +39,8 @@ class Outgoing(NamedTuple):
 
     `sender` and `recipient` are envelope addresses without brackets; `recipient` may hold a UTF-8 local part,
     its domain is in ASCII (A-labels). `content` is the whole RFC 5322 message with CRLF line ends, ending in
-    CRLF, not dot-stuffed. `key` is the provider key (DESIGN: identities), also the left part of Message-ID.
+    CRLF, not dot-stuffed. Of a text message `sender` is a number, a name or "", `recipient` a number in E.164 form and
+    `content` the text in UTF-8. `key` is the provider key (DESIGN: identities), also the left part of Message-ID.
     """
 
     message_id: int
@@ -125,6 +127,8 @@ class Capabilities:
 
     key_window_s: float = 0.0  # how long a replay with the same key is answered without a second delivery
     lookup: bool = False  # it can be asked whether it accepted a key
+    absence: bool = False  # ... and that it has none proves that it accepted none, without waiting
+    channels: tuple[str, ...] = ("email",)  # what it carries; settings/provider_options.py says the same by type
     batch_max: int = 1
 
 
@@ -139,6 +143,18 @@ class Lookup(Protocol):
         """The provider_message_id under which `key` was accepted; None when it does not have it (any more).
 
         Raises OSError when it cannot be asked.
+        """
+        ...
+
+
+@runtime_checkable
+class ProvesAbsence(Protocol):
+    """What a provider with `Capabilities.absence` has besides `find`."""
+
+    def absence_unproven(self, since: datetime) -> str:
+        """Why it proves nothing that `find` finds none of what was handed over at `since`; "" where it proves it.
+
+        Asked after `find`, about what nobody can be handing over any more. Raises OSError when it cannot be asked.
         """
         ...
 

@@ -44,6 +44,16 @@ FACTS: Mapping[str, Facts] = {
         "the run's journal; reconcile looks for the file",
         ("maildir(5)", "link(2)"),
     ),
+    "file": Facts(
+        "sms",
+        # A line is taken away by an operator only, and the watch says so: what is not there was not accepted, at once.
+        Capabilities(lookup=True, absence=True, channels=("sms",)),
+        "the line is there with its line feed, synced to the disk",
+        "one line, from the second attempt on: the key is looked for",
+        "the line is there or not, which is a proof either way as long as nobody has touched the file",
+        "the run's journal; reconcile on that host looks for the line",
+        ("write(2) with O_APPEND", "flock(2)"),
+    ),
     "resend": Facts(
         "email",
         # "Idempotency keys expire after 24 hours"; less for clocks, and for the time that it takes to ask.

@@ -88,7 +88,13 @@ def _http(table: ProviderTable, service: Service, base_url: str) -> Provider:
     return HttpProvider(settings_from_table(table.name, table.options, base_url=base_url), service)
 
 
+def _sms_file(table: ProviderTable, _environ: Mapping[str, str]) -> Provider:
+    from sendctl.providers.sms_file import SmsFileProvider  # noqa: PLC0415  # lazy, see above
+
+    return SmsFileProvider(table.name, Path(str(table.options["path"])), table.options.get("fsync") is not False)
+
+
 _ADAPTERS: Mapping[str, _Build] = {
     "smtp": _smtp, "maildir": _maildir, "resend": _resend, "postmark": _postmark, "sendgrid": _sendgrid,
-    "mailgun": _mailgun, "ses": _ses,
+    "mailgun": _mailgun, "ses": _ses, "file": _sms_file,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sendctl.durations import Rate
+from sendctl.settings.provider_options import CHANNELS
 
 if TYPE_CHECKING:  # an idle pass reads settings, and needs nothing of a campaign
     from sendctl.definition import Window
@@ -131,3 +132,12 @@ class Settings:
     def providers_of(self, named: tuple[str, ...]) -> tuple[str, ...]:
         """The providers, in order of fail-over, of a campaign that names these or none; not all need be configured."""
         return named or self.send.providers or tuple(self.providers)
+
+    def may_carry(self, name: str, channel: str) -> bool:
+        """Whether a provider carries a channel, as far as this host can tell: of one it does not have it cannot."""
+        table = self.providers.get(name)
+        return table is None or channel in CHANNELS.get(table.type, ("email",))
+
+    def carriers(self, named: tuple[str, ...], channel: str) -> tuple[str, ...]:
+        """The providers of this host, in order of fail-over, that carry a channel for a campaign that names these."""
+        return tuple(one for one in self.providers_of(named) if one in self.providers and self.may_carry(one, channel))

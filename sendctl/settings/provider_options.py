@@ -84,7 +84,14 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "configuration_set": Option("text"),
         **_HTTP,
     },
+    "file": {
+        "path": Option("file", needed='such as "/var/lib/sendctl/sms.jsonl"'),
+        "fsync": Option("flag"),
+    },
 }
+
+# What each type carries: the adapters say the same (Capabilities.channels), but nobody imports them to ask.
+CHANNELS: Mapping[str, tuple[str, ...]] = {kind: ("sms",) if kind == "file" else ("email",) for kind in OPTIONS}
 
 
 def secret_keys(kind: str) -> list[str]:

@@ -10,11 +10,13 @@ import pytest
 
 from sendctl.errors import BadConfig
 from sendctl.providers import registry
+from sendctl.providers.base import Lookup, ProvesAbsence
+from sendctl.providers.facts import FACTS
 from sendctl.providers.maildir import MaildirProvider
 from sendctl.providers.registry import build_provider
 from sendctl.providers.smtp import SmtpProvider
 from sendctl.settings import ProviderTable
-from sendctl.settings.provider_options import OPTIONS
+from sendctl.settings.provider_options import CHANNELS, OPTIONS
 
 
 def table(kind: str, **options: object) -> ProviderTable:
@@ -52,3 +54,13 @@ def test_adapters_are_imported_only_when_asked_for() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_each_type_carries_what_the_settings_say_of_it(tmp_path: Path) -> None:
+    """Nobody imports an adapter to ask; so the two must not differ."""
+    assert {kind: facts.capabilities.channels for kind, facts in FACTS.items()} == CHANNELS
+    assert {kind: (facts.channel,) for kind, facts in FACTS.items()} == CHANNELS
+    texts = build_provider(table("file", path=str(tmp_path / "sms.jsonl")), {})
+    assert texts.capabilities == FACTS["file"].capabilities
+    assert isinstance(texts, Lookup)
+    assert isinstance(texts, ProvesAbsence)
