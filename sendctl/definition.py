@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, time
 from typing import Any
 
@@ -90,6 +90,7 @@ class Definition:
     channel: str = "email"  # email | sms | both
     purpose: str = "marketing"  # marketing | transactional
     sender: str = ""
+    sms_sender: str = ""  # of the texts of a campaign with both channels; one of texts alone has `sender`
     reply_to: str = ""
     owner: str = ""
     unsubscribe_url: str = ""
@@ -123,6 +124,16 @@ class Definition:
     def is_sealed(self) -> bool:
         """Whether the contents stand encrypted in the store, and not in the steps."""
         return self.letter is not None and bool(self.letter.contents)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """How its messages travel: one message for each of them at each place of a sequence."""
+        return ("email", "sms") if self.channel == "both" else (self.channel,)
+
+    @property
+    def texts_from(self) -> str:
+        """The number or name that its texts come from; "" where that is left to the provider."""
+        return self.sender if self.channel == "sms" else self.sms_sender
 
     def step(self, number: int) -> Step:
         """The step with that number, which this revision has."""
@@ -177,13 +188,15 @@ def _plain(value: object) -> str:
     raise TypeError(f"cannot store {type(value).__name__}")
 
 
-# Keys that came later. Where they say nothing they are left out: journals name contents by what is in here.
-_LATER = ("letter",)
+# Keys that campaign files had not at first: left out where they say nothing, so that journals go on naming the same.
+_LATER = ("account", "letter", "sms_sender")
+_DEFAULTS = {field.name: field.default for field in fields(Definition)}
+_NOT_IN_MESSAGES = ("numbers", "order", "account")
 
 
 def to_json(definition: Definition) -> str:
     """The definition as canonical JSON: equal definitions give equal text."""
-    data = {key: value for key, value in asdict(definition).items() if key not in _LATER or value is not None}
+    data = {key: value for key, value in asdict(definition).items() if key not in _LATER or value != _DEFAULTS[key]}
     return json.dumps(data, default=_plain, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -193,7 +206,8 @@ def fingerprint(definition: Definition) -> str:
     The number of a revision does not name them: a store that was put back counts anew.
     """
     contents = json.loads(to_json(replace(definition, controls=Controls())))
-    del contents["numbers"], contents["order"], contents["account"]  # none of these is in any message
+    for key in _NOT_IN_MESSAGES:
+        contents.pop(key, None)
     text = json.dumps(contents, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

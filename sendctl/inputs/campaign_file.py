@@ -71,9 +71,10 @@ def read_definition(findings: Findings) -> Definition:
         channel=channel,
         purpose=purpose,
         sender=read_sender(campaign, channel),
+        sms_sender=_read_sms_sender(campaign, channel),
         reply_to=campaign.parsed("reply_to", checks.mailbox, ""),
         owner=campaign.parsed("owner", checks.mailbox, ""),
-        unsubscribe_url=read_unsubscribe_url(campaign, purpose),
+        unsubscribe_url=read_unsubscribe_url(campaign, purpose, channel),
         link=campaign.parsed("link", checks.page, ""),
         providers=read_providers(campaign),
         start_at=_read_start(campaign),
@@ -101,8 +102,16 @@ def read_sender(campaign: Table, channel: str) -> str:
     return campaign.parsed("from", checks.mailbox, "")
 
 
-def read_unsubscribe_url(campaign: Table, purpose: str) -> str:
-    if purpose == "marketing" and not campaign.has("unsubscribe_url"):
+def _read_sms_sender(campaign: Table, channel: str) -> str:
+    if channel != "both" and campaign.has("sms_from"):
+        text = '"sms_from" is for channel "both"' + ('; texts alone have "from"' if channel == "sms" else "")
+        campaign.wrong("sms_from", text, follows=(_CHANNEL,))
+    return campaign.parsed("sms_from", checks.one_line, "")
+
+
+def read_unsubscribe_url(campaign: Table, purpose: str, channel: str) -> str:
+    # A text may say STOP instead, which rendering/sms.py checks.
+    if purpose == "marketing" and channel != "sms" and not campaign.has("unsubscribe_url"):
         advice = 'marketing needs one, such as "https://shop.example/u/{{ token }}"'
         campaign.missing("unsubscribe_url", advice, follows=(("campaign", "purpose"),))
     return campaign.parsed("unsubscribe_url", checks.unsubscribe_page, "")

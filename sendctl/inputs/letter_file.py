@@ -130,7 +130,7 @@ def _definition(letter: Table, folder: Path) -> Definition:
         purpose=purpose,
         sender=shared.read_sender(letter, "email"),
         reply_to=letter.parsed("reply_to", checks.mailbox, ""),
-        unsubscribe_url=shared.read_unsubscribe_url(letter, purpose),
+        unsubscribe_url=shared.read_unsubscribe_url(letter, purpose, "email"),
         link=letter.parsed("link", checks.page, ""),
         providers=shared.read_providers(letter),
         start_at=_moment(letter, ZoneInfo(zone)),

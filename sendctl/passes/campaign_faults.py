@@ -11,7 +11,7 @@ from typing import Any
 
 from sendctl.errors import BadInput, SendctlError, UsageError
 from sendctl.inputs.campaign_places import CAMPAIGN_PARTS, STEP_PARTS, CampaignFile
-from sendctl.rendering.message import StepRenderer
+from sendctl.rendering.steps import Renderer, renderer_of
 from sendctl.tomlfile.tables import nearest
 
 _HINT = "docs/templates.md explains the language of templates; nothing was written."
@@ -25,12 +25,12 @@ _NAMES = ("token", "link", "unsubscribe_url", *(f"campaign.{name}" for name in _
 Undefined = tuple[int, str]  # index of the step, name of the variable
 
 
-def compiled(campaign: CampaignFile) -> list[StepRenderer]:
+def compiled(campaign: CampaignFile) -> list[Renderer]:
     """The renderers of all steps. Raises BadInput with the place of a template that is none."""
-    renderers = []
+    renderers: list[Renderer] = []
     for index, step in enumerate(campaign.definition.steps):
         try:
-            renderers.append(StepRenderer(campaign.definition, step))
+            renderers.append(renderer_of(campaign.definition, step))
         except BadInput as error:
             raise at_fault(campaign, index, error) from None
     return renderers
@@ -75,7 +75,7 @@ def column_of(name: str) -> str | None:
 
 
 def without_source(
-    missing: Iterable[str], renderer: StepRenderer, columns: Collection[str] | None
+    missing: Iterable[str], renderer: Renderer, columns: Collection[str] | None
 ) -> list[str]:  # fmt: skip
     """Which of these undefined variables no row of the file can have, whatever its values are.
 

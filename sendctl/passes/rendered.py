@@ -10,6 +10,7 @@ from sendctl.definition import Definition
 from sendctl.providers.base import Outgoing
 from sendctl.rendering.failures import RenderError
 from sendctl.rendering.message import Frozen, Recipient, StepRenderer
+from sendctl.rendering.steps import ChannelRenderer, channel_renderer
 
 if TYPE_CHECKING:  # whoever only checks or previews messages needs no store
     from sendctl.passes.claiming import Claimed
@@ -22,16 +23,16 @@ class Press:
     """Renders messages for one worker; compiles each step of each revision once."""
 
     def __init__(self) -> None:
-        self._steps: dict[tuple[int, int, int], StepRenderer] = {}
+        self._steps: dict[tuple[int, int, int, str], ChannelRenderer] = {}
 
     def render(self, definition: Definition, claimed: Claimed) -> Outgoing:
         """The message as it is handed over. Raises a SendctlError when its data do not fit its templates."""
         due = claimed.due
         if claimed.contents is not None:
             return _opened(definition, claimed, claimed.contents)
-        place = (due.campaign_id, claimed.revision, due.step_index)
+        place = (due.campaign_id, claimed.revision, due.step_index, due.channel)
         if place not in self._steps:
-            self._steps[place] = StepRenderer(definition, definition.step(due.step_index))
+            self._steps[place] = channel_renderer(definition, definition.step(due.step_index), due.channel)
         recipient = recipient_of(_record(due.snapshot), due.token, due.subject_key)
         return self._steps[place].render(recipient, _frozen(claimed))
 

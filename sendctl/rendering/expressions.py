@@ -87,6 +87,7 @@ class TriggerRules:
         self._where = self._condition(trigger.where) if trigger.where.strip() else None
         self._key = self._template("key", trigger.key)
         self._email = self._template("email", trigger.email)
+        self._phone = self._template("phone", trigger.phone)
 
     def _condition(self, source: str) -> Condition:
         try:
@@ -141,3 +142,7 @@ class TriggerRules:
     def email(self, entry: Entry) -> str:
         """The address as the order gives it, unchecked. Raises RenderError."""
         return self._email.render(entry.scope)
+
+    def phone(self, entry: Entry) -> str:
+        """The number as the order gives it, unchecked. Raises RenderError."""
+        return self._phone.render(entry.scope)

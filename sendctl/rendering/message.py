@@ -57,10 +57,14 @@ class Preview:
     text: str
     html: str
     headers: str
+    size_bytes: int = 0  # of the whole e-mail
+    sms: str = ""
 
 
 class StepRenderer:
-    """Everything that one step of one campaign revision has in common for all its recipients."""
+    """Everything that the e-mails of one step of one campaign revision have in common for all their recipients."""
+
+    channel = "email"
 
     def __init__(self, definition: Definition, step: Step) -> None:
         """Compile and check. Raises BadInput naming step, part and the template's line."""
@@ -73,7 +77,7 @@ class StepRenderer:
             fields.append(headers.mailbox_field("Reply-To", self._mailbox("reply_to", definition.reply_to)))
         self._static = "".join(f"{field}\r\n" for field in fields)
         self._one_click = definition.purpose == "marketing"
-        self._campaign = _campaign_variables(definition)
+        self._campaign = campaign_variables(definition)
         self._links = self._compile(link=definition.link, unsubscribe_url=definition.unsubscribe_url)
         self._parts = self._compile(subject=step.subject, text=step.text, html=step.html)
         self._letter = self._simple_letter()
@@ -119,10 +123,11 @@ class StepRenderer:
 
     def preview(self, recipient: Recipient, frozen: Frozen) -> Preview:
         """The same message for `sendctl preview`. Raises RenderError."""
-        head, _, _ = self.render(recipient, frozen).content.partition(b"\r\n\r\n")
+        content = self.render(recipient, frozen).content
+        head, _, _ = content.partition(b"\r\n\r\n")
         scope = self._scope(recipient)
         subject, text, html = self._texts(scope | self._rendered_links(scope))
-        return Preview(subject, text, html, head.decode().replace("\r\n", "\n") + "\n")
+        return Preview(subject, text, html, head.decode().replace("\r\n", "\n") + "\n", len(content))
 
     def _mailbox(self, key: str, text: str) -> Mailbox:
         try:
@@ -134,13 +139,7 @@ class StepRenderer:
         return {part: Template(part, source, owner=self._owner) for part, source in sources.items() if source}
 
     def _scope(self, recipient: Recipient) -> dict[str, Any]:
-        scope = {"contact": data.frozen(recipient.contact, "contact"), "campaign": self._campaign}
-        scope["token"] = data.frozen(recipient.token, "token")
-        if recipient.order is not None:
-            scope["order"] = data.frozen(recipient.order, "order")
-        if recipient.item is not None:
-            scope["item"] = data.frozen(recipient.item, "item")
-        return scope
+        return scope_of(recipient, self._campaign)
 
     def _rendered_links(self, scope: dict[str, Any]) -> dict[str, str]:
         return {
@@ -210,7 +209,19 @@ def _address(text: str) -> str:
     return parse_email(text).address
 
 
-def _campaign_variables(definition: Definition) -> Any:
+def scope_of(recipient: Recipient, campaign: Any) -> dict[str, Any]:
+    """What the templates of a step see of a recipient. Raises RenderError."""
+    scope = {"contact": data.frozen(recipient.contact, "contact"), "campaign": campaign}
+    scope["token"] = data.frozen(recipient.token, "token")
+    if recipient.order is not None:
+        scope["order"] = data.frozen(recipient.order, "order")
+    if recipient.item is not None:
+        scope["item"] = data.frozen(recipient.item, "item")
+    return scope
+
+
+def campaign_variables(definition: Definition) -> Any:
+    """What templates see as `campaign`."""
     known = {
         "name": definition.name,
         "purpose": definition.purpose,

@@ -194,7 +194,10 @@ def describe_difference(old: Definition, new: Definition) -> list[str]:
 
 
 # Keys whose name in the campaign file is another than that of the field.
-_FILE_KEYS = {"sender": "from", "expires_after_s": "expires_after", "after_s": "after", "stop_on": "stop.on"}
+_FILE_KEYS = {
+    "sender": "from", "sms_sender": "sms_from", "expires_after_s": "expires_after", "after_s": "after",
+    "stop_on": "stop.on",
+}  # fmt: skip
 
 
 _NOT_IN_FILE = ("steps", "controls", "numbers", "order", "letter")

@@ -46,6 +46,23 @@ def test_controls_do_not_change_what_messages_are_made_of() -> None:
     assert fingerprint(FULL) != fingerprint(replace(FULL, sender="Shop <news@shop.example>"))
 
 
+def test_fingerprints_never_change_from_one_version_of_sendctl_to_the_next() -> None:
+    """Journals name the contents of messages by them: a key that a file does not have must not change its name."""
+    steps = (Step("offer", subject="Hello", text="Hi"),)
+    before = Definition(
+        "spring-sale", steps, sender="Shop <news@shop.example>", unsubscribe_url="https://shop.example/u",
+        window=Window(time(8), time(20)),
+    )  # fmt: skip
+    assert fingerprint(before) == "7166fe9b2ad8ad4a"
+    assert fingerprint(replace(before, sms_sender="Shop")) != "7166fe9b2ad8ad4a"
+
+
+def test_a_definition_from_before_there_was_a_key_is_read() -> None:
+    stored = json.loads(to_json(FULL))
+    del stored["sms_sender"]
+    assert from_json(json.dumps(stored)) == FULL
+
+
 def test_what_no_campaign_file_can_hold_is_not_kept() -> None:
     strange: Any = {1, 2}
     with pytest.raises(TypeError, match="cannot store set"):
