@@ -7,7 +7,7 @@ breakers, cooldown and rate tokens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,12 +28,12 @@ from sendctl.passes.remembered import settle
 from sendctl.policy import concerns_the_provider
 from sendctl.providers.base import Outcome, Scope
 from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
-from sendctl.store import campaigns, claims, enrollments, limits, meta, replay, runs
+from sendctl.store import campaigns, claims, limits, meta, places, replay, runs
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Claim, Due
-from sendctl.store.enrollments import Passed
 from sendctl.store.holds import Why
 from sendctl.store.ledger import move
+from sendctl.store.places import Fate, Over
 
 if TYPE_CHECKING:
     from sendctl.passes.sealing import Contents
@@ -225,19 +225,30 @@ class Clerk:
         )
         if rest_s:
             return Window(wait_s=rest_s, blocked=f"campaign {name} is cooling down", passing=True)
-        order = [provider for provider in self.desk.providers(definition) if provider in self.usable]
-        open_to = [provider for provider in order if self._breakers.of(provider).lets_through(self.desk.now)]
-        if not open_to:
-            return self._shut(order, definition)
         if self.desk.context.calendar(definition).never_opens:
             return Window(blocked=f"campaign {name}: its window lies in the quiet hours of [limits]")
-        size = min(limit, campaign.controls.batch_size)
-        return self._fill(connection, campaign, definition, size, open_to, lease)
+        routes = {channel: self._route(definition, channel) for channel in definition.channels}
+        open_to = {channel: self._open(order) for channel, order in routes.items()}
+        shut = [channel for channel, providers in open_to.items() if not providers]
+        if len(shut) < len(routes):
+            size = min(limit, campaign.controls.batch_size)
+            window = self._fill(connection, campaign, definition, size, open_to, lease)
+            if window != Window() or not claims.any_due(connection, campaign.id, self.desk.now, shut):
+                return window
+        return self._shut(shut, [provider for channel in shut for provider in routes[channel]], definition)
 
-    def _shut(self, order: list[str], definition: Definition) -> Window:
+    def _route(self, definition: Definition, channel: str) -> list[str]:
+        """The providers of this host that may carry a campaign's messages of a channel, in order."""
+        return [provider for provider in self.desk.providers(definition, channel) if provider in self.usable]
+
+    def _open(self, order: Sequence[str]) -> list[str]:
+        return [provider for provider in order if self._breakers.of(provider).lets_through(self.desk.now)]
+
+    def _shut(self, channels: Sequence[str], order: list[str], definition: Definition) -> Window:
         if not order:
-            wanted = ", ".join(self.desk.providers(definition)) or "none"
-            return Window(blocked=f"campaign {definition.name}: no provider of ({wanted}) is configured on this host")
+            wanted, carried = ", ".join(self.desk.providers(definition)) or "none", " or ".join(channels)
+            which = f"provider of ({wanted})" + (f" that carries {carried}" if carried != "email" else "")
+            return Window(blocked=f"campaign {definition.name}: no {which} is configured on this host")
         waits = [breaker.retry_at for name in order if (breaker := self._breakers.of(name)).retry_at is not None]
         wait_s = min((at - self.desk.now).total_seconds() for at in waits) if waits else None
         reasons = "; ".join(f"{name}: {self._breakers.of(name).reason}" for name in order)
@@ -245,22 +256,25 @@ class Clerk:
         return Window(wait_s=wait_s, blocked=why, told=True)
 
     def _fill(
-        self, connection: Connection, campaign: Campaign, definition: Definition, size: int, open_to: list[str],
-        lease: Lease,
+        self, connection: Connection, campaign: Campaign, definition: Definition, size: int,
+        open_to: Mapping[str, list[str]], lease: Lease,
     ) -> Window:  # fmt: skip
-        picked = claims.pick_due(connection, campaign.id, self.desk.now, size)
+        going_by = [channel for channel, providers in open_to.items() if providers]
+        channels = going_by if len(going_by) < len(open_to) else None
+        picked = claims.pick_due(connection, campaign.id, self.desk.now, size, channels)
         if not picked:
             return Window()
         calendar = self.desk.context.calendar(definition)
         going = self._sift(connection, calendar, picked)
         contents: dict[int, Contents] = {}
         if definition.is_sealed and going:
-            contents, shut = self._opened(connection, campaign, going)
+            contents, unreadable = self._opened(connection, campaign, going)
             going = [due for due in going if due.id in contents]
             if not going:
-                return shut
+                return unreadable
         able = people.sift(self.desk, connection, calendar, going)
-        pairs, wait_s = self._granted(connection, campaign, [(due, self._provider(due, open_to)) for due in able.going])
+        wanted = [(due, self._provider(due, open_to[due.channel])) for due in able.going]
+        pairs, wait_s = self._granted(connection, campaign, wanted)
         if not pairs:
             # Sifted rows have left the queue: look again at once. Without tokens: wait for the next one.
             if not able.going and able.busy == len(picked):
@@ -350,19 +364,29 @@ class Clerk:
         groups: dict[str, list[Due]] = {fate: [] for fate in fates}
         for due in picked:
             groups[self._fate(due, calendar, suppressed, remembered)].append(due)
+        if len(calendar.definition.channels) > 1:
+            self._leave_held(connection, groups)
         now = self.desk.now
-        for name in ("suppress", "cancel", "expire"):
-            move(connection, name, [{"id": due.id} for due in groups[name]], claimed=False, now=now)
-        ended = [due.enrollment_id for due in groups["suppress"]]
-        enrollments.end(connection, ended, EnrollmentStatus.STOPPED, now, reason="suppressed")
-        move(connection, "cancel", [{"id": due.id} for due in groups["drop"]], claimed=False, now=now)
-        self.desk.advance(connection, [Passed(due, now) for due in groups["drop"]])
-        self.desk.advance(connection, [Passed(due, now, sent=False) for due in groups["expire"]])
+        moves = {"suppress": "suppress", "cancel": "cancel", "expire": "expire", "drop": "cancel"}
+        for fate, name in moves.items():
+            move(connection, name, [{"id": due.id} for due in groups[fate]], claimed=False, now=now)
+        ends: dict[str, Fate] = {"suppress": "suppressed", "drop": "dropped", "expire": "expired"}
+        self.desk.conclude(connection, [Over(due, now, fate) for name, fate in ends.items() for due in groups[name]])
         for due in groups["known"]:
             settle(self.desk, connection, due, remembered[due.key])
         timing.wait_for_share(connection, groups["unpaid"], now)
         timing.wait_for_opening(connection, calendar, groups["later"], now)
         return groups["go"]
+
+    def _leave_held(self, connection: Connection, groups: dict[str, list[Due]]) -> None:
+        """Leave for the next turn what ends a place of which somebody else records the other message at this moment.
+
+        This turn holds the places whose outcomes it has recorded: to wait for others could make a ring.
+        """
+        ending = [due.enrollment_id for name in ("suppress", "drop", "expire", "known") for due in groups[name]]
+        free = places.hold_free(connection, ending)
+        for name in ("suppress", "drop", "expire", "known"):
+            groups[name] = [due for due in groups[name] if due.enrollment_id in free]
 
     def _fate(
         self, due: Due, calendar: Calendar, suppressed: set[str], remembered: dict[str, replay.Proven]

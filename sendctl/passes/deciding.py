@@ -18,15 +18,15 @@ from sendctl.definition import Definition, fingerprint
 from sendctl.passes.context import Context
 from sendctl.policy import decide
 from sendctl.providers.base import Outcome
-from sendctl.states import AttemptOutcome, EnrollmentStatus
-from sendctl.store import campaigns, claims, doubts, enrollments, meta, outcomes
+from sendctl.states import AttemptOutcome
+from sendctl.store import campaigns, claims, doubts, enrollments, meta, outcomes, places
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Due
 from sendctl.store.doubts import Held
-from sendctl.store.enrollments import Passed
 from sendctl.store.holds import Why
 from sendctl.store.ledger import move
-from sendctl.store.outcomes import Advancing, Settled
+from sendctl.store.outcomes import Settled
+from sendctl.store.places import Advancing, Over
 
 
 class Attempted(Protocol):
@@ -103,10 +103,11 @@ class Desk:
         self._secret = self._secret or meta.read(connection).secret
         return self._secret
 
-    def providers(self, definition: Definition) -> tuple[str, ...]:
-        """Providers in order of preference."""
+    def providers(self, definition: Definition, channel: str | None = None) -> tuple[str, ...]:
+        """Providers in order of preference; given a channel, without those that are known not to carry it."""
         settings = self.context.settings
-        return definition.providers or settings.send.providers or tuple(settings.providers)
+        named = settings.providers_of(definition.providers)
+        return tuple(name for name in named if channel is None or settings.may_carry(name, channel))
 
     def advancing(self, connection: Connection, campaign_ids: Iterable[int]) -> Advancing:
         """What planning next steps of these campaigns needs."""
@@ -120,7 +121,7 @@ class Desk:
         definition = self._definitions[campaign.id, campaign.revision]
         decision = decide(
             outcome, provider=attempt.provider, attempts=attempt.number, charged_attempts=due.charged_attempts,
-            controls=campaign.controls, providers=self.providers(definition), jitter=self.jitter,
+            controls=campaign.controls, providers=self.providers(definition, due.channel), jitter=self.jitter,
         )  # fmt: skip
         next_attempt_at = self.now
         if decision.delay_s:
@@ -178,13 +179,14 @@ class Desk:
         """A message is proven accepted after all: it is sent, and its enrollment goes on. False when it has moved."""
         if move(connection, transition, [{"id": due.id, "sent_at": at}], claimed=False, now=self.now):
             return False
-        self.advance(connection, [Passed(due, at)])
+        self.conclude(connection, [Over(due, at, "sent")])
         return True
 
-    def advance(self, connection: Connection, passed: Sequence[Passed]) -> None:
-        """Move enrollments past their step."""
-        advancing = self.advancing(connection, (item.due.campaign_id for item in passed))
-        outcomes.advance_all(connection, passed, advancing, self.now)
+    def conclude(self, connection: Connection, overs: Sequence[Over]) -> None:
+        """Move enrollments past their step, or end them, as far as these messages were the last of their places."""
+        if overs:
+            advancing = self.advancing(connection, (over.due.campaign_id for over in overs))
+            places.conclude(connection, overs, advancing, self.now)
 
     def requeue(self, connection: Connection, dues: Sequence[Due], transition: str) -> set[int]:
         """Put messages back into the queue by `prove_absent`, `resend` or `retry`; returns the ids that had moved.
@@ -201,7 +203,9 @@ class Desk:
         if transition == "retry":
             # The cause may have been the contents: what was certainly not accepted is composed afresh.
             outcomes.unfreeze(connection, [due.id for due in dues if due.id not in lost])
-        revived = [due.enrollment_id for due in dues if due.id not in lost]
+        revived = [due for due in dues if due.id not in lost]
+        # Held first: who ends the other message of the place at this moment must see this one, or be seen.
+        places.hold(connection, (due.enrollment_id for due in revived))
         enrollments.revive(connection, revived, self.now)
         return lost
 
@@ -213,6 +217,5 @@ class Desk:
         """Messages in doubt that shall not be sent again: failed, for good."""
         rows = [{"id": due.id, "failed_at": self.now, "transient": 0, "last_error": reason} for due in dues]
         lost = move(connection, "skip", rows, claimed=False, now=self.now)
-        ended = [due.enrollment_id for due in dues if due.id not in lost]
-        enrollments.end(connection, ended, EnrollmentStatus.FAILED, self.now)
+        self.conclude(connection, [Over(due, self.now, "failed") for due in dues if due.id not in lost])
         return lost

@@ -14,7 +14,7 @@ from sendctl.passes.deciding import Desk
 from sendctl.states import State
 from sendctl.store import campaigns, claims, replay
 from sendctl.store.claims import Due
-from sendctl.store.enrollments import Passed
+from sendctl.store.places import Over
 from sendctl.store.replay import Proven
 
 
@@ -33,7 +33,7 @@ def settle(desk: Desk, connection: Connection, due: Due, proven: Proven) -> bool
     put_back = replay.put_back(connection, place, proven, revision=revision, now=desk.now)
     replay.forget(connection, due.key)
     if put_back and proven.accepted:
-        desk.advance(connection, [Passed(due, proven.at)])
+        desk.conclude(connection, [Over(due, proven.at, "sent")])
     return put_back
 
 

@@ -25,7 +25,7 @@ from sendctl.providers.base import Outcome, Phase
 from sendctl.states import TRANSITIONS, AttemptOutcome, State
 from sendctl.store import campaigns, claims, meta, replay, runs, touches
 from sendctl.store.doubts import Held
-from sendctl.store.enrollments import Passed
+from sendctl.store.places import Over
 from sendctl.store.replay import Proven
 
 Traces = Mapping[tuple[int, int], Trace]
@@ -247,7 +247,7 @@ def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed
         done.in_doubt += not proven.accepted
         if proven.accepted:
             due = claims.by_id(connection, [message_id])[message_id]
-            desk.advance(connection, [Passed(due, proven.at)])
+            desk.conclude(connection, [Over(due, proven.at, "sent")])
     elif proven.accepted and desk.resolve(connection, message_id, _accepted(proven), evidence="journal"):
         done.sent += 1
     elif place.state in (State.SENDING, State.FAILED):

@@ -7,6 +7,7 @@ from the same moment on. Nothing becomes due before the change. docs/sequences.m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,8 +18,9 @@ from sendctl.calendar import Calendar
 from sendctl.definition import Definition, renumbered
 from sendctl.durations import format_duration
 from sendctl.errors import BadInput
-from sendctl.store import claims, enrollments, ledger, replanning
-from sendctl.store.enrollments import Passed
+from sendctl.store import claims, ledger, places, replanning
+from sendctl.store.id_set import IdSet
+from sendctl.store.places import Advancing, Over
 from sendctl.store.replanning import Moved, Waiting
 
 
@@ -42,8 +44,8 @@ class StepChanges:
 class Replanned:
     """What became of waiting messages: how many were due at another time, by step, and how many were cancelled."""
 
-    moved: dict[int, int] = field(default_factory=dict)
-    cancelled: dict[int, int] = field(default_factory=dict)
+    moved: Counter[int] = field(default_factory=Counter)
+    cancelled: Counter[int] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
 
@@ -84,27 +86,35 @@ def apply(
     found = Replanned()
     touched = {*changes.removed, *changes.retimed, *changes.shortened}
     if touched:
+        counting = _Counting(double=len(changes.after.channels) > 1)
         for some in replanning.waiting(connection, campaign_id, sorted(touched)):
             gone = [item for item in some if not changes.after.has_place(item.step_index, item.occurrence)]
             _drop(connection, gone, calendar, secret, now)
-            _count(found.cancelled, gone)
+            found.cancelled.update(counting.people(gone))
             kept = [item for item in some if item not in gone and item.step_index in changes.retimed]
-            _count(found.moved, _retime(connection, kept, calendar, now))
+            found.moved.update(counting.people(_retime(connection, kept, calendar, now)))
     found.notes = _notes(connection, campaign_id, changes, found)
     return found
 
 
-def _count(counts: dict[int, int], items: Sequence[Waiting]) -> None:
-    for item in items:
-        counts[item.step_index] = counts.get(item.step_index, 0) + 1
+class _Counting:
+    """Counts people by step, once each: of a campaign with two channels somebody may wait with two messages."""
+
+    def __init__(self, *, double: bool) -> None:
+        self._seen = IdSet() if double else None
+
+    def people(self, items: Sequence[Waiting]) -> list[int]:
+        """The step of each person who was not counted before."""
+        return [item.step_index for item in items if self._seen is None or self._seen.add(item.enrollment_id)]
 
 
 def _drop(connection: Connection, gone: Sequence[Waiting], calendar: Calendar, secret: str, now: datetime) -> None:
     """Cancel messages that have no place any more; their people go on with the next step."""
     ledger.move(connection, "cancel", [{"id": item.id} for item in gone], claimed=False, now=now)
     dues = claims.by_id(connection, [item.id for item in gone])
-    passed = [Passed(dues[item.id], item.advanced_at or item.due_at) for item in gone]
-    enrollments.advance(connection, passed, calendar, secret=secret, now=now, earliest=now)
+    overs = [Over(dues[item.id], item.advanced_at or item.due_at, "dropped") for item in gone]
+    campaigns = {due.campaign_id for due in dues.values()}
+    places.conclude(connection, overs, Advancing(dict.fromkeys(campaigns, calendar), secret), now, earliest=now)
 
 
 def _retime(connection: Connection, kept: Sequence[Waiting], calendar: Calendar, now: datetime) -> list[Waiting]:

@@ -18,10 +18,12 @@ from sqlalchemy.engine import Connection
 from sendctl.errors import ExitCode
 from sendctl.inputs.address_list import open_address_list
 from sendctl.passes.context import Context, who
+from sendctl.passes.deciding import Desk
 from sendctl.passes.listing import address_key
-from sendctl.states import EnrollmentStatus, State
-from sendctl.store import audit, campaigns, enrollments, finishing, suppressions
+from sendctl.states import State
+from sendctl.store import audit, campaigns, claims, finishing, suppressions
 from sendctl.store.ledger import move
+from sendctl.store.places import Over
 from sendctl.store.suppressions import Suppression
 
 CHUNK = 1000
@@ -132,26 +134,24 @@ def _set_aside(context: Context, keys: Keys) -> tuple[int, int]:
         live = suppressions.live_campaigns(connection)
     if not live:
         return 0, 0
-    messages, in_flight = 0, set[int]()
+    messages, in_flight, desk = 0, set[int](), Desk(context)
     for chunk in _chunks(keys):
         chosen = sorted(set(chunk))
-        with context.store.write() as connection:  # in flight is asked last: a claim that was faster is in it
-            messages += _suppress_waiting(context, connection, chosen, live)
+        with desk.transaction() as connection:  # in flight is asked last: a claim that was faster is in it
+            messages += _suppress_waiting(desk, connection, chosen, live)
             flying = suppressions.messages_to(connection, chosen, live, State.SENDING)
             in_flight |= {message.message_id for message in flying}
     return messages, len(in_flight)
 
 
-def _suppress_waiting(context: Context, connection: Connection, keys: Sequence[str], live: Sequence[int]) -> int:
-    """The same as the claim would do: the message is suppressed, and nothing more is planned for its enrollment."""
+def _suppress_waiting(desk: Desk, connection: Connection, keys: Sequence[str], live: Sequence[int]) -> int:
+    """The same as the claim would do: the message is suppressed, and its enrollment ends, or goes on by other means."""
     waiting = suppressions.messages_to(connection, keys, live, State.QUEUED)
     if not waiting:
         return 0
     campaigns.lock(connection, {item.campaign_id for item in waiting}, ())
-    now = context.store.now(connection)
-    lost = move(connection, "suppress", [{"id": item.message_id} for item in waiting], claimed=False, now=now)
-    moved = [item for item in waiting if item.message_id not in lost]
-    enrollments.end(
-        connection, [item.enrollment_id for item in moved], EnrollmentStatus.STOPPED, now, reason="suppressed"
-    )
-    return len(moved)
+    rows = [{"id": item.message_id} for item in waiting]
+    lost = move(connection, "suppress", rows, claimed=False, now=desk.now)
+    dues = claims.by_id(connection, [item.message_id for item in waiting if item.message_id not in lost])
+    desk.conclude(connection, [Over(due, desk.now, "suppressed") for due in dues.values()])
+    return len(dues)

@@ -56,8 +56,13 @@ _DUE_COLUMNS = (
 _DUE_FROM = messages.join(enrollments, _E.id == _M.enrollment_id).join(contacts, contacts.c.id == _E.contact_id)
 
 
-def pick_due(connection: Connection, campaign_id: int, now: datetime, limit: int) -> list[Due]:
-    """At most `limit` messages of a campaign that are due, oldest first, locked until commit where rows can be."""
+def pick_due(
+    connection: Connection, campaign_id: int, now: datetime, limit: int, channels: Sequence[str] | None = None
+) -> list[Due]:
+    """At most `limit` messages of a campaign that are due, oldest first, locked until commit where rows can be.
+
+    Of all channels, or of these.
+    """
     statement = (
         sa.select(*_DUE_COLUMNS)
         .select_from(_DUE_FROM)
@@ -65,8 +70,18 @@ def pick_due(connection: Connection, campaign_id: int, now: datetime, limit: int
         .order_by(_M.next_attempt_at)
         .limit(limit)
     )
+    if channels is not None:
+        statement = statement.where(_M.channel.in_(channels))
     rows = connection.execute(skip_locked(connection, statement, messages)).all()
     return list(map(Due._make, rows))
+
+
+def any_due(connection: Connection, campaign_id: int, now: datetime, channels: Sequence[str]) -> bool:
+    """Whether anything of these channels is due in a campaign."""
+    statement = sa.select(_M.id).where(
+        _M.campaign_id == campaign_id, _M.status == State.QUEUED, _M.next_attempt_at <= now, _M.channel.in_(channels)
+    )
+    return bool(channels) and connection.execute(statement.limit(1)).first() is not None
 
 
 def by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Due]:
@@ -77,6 +92,33 @@ def by_id(connection: Connection, ids: Iterable[int]) -> dict[int, Due]:
         rows: Iterable[Any] = connection.execute(statement)
         found |= {row[0]: Due._make(row) for row in rows}
     return found
+
+
+class OfPlace(NamedTuple):
+    """A message of the place at which its enrollment stands."""
+
+    due: Due
+    state: State
+    sent_at: datetime | None
+    failed_at: datetime | None
+
+
+def of_places(connection: Connection, enrollment_ids: Iterable[int]) -> list[OfPlace]:
+    """The messages of the places at which these enrollments stand, e-mail first."""
+    rows = given(connection, _E.id)
+    statement = (
+        sa.select(*_DUE_COLUMNS, _M.status.label("state"), _M.sent_at, _M.failed_at)
+        .select_from(_DUE_FROM)
+        .where(
+            _M.enrollment_id.in_(sa.select(rows.c.id)), _M.step_index == _E.current_step_index,
+            _M.occurrence == _E.current_occurrence,
+        )
+        .order_by(_M.enrollment_id, _M.channel)
+    )  # fmt: skip
+    wanted = bound((enrollment_id,) for enrollment_id in sorted(set(enrollment_ids)))
+    width = len(_DUE_COLUMNS)
+    found: Iterable[Any] = connection.execute(statement, wanted)
+    return [OfPlace(Due._make(row[:width]), State(row[width]), row[width + 1], row[width + 2]) for row in found]
 
 
 def _chunks(items: list[Any], size: int) -> Iterable[list[Any]]:

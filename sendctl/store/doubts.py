@@ -108,12 +108,18 @@ def failed_ids(connection: Connection, campaign_id: int, *, given_up: bool = Fal
 def retriable_ids(connection: Connection, failed_before: datetime, max_attempts: int) -> list[int]:
     """Ids of messages that failed for a passing cause before a moment, with attempts left in all.
 
-    Not of enrollments that were stopped meanwhile.
+    Not of enrollments that were stopped meanwhile, nor of those that had a later message: they got this one's on the
+    other channel, and nobody wants a step after the one that follows it.
     """
     living = sa.select(campaigns.c.id).where(campaigns.c.status.in_(_LIVING))
     over = sa.exists().where(
         enrollments.c.id == messages.c.enrollment_id, enrollments.c.status == EnrollmentStatus.STOPPED
     )
+    later = messages.alias("later")
+    overtaken = sa.exists().where(
+        later.c.enrollment_id == messages.c.enrollment_id, later.c.id > messages.c.id, later.c.composed_at.is_not(None),
+        sa.or_(later.c.step_index != messages.c.step_index, later.c.occurrence != messages.c.occurrence),
+    )  # fmt: skip
     tried = (
         sa.select(sa.func.count())
         .where(attempts.c.message_id == messages.c.id, attempts.c.outcome != AttemptOutcome.UNTOUCHED)
@@ -121,7 +127,7 @@ def retriable_ids(connection: Connection, failed_before: datetime, max_attempts:
     )
     statement = sa.select(messages.c.id).where(
         messages.c.campaign_id.in_(living), messages.c.status == State.FAILED, messages.c.transient == 1,
-        messages.c.failed_at < failed_before, tried < max_attempts, ~over,
+        messages.c.failed_at < failed_before, tried < max_attempts, ~over, ~overtaken,
     )  # fmt: skip
     return list(connection.execute(statement.order_by(messages.c.id)).scalars())
 

@@ -32,6 +32,7 @@ class Passed(NamedTuple):
     due: Due
     at: datetime
     sent: bool = True  # else expired
+    others: tuple[Due, ...] = ()  # of the same place, on other channels: each gets a next one too
 
 
 class _Next(NamedTuple):
@@ -99,15 +100,19 @@ def advance(
 
 def plan(connection: Connection, goals: Sequence[_Next], calendar: Calendar, secret: str, now: datetime) -> None:
     """Write the messages of enrollments that have one to come."""
-    going_on = [(goal, goal.slot) for goal in goals if goal.slot is not None]
+    going_on = [
+        (goal, due, goal.slot)
+        for goal in goals
+        if goal.slot is not None
+        for due in (goal.passed.due, *goal.passed.others)
+    ]
     if going_on:
         ids = take_ids(connection, "messages", len(going_on))
         planned = [
             next_message(
-                calendar.definition.name, goal.passed.due, goal.place, slot, secret=secret, message_id=message_id,
-                now=now,
+                calendar.definition.name, due, goal.place, slot, secret=secret, message_id=message_id, now=now
             )
-            for (goal, slot), message_id in zip(going_on, ids, strict=True)
+            for (goal, due, slot), message_id in zip(going_on, ids, strict=True)
         ]  # fmt: skip
         # A share of its account is counted out later, alone: the next pass does it, before anything is claimed.
         unpaid = Why.ALLOWANCE if calendar.definition.account else None
@@ -148,10 +153,21 @@ def end(
          updated_at=now)  # fmt: skip
 
 
-def revive(connection: Connection, ids: Iterable[int], now: datetime) -> None:
-    """Take up enrollments again whose step is queued once more."""
-    _set(connection, ids, {EnrollmentStatus.FAILED}, status=EnrollmentStatus.ACTIVE, next_scheduled_at=now,
-         updated_at=now)  # fmt: skip
+def revive(connection: Connection, dues: Iterable[Due], now: datetime) -> None:
+    """Take up enrollments again that stand at a message which is queued once more, not those that stand elsewhere."""
+    wanted = [(due.enrollment_id, due.step_index, due.occurrence) for due in dues]
+    if not wanted:
+        return
+    rows = given(connection, _E.id, _E.current_step_index, _E.current_occurrence)
+    statement = (
+        sa.update(enrollments)
+        .where(
+            _E.id == rows.c.id, _E.current_step_index == rows.c.current_step_index,
+            _E.current_occurrence == rows.c.current_occurrence, _E.status == EnrollmentStatus.FAILED,
+        )
+        .values(status=EnrollmentStatus.ACTIVE, next_scheduled_at=now, updated_at=now)
+    )  # fmt: skip
+    connection.execute(statement, bound(wanted))
 
 
 def _set(connection: Connection, ids: Iterable[int], sources: set[EnrollmentStatus], **values: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,13 +11,12 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from sendctl.calendar import Calendar
 from sendctl.providers.base import Outcome
-from sendctl.states import AttemptOutcome, EnrollmentStatus, State
+from sendctl.states import AttemptOutcome, State
 from sendctl.store.bulk import bound, given
 from sendctl.store.claims import Due
-from sendctl.store.enrollments import Passed, advance, end
 from sendctl.store.ledger import move
+from sendctl.store.places import Advancing, Fate, Over, conclude
 from sendctl.store.tables import attempts, messages
 
 
@@ -38,14 +36,6 @@ class Settled(NamedTuple):
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Advancing:
-    """What planning the next step needs: each campaign's calendar, by its current definition, and the secret."""
-
-    calendars: dict[int, Calendar]
-    secret: str
-
-
 def settle(connection: Connection, settled: Sequence[Settled], advancing: Advancing, now: datetime) -> set[int]:
     """Record outcomes of claimed messages, fenced by claim id; returns the ids whose claim is another's by now."""
     groups: dict[str, list[Settled]] = defaultdict(list)
@@ -57,24 +47,10 @@ def settle(connection: Connection, settled: Sequence[Settled], advancing: Advanc
     kept = [item for item in settled if item.due.id not in lost]
     _record_attempts(connection, kept)
     unfreeze(connection, [item.due.id for item in kept if item.outcome.kind is AttemptOutcome.UNTOUCHED])
-    accepted = [Passed(item.due, item.at) for item in kept if item.transition == "accept"]
-    advance_all(connection, accepted, advancing, now)
-    end(
-        connection,
-        [item.due.enrollment_id for item in kept if item.transition == "refuse"],
-        EnrollmentStatus.FAILED,
-        now,
-    )
+    fates: dict[str, Fate] = {"accept": "sent", "refuse": "failed"}
+    over = [Over(item.due, item.at, fates[item.transition]) for item in kept if item.transition in fates]
+    conclude(connection, over, advancing, now)
     return lost
-
-
-def advance_all(connection: Connection, passed: Sequence[Passed], advancing: Advancing, now: datetime) -> None:
-    """Move enrollments past their step, campaign by campaign."""
-    campaigns: dict[int, list[Passed]] = defaultdict(list)
-    for item in passed:
-        campaigns[item.due.campaign_id].append(item)
-    for campaign_id, some in campaigns.items():
-        advance(connection, some, advancing.calendars[campaign_id], secret=advancing.secret, now=now)
 
 
 def _message(item: Settled) -> dict[str, Any]:

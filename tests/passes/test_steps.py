@@ -9,7 +9,7 @@ import pytest
 from sendctl import faults
 from sendctl.passes import control
 from sendctl.passes.deciding import Desk
-from sendctl.store.enrollments import Passed
+from sendctl.store.places import Over
 from tests.passes.judge import Judge
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, REFUSED, START, STEP, UNKNOWN, Ground
 
@@ -143,7 +143,7 @@ def test_an_enrollment_that_has_gone_on_is_not_moved_by_an_earlier_step(ground: 
     before = ground.dump()["enrollments"], ground.states()
     desk = Desk(ground.context)
     with desk.transaction() as connection:
-        desk.advance(connection, [Passed(first.due, desk.now)])
+        desk.conclude(connection, [Over(first.due, desk.now, "sent")])
     assert (ground.dump()["enrollments"], ground.states()) == before
     assert places(ground) == [("active", 2)]
 
