@@ -113,6 +113,9 @@ CREATE TABLE contacts (
     CHECK (email IS NOT NULL OR phone IS NOT NULL)
 );
 
+-- Who has a number: events and opt-outs may name somebody by it who is known by an e-mail address.
+CREATE INDEX contacts_by_phone ON contacts (phone) WHERE phone IS NOT NULL;
+
 -- A contact's place in a campaign; written before anything is sent, moved with each outcome.
 CREATE TABLE enrollments (
     id                  BIGINT NOT NULL PRIMARY KEY,

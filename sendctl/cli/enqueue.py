@@ -159,9 +159,13 @@ def _lines(report: EnqueueReport, now: datetime) -> Iterator[str]:
     would = "would be " if report.dry_run else ""
     state = "new" if report.created else f"revision {report.revision}"
     what = "letter" if report.letter else "campaign"
-    yield f"{what} {report.campaign} ({state}): {some(report.enrolled, 'message')} {would}planned"
+    yield f"{what} {report.campaign} ({state}): {some(report.planned, 'message')} {would}planned"
     if report.letter:
         yield f"  to               {clean(report.letter)}"
+    if report.planned != report.enrolled:
+        yield f"  people           {report.enrolled:,}"
+    if report.sharing:
+        yield f"  shared numbers   {report.sharing:,}: e-mail only, as the text goes to somebody else of that number"
     if report.changed:
         yield f"  changed          {clean(', '.join(report.changed))}"
     if report.orders:
@@ -182,8 +186,16 @@ def _lines(report: EnqueueReport, now: datetime) -> Iterator[str]:
     if report.first_due_at is not None and report.enrolled:
         first = max(report.first_due_at, now)
         yield f"  {'is due' if report.letter else 'first is due':<16} {'now' if first == now else utc(first)}"
+    yield from _text_lines(report)
     if report.dry_run:
         yield "nothing was written: this was a dry run"
+
+
+def _text_lines(report: EnqueueReport) -> Iterator[str]:
+    for one in report.texts:
+        wide = f", {one.ucs2:,} with characters beyond GSM-7" if one.ucs2 else ""
+        longest = f", at most {one.most_segments} each" if one.segments > one.texts else ""
+        yield f"  texts of {one.step}: {one.texts:,}, {some(one.segments, 'segment')}{longest}{wide}"
 
 
 def _order_lines(report: EnqueueReport) -> Iterator[str]:
@@ -201,12 +213,19 @@ def _json(report: EnqueueReport) -> dict[str, Any]:
     return {
         "schema": "sendctl.enqueue/1", "campaign": report.campaign, "dry_run": report.dry_run,
         "created": report.created, "revision": report.revision, "changed": report.changed, "rows": report.rows,
-        "enrolled": report.enrolled, "known": report.known, "contacts": report.contacts, "skipped": report.skipped,
+        "enrolled": report.enrolled, "planned": report.planned, "known": report.known, "contacts": report.contacts,
+        "skipped": report.skipped,
         "repeated_count": report.repeated_count, "repeated_addresses": report.repeated_addresses,
         "repeated": [{"line": line, "address": address} for line, address in report.repeated],
         "first_due_at": iso(report.first_due_at), "letter": report.letter or None,
         "eligible": report.eligible, "not_eligible": report.not_eligible,
         "stopped": report.stopped, "files": report.files,
+        "texts": [
+            {"step": one.step, "texts": one.texts, "segments": one.segments, "most_segments": one.most_segments,
+             "ucs2": one.ucs2}
+            for one in report.texts
+        ],
+        "sharing": report.sharing,
         "put_aside": [{"file": name, "reason": reason} for name, reason in report.put_aside],
         "notes": report.notes, "warnings": report.warnings,
     }  # fmt: skip

@@ -17,7 +17,7 @@ from sendctl.cli.frame import Verb, countable
 from sendctl.cli.shell import Shell, print_array, shell_of
 from sendctl.cli.wording import ago, clean, iso
 from sendctl.errors import ExitCode, UsageError
-from sendctl.states import EventType, State
+from sendctl.states import Channel, EventType, State
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,6 +44,9 @@ def messages(
     event: Annotated[
         EventType | None,
         typer.Option(metavar="TYPE", help="Only those with such an event, such as clicked.", show_default=False),
+    ] = None,
+    channel: Annotated[
+        Channel | None, typer.Option(metavar="CHANNEL", help="Only by email, or by sms.", show_default=False)
     ] = None,
     to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only to this person.", show_default=False)] = None,
     limit: Annotated[
@@ -74,8 +77,9 @@ def messages(
     is_table = not (as_json or as_jsonl or as_csv)
     most = limit or (TABLE_ROWS if is_table else None)
     selected = listing.messages(
-        shell.context(), campaign=campaign, state=status, to=to, event=event, limit=most, after_id=after
-    )
+        shell.context(), campaign=campaign, state=status, to=to, event=event, channel=channel, limit=most,
+        after_id=after,
+    )  # fmt: skip
     with selected as (now, every):
         rows = _while_read(every)
         if as_json:
@@ -141,8 +145,9 @@ def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *,
     errors = any(listed.row.last_error for listed in rows)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("ID", justify="right", no_wrap=True)
+    with_channel = {listed.row.channel for listed in rows} != {Channel.EMAIL}
     with_step = len({listed.row.step for listed in rows}) > 1
-    for heading, shown in (("CAMPAIGN", with_campaign), ("TO", True), ("STEP", with_step)):
+    for heading, shown in (("CAMPAIGN", with_campaign), ("TO", True), ("BY", with_channel), ("STEP", with_step)):
         if shown:
             table.add_column(heading, overflow="fold")  # these and LAST ERROR give way where the terminal is narrow
     for heading in ("STATE", "WHEN", "TRIES"):
@@ -151,7 +156,8 @@ def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *,
         table.add_column("LAST ERROR")
     for listed in rows:
         row = listed.row
-        texts = [row.campaign] * with_campaign + [clean(row.recipient)] + [row.step] * with_step
+        texts = [row.campaign] * with_campaign + [clean(row.recipient)] + [row.channel] * with_channel
+        texts += [row.step] * with_step
         cells = [plain(text) for text in (str(row.id), *texts)] + [plain(row.status, BY_STATE[row.status])]
         cells += [plain(_since(listed, now)), plain(str(row.attempts))]
         table.add_row(*cells, *([plain(_error(row.last_error or "", screen.console.is_terminal))] if errors else []))

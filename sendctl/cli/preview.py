@@ -11,7 +11,7 @@ import typer
 
 from sendctl.cli.frame import Verb
 from sendctl.cli.shell import print_json, shell_of, source
-from sendctl.cli.wording import clean
+from sendctl.cli.wording import clean, some
 
 if TYPE_CHECKING:
     from sendctl.passes.preview import PreviewReport
@@ -24,6 +24,7 @@ class Part(StrEnum):
     HEADERS = "headers"
     TEXT = "text"
     HTML = "html"
+    SMS = "sms"
 
 
 def register(app: typer.Typer) -> None:
@@ -64,18 +65,26 @@ def preview(
     """
     from sendctl.clock import SystemClock
     from sendctl.passes import preview as passes
+    from sendctl.rendering.segments import beyond_gsm
 
     report = passes.run(
         campaign_file, contacts=source(contacts), orders=source(orders), row=row, to=to, step=step,
         now=SystemClock().utc_now(),
     )  # fmt: skip
     if as_json:
-        names = ("campaign", "step", "recipient", "sample", "subject", "headers", "text", "html", "size_bytes")
-        print_json({"schema": "sendctl.preview/1"} | {name: getattr(report, name) for name in names})
+        names = ("campaign", "channel", "step", "recipient", "sample", "subject", "headers", "text", "html",
+                 "size_bytes")  # fmt: skip
+        sms = {"to": report.phone, "text": report.sms, **report.sms_length._asdict()} if report.sms_length else None
+        print_json({"schema": "sendctl.preview/1"} | {name: getattr(report, name) for name in names} | {"sms": sms})
     else:
         _print(report, part)
-        if not {Part.HTML: report.html, Part.TEXT: report.text}.get(part, "there"):
+        if not {Part.HTML: report.html, Part.TEXT: report.text, Part.SMS: report.sms}.get(part, "there"):
             shell_of(ctx).note(f"sendctl: note: step {report.step} has no {part} part")
+    if report.sms and part in (Part.ALL, Part.SMS) and not as_json:
+        wide = beyond_gsm(report.sms)
+        if wide:
+            shown = clean(" ".join(wide[:20]))
+            shell_of(ctx).note(f"sendctl: note: not in GSM-7, so that a segment holds less than half: {shown}")
     if report.sample:
         option = "--orders FILE shows an order's" if report.of_orders else "--contacts FILE shows a person's"
         shell_of(ctx).note(f"sendctl: note: names in brackets stand for values; {option}")
@@ -84,12 +93,22 @@ def preview(
 
 def _print(report: PreviewReport, part: Part) -> None:
     if part is not Part.ALL:
-        text = {Part.HEADERS: report.headers, Part.TEXT: report.text, Part.HTML: report.html}[part]
+        parts = {Part.HEADERS: report.headers, Part.TEXT: report.text, Part.HTML: report.html, Part.SMS: report.sms}
+        text = parts[part]
         if text:
             print(clean(text, lines=True).rstrip("\n"))
         return
-    print(f"campaign {report.campaign}, step {report.step}, {report.size_bytes:,} bytes")
-    for heading, text in (("headers", report.headers), ("text", report.text), ("html", report.html)):
+    size = f", {report.size_bytes:,} bytes" if report.size_bytes else ""
+    print(f"campaign {report.campaign}, step {report.step}{size}")
+    sms = f"sms to {report.phone}: {_length(report)}"
+    for heading, text in (
+        ("headers", report.headers), ("text", report.text), ("html", report.html), (sms, report.sms)
+    ):  # fmt: skip
         if text:
             print(f"\n---- {heading} " + "-" * (74 - len(heading)))
             print(clean(text, lines=True).rstrip("\n"))
+
+
+def _length(report: PreviewReport) -> str:
+    length = report.sms_length
+    return f"{some(length.segments, 'segment')}, {length.units} units of {length.encoding}" if length else ""

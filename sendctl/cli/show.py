@@ -60,6 +60,8 @@ def _lines(shown: Shown) -> Iterator[str]:
 
 def _person(contact: ContactRow, messages: int, now: datetime) -> Iterator[str]:
     yield f"{clean(contact.email or contact.phone or contact.address_key)}: {some(messages, 'message')}"
+    if contact.email and contact.phone:
+        yield f"  phone       {contact.phone}"
     if contact.external_id:
         yield f"  id          {clean(contact.external_id)}"
     if contact.timezone:

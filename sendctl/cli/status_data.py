@@ -33,6 +33,7 @@ def _campaign(situation: Situation, state: CampaignState) -> dict[str, Any]:
         "campaign": state.campaign.name,
         "status": state.campaign.status,
         "revision": state.campaign.revision,
+        "channel": definition.channel,
         "steps": [step.name for step in definition.steps],
         "providers": list(state.providers),
         "planned": state.planned,

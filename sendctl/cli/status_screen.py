@@ -91,6 +91,8 @@ def _campaign(situation: Situation, state: CampaignState) -> list[RenderableType
     )
     if state.definition.letter is not None:
         title.append(f"  {letter_words(state.definition.letter)}")
+    if state.definition.channel != "email":
+        title.append("  e-mail and sms" if state.definition.channel == "both" else f"  {state.definition.channel}")
     if len(state.definition.steps) > 1:
         title.append(f"  {len(state.definition.steps)} steps")
     return [title, Text(), _progress(state), Text(), _identity(state), Text(), _facts(situation, state)]

@@ -34,6 +34,11 @@ class ContactRow(NamedTuple):
     timezone: str | None
     attributes: dict[str, Any]
 
+    @property
+    def key(self) -> str:
+        """Who this is: the e-mail address as compared, else the number."""
+        return self.email.key if self.email is not None else self.phone or ""
+
 
 @dataclass(frozen=True, slots=True)
 class BadRow:

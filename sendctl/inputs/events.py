@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from sendctl.addresses import address_key
+from sendctl.addresses import address_key, parse_phone
 from sendctl.inputs.contact_rows import BadRow, ValueProblem
 from sendctl.inputs.json_rows import json_lines
 from sendctl.inputs.record_file import RecordFile
@@ -23,7 +23,7 @@ from sendctl.tomlfile.tables import nearest_word
 ID_MAX_CHARACTERS = 500  # it is indexed: a Postgres b-tree entry holds at most 2704 bytes
 LARGEST_NUMBER = 10**18  # every smaller one fits into 64 bits
 REFERENCES = ("token", "message_id", "provider_message_id", "campaign")
-_OWN_KEYS = {"id", "type", "occurred_at", "source", "provider", "email", *REFERENCES}
+_OWN_KEYS = {"id", "type", "occurred_at", "source", "provider", "email", "phone", *REFERENCES}
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
 # A provider key, alone or as the left part of a Message-ID with or without its brackets.
 _KEY = re.compile(r"<?([0-9a-f]{32})(?:@[^>\s]*)?>?").fullmatch
@@ -47,6 +47,11 @@ class Event(NamedTuple):
     by: By
     of: tuple[str, str]
     detail: str  # JSON object of all other keys
+
+    @property
+    def address(self) -> str:
+        """The address key by which it names a person; "" where it names something else."""
+        return self.of[1] if self.by == "person" else ""
 
     def whom(self) -> str:
         """What it names, in words."""
@@ -120,7 +125,7 @@ def _reference(values: dict[str, Any]) -> tuple[By, tuple[str, str]]:
     given = [name for name in REFERENCES if values.get(name) not in (None, "")]
     if not given:
         raise ValueError(
-            "whom is it about? give token, message_id, provider_message_id, or campaign with email"
+            "whom is it about? give token, message_id, provider_message_id, or campaign with email or phone"
         )  # fmt: skip
     if len(given) > 1:
         raise ValueProblem(given[1], f"{given[0]} says already whom it is about: keep one of the two")
@@ -148,13 +153,16 @@ def _message(value: object) -> tuple[By, tuple[str, str]]:
 
 
 def _address(values: dict[str, Any]) -> str:
-    text = _text(values, "email")
+    """The address key of a person. A number is taken where no e-mail address is given."""
+    name = "phone" if values.get("phone") and not values.get("email") else "email"
+    text = _text(values, name)
     if not text:
-        raise ValueProblem("email", "must be given beside campaign")
+        raise ValueProblem("email", "must be given beside campaign, or phone")
     try:
-        return address_key(text)
+        # What was read as `email` before there was `phone` may be a number too.
+        return address_key(text) if name == "email" else parse_phone(text)
     except ValueError as error:
-        raise ValueProblem("email", str(error)) from None
+        raise ValueProblem(name, str(error)) from None
 
 
 def _text(values: dict[str, Any], name: str) -> str:

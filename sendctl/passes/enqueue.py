@@ -24,11 +24,11 @@ from sendctl.inputs.campaign_file import load_campaign
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
 from sendctl.inputs.spool import ENDINGS
-from sendctl.passes import ordering, revising, second_reader
+from sendctl.passes import ordering, revising, second_reader, texts
 from sendctl.passes.accounts import check_room
 from sendctl.passes.campaign_faults import check_source, compiled
 from sendctl.passes.context import Context, who
-from sendctl.passes.enqueue_checks import check_existing, check_limits, check_open, check_supported
+from sendctl.passes.enqueue_checks import WORDS, check_channels, check_existing, check_limits, check_open
 from sendctl.passes.enqueue_report import EnqueueReport
 from sendctl.passes.enrolling import Chunk, EntryMaker, enroll
 from sendctl.passes.order_files import Orders, opened_orders
@@ -37,7 +37,7 @@ from sendctl.passes.remembered import TakenUp, take_up
 from sendctl.passes.revising import compared
 from sendctl.passes.row_checks import Progress, check_rows
 from sendctl.passes.second_reader import SecondReader
-from sendctl.rendering.message import StepRenderer
+from sendctl.rendering.steps import Renderer
 from sendctl.states import CampaignStatus
 from sendctl.store import accounts, audit, campaigns, finishing, loading, meta, outcomes
 from sendctl.store.campaigns import Campaign
@@ -69,9 +69,9 @@ def run(
         raise UsageError("--skip-bad is about a contacts file", hint="name it with --contacts.")
     campaign = load_campaign(campaign_file)
     definition = campaign.definition
-    check_supported(campaign)
     check_limits(context, campaign)
     check_source(campaign, contacts=contacts is not None, orders=orders is not None)
+    check_channels(context, campaign)
     if orders is not None and at is not None:
         raise UsageError("--at: orders are due by their own time", hint="`delay` in [trigger] says how long after it.")
     renderers = compiled(campaign)
@@ -81,6 +81,8 @@ def run(
         if orders is not None:
             opened = stack.enter_context(opened_orders(orders, campaign, renderers, skip_bad, progress))
             people = _of_orders(opened, renderers, report)
+            if dry_run and "sms" in definition.channels:
+                report.texts = texts.of_orders(definition, opened, renderers)
         else:
             start_at = definition.start_at if at is None else None if at == "now" else at
             people = _of_contacts(context, stack, campaign, contacts, start_at, renderers, skip_bad, progress, report)
@@ -99,7 +101,7 @@ def run(
 
 def _of_contacts(
     context: Context, stack: ExitStack, campaign: CampaignFile, contacts: Source | None, start_at: datetime | None,
-    renderers: Sequence[StepRenderer], skip_bad: Path | None, progress: Progress | None, report: EnqueueReport,
+    renderers: Sequence[Renderer], skip_bad: Path | None, progress: Progress | None, report: EnqueueReport,
 ) -> People:  # fmt: skip
     """The first reading of a contacts file, if there is one."""
     if contacts is None:
@@ -112,10 +114,12 @@ def _of_contacts(
         second = stack.enter_context(second_reader.started(file, context.calendar(campaign.definition), renderers))
     checked = check_rows(file, campaign, renderers, keep, progress, second)
     report.rows, report.skipped = checked.good, checked.bad
+    if report.dry_run and "sms" in campaign.definition.channels:
+        report.texts = texts.of_contacts(campaign.definition, file, renderers)
     return People(file, renderers if report.skipped else [], start_at, keep, second)
 
 
-def _of_orders(orders: Orders, renderers: Sequence[StepRenderer], report: EnqueueReport) -> People:
+def _of_orders(orders: Orders, renderers: Sequence[Renderer], report: EnqueueReport) -> People:
     report.rows, report.skipped, report.eligible = orders.good, orders.bad, orders.eligible
     report.files = orders.file_count
     report.put_aside = [(path.name, reason) for path, reason in orders.put_aside]
@@ -140,12 +144,16 @@ def note_remembered(report: EnqueueReport, taken: TakenUp) -> None:
 
 def warn_of_providers(report: EnqueueReport, context: Context, definition: Definition) -> None:
     """Not an error: another host may have them."""
-    wanted, here = context.settings.providers_of(definition.providers), context.settings.providers
-    if not any(name in here for name in wanted):
+    wanted = context.settings.providers_of(definition.providers)
+    for channel in definition.channels:
+        if context.settings.carriers(definition.providers, channel):
+            continue
+        absent = [name for name in wanted if name not in context.settings.providers]
         names = f"provider of ({', '.join(wanted)})" if wanted else "provider"
+        nothing = "nothing" if len(definition.channels) == 1 else f"no {WORDS[channel].removesuffix('s')}"
         report.warnings.append(
-            f"no {names} is configured on this host, so that nothing of campaign {report.campaign} can be sent from"
-            f" here: write [providers.{wanted[0] if wanted else 'NAME'}] in sendctl.toml"
+            f"no {names} is configured on this host, so that {nothing} of campaign {report.campaign} can be sent from"
+            f" here: write [providers.{absent[0] if absent else 'NAME'}] in sendctl.toml"
         )
 
 
@@ -176,7 +184,7 @@ class People:
     """Who is to be added: from which file or orders, without whom, from when on (None: from now on)."""
 
     file: ContactFile | None = None
-    leaving_out: Sequence[StepRenderer] = ()
+    leaving_out: Sequence[Renderer] = ()
     start_at: datetime | None = None
     keep: SkipFile | None = None
     second: SecondReader | None = None
@@ -189,7 +197,7 @@ def write(
     context: Context, definition: Definition, people: People, report: EnqueueReport, progress: Progress | None
 ) -> None:
     most = report.eligible if report.orders else report.rows
-    ids = _no_ids() if report.dry_run else _take_ids(context, most + people.spare_ids)
+    ids = _no_ids() if report.dry_run else _take_ids(context, most + people.spare_ids, len(definition.channels))
     try:
         with context.store.write() as connection:
             _fill(context, connection, definition, people, ids, report, progress)
@@ -207,9 +215,9 @@ def write(
         people.keep.keep()  # last: after a death before this, the same command finds all known and writes the file
 
 
-def _take_ids(context: Context, count: int) -> Ids:
+def _take_ids(context: Context, count: int, messages_each: int) -> Ids:
     with context.store.write() as connection:
-        return loading.take_for(connection, count)
+        return loading.take_for(connection, count, messages_each)
 
 
 def _no_ids() -> Ids:
@@ -241,7 +249,7 @@ def _fill(
     lasted = people.file is not None and people.start_at is None and done - now > _now_lasts(context, definition)
     if lasted and report.enrolled and not report.dry_run:
         calendar = context.calendar(definition)
-        loading.put_off(connection, ids, report.enrolled, done, lambda zone: calendar.slot(done, zone))
+        loading.put_off(connection, ids, done, lambda zone: calendar.slot(done, zone))
         report.first_due_at = max(report.first_due_at or done, done)
     if people.also is not None and report.created:
         people.also(connection, campaign, ids, done)
@@ -251,7 +259,7 @@ def _fill(
         stopped = ordering.settle(connection, campaign.id, people.orders.reader, ordered, done)
         report.stopped = dict(sorted(stopped.items()))
     if definition.account:
-        check_room(context, connection, definition.account, ids.messages.taken, done)
+        check_room(context, connection, definition.account, ids.messages.used, done)
     audit.write(
         connection, login=who(context.environ), hostname=context.hostname, action="enqueue",
         campaign_id=campaign.id, reason="", now=done,
@@ -272,6 +280,7 @@ def _load_orders(
     loader = OrderLoader(connection, campaign.id, calendar, people.orders.reader, secret, ids, now)
     ordered = loader.load(people.orders.files(), people.leaving_out, progress)
     report.contacts, report.enrolled, report.first_due_at = ordered.contacts, ordered.enrolled, ordered.first_due_at
+    report.planned = ordered.planned
     report.not_eligible = dict(sorted(ordered.not_eligible.items()))
     report.known = ordered.not_eligible[ordering.KNOWN]
     return ordered
@@ -307,6 +316,7 @@ def _check_start(calendar: Calendar, start_at: datetime | None, now: datetime, r
 
 def _note_loaded(report: EnqueueReport, loaded: Loaded) -> None:
     report.contacts, report.enrolled, report.known = loaded.contacts, loaded.enrolled, loaded.known
+    report.planned, report.sharing = loaded.planned, loaded.sharing
     report.repeated_count, report.repeated = loaded.repeated_count, loaded.repeated
     report.repeated_addresses = len(loaded.repeaters)
     report.first_due_at = loaded.first_due_at

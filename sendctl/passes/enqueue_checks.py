@@ -7,30 +7,44 @@ from __future__ import annotations
 
 import json
 
-from sendctl.errors import BadInput, UsageError
+from sendctl.errors import BadConfig, BadInput, UsageError
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.passes.campaign_faults import at_fault
 from sendctl.passes.context import Context
 from sendctl.passes.rendered import recipient_of
 from sendctl.passes.revising import compared
 from sendctl.passes.row_checks import ANY_TOKEN, Problem, problem_for
-from sendctl.rendering.message import StepRenderer
+from sendctl.rendering.steps import Renderer
 from sendctl.states import CampaignStatus
 from sendctl.store import campaigns, loading
 from sendctl.store.campaigns import Campaign
 from sendctl.tomlfile.tables import nearest
 
-_SUPPORTED = "e-mail campaigns are."
+
+def check_channels(context: Context, campaign: CampaignFile) -> None:
+    """A campaign of which this host knows that no provider can carry it is refused.
+
+    Of a provider that only another host has, nobody here can tell. Raises BadInput, BadConfig.
+    """
+    settings, definition = context.settings, campaign.definition
+    for channel in definition.channels:
+        named = settings.providers_of(definition.providers)
+        if not named or any(settings.may_carry(name, channel) for name in named):
+            continue
+        problem = f"campaign {definition.name} sends {WORDS[channel]}, and none of its providers ({', '.join(named)})"
+        if definition.providers:
+            raise BadInput(
+                f"{problem} carries that", place=campaign.key_place("campaign", "providers"),
+                hint=f"name one whose type carries {channel}: docs/channels.md lists them.",
+            )  # fmt: skip
+        raise BadConfig(
+            f"{problem} carries that",
+            hint=f"write a section [providers.NAME] of a type that carries {channel} (docs/channels.md),"
+            + (" and name it in [send] providers." if settings.send.providers else ' such as type = "file".'),
+        )
 
 
-def check_supported(campaign: CampaignFile) -> None:
-    """What the campaign file can say and this version cannot do yet is refused, never ignored."""
-    channel = campaign.definition.channel
-    if channel != "email":
-        raise BadInput(
-            f"channel {channel!r} is not supported by this version of sendctl",
-            place=campaign.key_place("campaign", "channel"), hint=_SUPPORTED,
-        )  # fmt: skip
+WORDS = {"email": "e-mail", "sms": "text messages"}
 
 
 def check_limits(context: Context, campaign: CampaignFile) -> None:
@@ -52,7 +66,7 @@ def check_limits(context: Context, campaign: CampaignFile) -> None:
         )  # fmt: skip
 
 
-def check_existing(context: Context, campaign: CampaignFile, renderers: list[StepRenderer]) -> bool:
+def check_existing(context: Context, campaign: CampaignFile, renderers: list[Renderer]) -> bool:
     """A change must fit the people who are enrolled already: their rows are checked against the new templates.
 
     Returns whether the campaign is there and says the same. Raises BadInput, UsageError.
@@ -80,6 +94,12 @@ def check_existing(context: Context, campaign: CampaignFile, renderers: list[Ste
                 + (f"account {before.account}" if before.account else "no account"),
                 place=campaign.key_place("campaign", "account" if definition.account else "name"),
                 hint="what it has used up stays with that. Make a new campaign.",
+            )  # fmt: skip
+        if before.channel != definition.channel:
+            raise BadInput(
+                f"campaign {definition.name} was enqueued with channel {before.channel!r}",
+                place=campaign.key_place("campaign", "channel"),
+                hint="how its people are reached cannot change. Make a new campaign.",
             )
         compared(before, definition, lambda index: campaign.key_place("steps", index))
         for address, subject_key, snapshot in loading.waiting_snapshots(connection, found.id):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sendctl.errors import ExitCode
+
+if TYPE_CHECKING:
+    from sendctl.passes.texts import StepTexts
 
 
 @dataclass
@@ -20,7 +24,9 @@ class EnqueueReport:
     rows: int = 0  # good rows in the file: enrolled + known + repeated_count; of orders, good events
     skipped: int = 0  # bad rows, kept in the --skip-bad file
     contacts: int = 0  # people not known before
-    enrolled: int = 0  # people added to the campaign, one message each
+    enrolled: int = 0  # people added to the campaign
+    planned: int = 0  # their first messages: one each, or on two channels up to two
+    sharing: int = 0  # of these people: who gets no text, as somebody else of the same number gets it
     known: int = 0  # people in the file who were in it already
     repeated_count: int = 0  # rows whose address stood in the file before
     repeated_addresses: int = 0  # how many different addresses these have
@@ -33,6 +39,7 @@ class EnqueueReport:
     stopped: dict[str, int] = field(default_factory=dict)  # type of event -> enrollments that it has stopped
     files: int = 0  # of a spool folder, loaded and put away
     put_aside: list[tuple[str, str]] = field(default_factory=list)  # files that cannot be used: (name, why)
+    texts: list[StepTexts] = field(default_factory=list)  # with dry_run: how long the text messages would be, by step
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what must not go unnoticed, though nothing failed
 

@@ -16,13 +16,12 @@ from sendctl import identity
 from sendctl.calendar import Calendar, Slot
 from sendctl.inputs.contacts import ContactFile, ContactRow, ContactTable
 from sendctl.passes.row_checks import Progress, all_sendable, rows_of, sendable
-from sendctl.rendering.message import StepRenderer
+from sendctl.rendering.steps import Renderer
 from sendctl.store import loading
 from sendctl.store.campaigns import Campaign
 from sendctl.store.loading import Entries, Ids, Loaded
 
 CHUNK_ROWS = 2000
-CHANNEL = "email"
 JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -38,16 +37,20 @@ class EntryMaker:
 
     def __init__(self, calendar: Calendar, secret: str, start_at: datetime) -> None:
         self._calendar = calendar
-        self._names = identity.FirstNames(secret, campaign=calendar.definition.name, channel=CHANNEL)
+        name = calendar.definition.name
+        self._names = {
+            channel: identity.FirstNames(secret, campaign=name, channel=channel)
+            for channel in calendar.definition.channels
+        }
         self._start_at = start_at + timedelta(seconds=calendar.definition.steps[0].after_s)
         self._slots: dict[str | None, Slot] = {}
 
-    def chunks(self, file: ContactFile, leaving_out: Sequence[StepRenderer]) -> Iterator[Chunk]:
+    def chunks(self, file: ContactFile, leaving_out: Sequence[Renderer]) -> Iterator[Chunk]:
         """The entries of the file's contacts. With renderers, rows that these cannot fill are left out."""
         for entries in self._entries(file, leaving_out):
             yield Chunk(entries, file.position_bytes())
 
-    def _entries(self, file: ContactFile, leaving_out: Sequence[StepRenderer]) -> Iterator[Entries]:
+    def _entries(self, file: ContactFile, leaving_out: Sequence[Renderer]) -> Iterator[Entries]:
         rows: list[ContactRow] = []
         for part in file.parts():
             if isinstance(part, ContactTable) and (not leaving_out or all_sendable(part, leaving_out)):
@@ -72,10 +75,11 @@ class EntryMaker:
         )
 
     def _of_rows(self, rows: Sequence[ContactRow]) -> Iterator[Entries]:
-        addresses = [row.email for row in rows if row.email is not None]
+        emails = [row.email for row in rows]
         return self._divided(
-            [row.line for row in rows], [email.key for email in addresses], [email.address for email in addresses],
-            [row.phone for row in rows], [row.external_id for row in rows], [row.timezone for row in rows],
+            [row.line for row in rows], [row.key for row in rows],
+            [email.address if email else None for email in emails], [row.phone for row in rows],
+            [row.external_id for row in rows], [row.timezone for row in rows],
             [JSON.encode(row.attributes) for row in rows],
         )  # fmt: skip
 
@@ -83,9 +87,21 @@ class EntryMaker:
         """Entries of at most CHUNK_ROWS from columns in the order of `Entries`, with what is made of them."""
         for start in range(0, len(columns[0]), CHUNK_ROWS):
             part = [column[start : start + CHUNK_ROWS] for column in columns]
-            address_keys, timezones = part[1], part[5]
-            names = self._names.link_tokens(address_keys), self._names.provider_keys(address_keys)
+            address_keys, emails, phones, timezones = part[1], part[2], part[3], part[5]
+            tokens = next(iter(self._names.values())).link_tokens(address_keys)
+            names = tokens, self._keys("email", address_keys, emails), self._keys("sms", address_keys, phones)
             yield Entries._make([*part, *names, *map(list, zip(*map(self._slot, timezones), strict=True))])
+
+    def _keys(
+        self, channel: str, address_keys: Sequence[str], addresses: Sequence[str | None]
+    ) -> Sequence[str | None]:  # fmt: skip
+        """Provider keys of a channel's first messages; None for who has no address there, or all if it is not used."""
+        if channel not in self._names:
+            return [None] * len(address_keys)
+        keys = self._names[channel].provider_keys(address_keys)
+        if None not in addresses:
+            return keys
+        return [None if address is None else key for key, address in zip(keys, addresses, strict=True)]
 
     def _slot(self, zone: str | None) -> Slot:
         if zone not in self._slots:
@@ -100,7 +116,7 @@ def enroll(
     """Load all entries of a file; returns what was added."""
     loaded = Loaded()
     for chunk in chunks:
-        loading.load_chunk(connection, campaign.id, CHANNEL, chunk.entries, ids, loaded, now)
+        loading.load_chunk(connection, campaign.id, chunk.entries, ids, loaded, now)
         if progress is not None:
             progress("loading", chunk.position_bytes, file.size_bytes)
     return loaded

@@ -6,7 +6,7 @@ A fact that comes before the outcome of its own message is written, and `catch_u
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
@@ -15,11 +15,12 @@ from sqlalchemy.engine import Connection
 from sendctl.inputs.events import Event
 from sendctl.passes.deciding import Desk
 from sendctl.providers.base import Outcome, Phase
-from sendctl.states import AttemptOutcome, EnrollmentStatus, EventType, State
-from sendctl.store import campaigns, effects, enrollments, events, notices, suppressions
+from sendctl.states import AttemptOutcome, EventType, State
+from sendctl.store import campaigns, claims, effects, events, notices, suppressions
 from sendctl.store.effects import SUPPRESSING, Place
 from sendctl.store.events import Fact, Named, Target, Tried
 from sendctl.store.ledger import move
+from sendctl.store.places import Over
 
 # Who has it can do these things; a message that somebody has was accepted.
 PROVING = frozenset(
@@ -80,7 +81,11 @@ def apply(desk: Desk, connection: Connection, batch: Sequence[Event]) -> tuple[A
     facts = _facts(connection, batch, targets)
     changed = _record(desk, connection, batch, facts, applied)
     if changed:
-        _Consequences(desk, connection, changed, applied).follow()
+        addresses = {
+            fact.dedup_key: batch[place].address for place, some in facts.items() for fact in some
+            if batch[place].by in ("token", "person")
+        }  # fmt: skip
+        _Consequences(desk, connection, changed, applied, addresses).follow()
     return applied, unmatched
 
 
@@ -126,7 +131,10 @@ def _fact(event: Event, target: Target, tried: Sequence[Tried], *, first: bool) 
         message_id: int | None = target.message_id
         proves = any(one.perhaps for one in tried if one.message_id == message_id)
     else:
-        latest = _last_before(tried, event.occurred_at)
+        # One to the address that it names, where there is one.
+        latest = _last_before(
+            [one for one in tried if one.recipient_key == event.address] or tried, event.occurred_at
+        )  # fmt: skip
         message_id = latest.message_id if latest is not None else None
         # The token is in the messages alone: where there was but one, it is that one which somebody has.
         proves = latest is not None and latest.perhaps and event.by == "token" and len(tried) == 1
@@ -195,6 +203,7 @@ class _Consequences:
     connection: Connection
     facts: Sequence[Fact]
     applied: Applied
+    addresses: Mapping[str, str]  # of facts that name no message: the address by which they name a person, or ""
 
     def follow(self) -> None:
         connection, reasons = self.connection, self._reasons()
@@ -234,11 +243,18 @@ class _Consequences:
         reasons: dict[str, EventType] = {}
         for fact in sorted(strong, key=lambda one: SUPPRESSING.index(EventType(one.type))):
             keys = {own[fact.message_id]} if fact.message_id is not None else people.get(fact.enrollment_id, set())
+            if address := self.addresses.get(fact.dedup_key):
+                keys = {address}
+            if fact.dedup_key in self.addresses and fact.type != EventType.BOUNCED:
+                keys = keys | people.get(fact.enrollment_id, set())  # a person's wish, on whatever channel
             reasons |= dict.fromkeys(keys, EventType(fact.type))
         return reasons
 
     def _ends(self, campaign_id: int, kind: str) -> bool:
-        return kind in SUPPRESSING or self.desk.current(self.connection, campaign_id).ends_on(kind)
+        definition = self.desk.current(self.connection, campaign_id)
+        if kind == EventType.BOUNCED and len(definition.channels) > 1:
+            return kind in definition.stop_on  # an address that takes nothing: the other one may
+        return kind in SUPPRESSING or definition.ends_on(kind)
 
     def _stop(self) -> set[int]:
         """End enrollments, for the earliest of their events that does; returns their messages in flight."""
@@ -263,10 +279,8 @@ class _Consequences:
         rows = [{"id": item.message_id} for item in waiting]
         lost = move(self.connection, "suppress", rows, claimed=False, now=self.desk.now)
         moved = [item for item in waiting if item.message_id not in lost]
-        enrollments.end(
-            self.connection, [item.enrollment_id for item in moved], EnrollmentStatus.STOPPED, self.desk.now,
-            reason="suppressed",
-        )  # fmt: skip
+        dues = claims.by_id(self.connection, [item.message_id for item in moved])
+        self.desk.conclude(self.connection, [Over(due, self.desk.now, "suppressed") for due in dues.values()])
         self.applied.set_aside += len(moved)
 
 

@@ -223,6 +223,6 @@ def _contact(connection: Connection, mailbox: str, ids: Ids, now: datetime) -> i
     found = loading.known_people(connection, [email.key])
     if found:
         return found[email.key][0]
-    entry = Entries([1], [email.key], [email.address], [None], [None], [None], [loading.UNSAID], [""], [""], [now],
-                    [None])  # fmt: skip
+    entry = Entries([1], [email.key], [email.address], [None], [None], [None], [loading.UNSAID], [""], [""],
+                    [None], [now], [None])  # fmt: skip
     return loading.add_contacts(connection, entry, ids, now)[email.key]

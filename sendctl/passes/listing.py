@@ -16,7 +16,7 @@ from sendctl.definition import LetterTerms
 from sendctl.errors import UsageError
 from sendctl.passes.context import Context
 from sendctl.rendering.names import message_id
-from sendctl.states import EventType, State
+from sendctl.states import Channel, EventType, State
 from sendctl.store import campaigns, listing, suppressions
 from sendctl.store.listing import ContactRow, MessageRow, Selection
 
@@ -54,7 +54,7 @@ class _MessageIds:
 @contextmanager
 def messages(
     context: Context, *, campaign: str | None = None, state: State | None = None, to: str | None = None,
-    event: EventType | None = None, limit: int | None = None, after_id: int = 0,
+    event: EventType | None = None, channel: Channel | None = None, limit: int | None = None, after_id: int = 0,
 ) -> Iterator[tuple[datetime, Iterator[Listed]]]:  # fmt: skip
     """(the store's time, messages in order of id), in one view of the ledger while the context lasts.
 
@@ -62,17 +62,16 @@ def messages(
     """
     with context.store.read() as connection:
         now = context.store.now(connection)
-        campaign_id = contact_id = None
+        campaign_id = contact_ids = None
         if campaign is not None:
             found = campaigns.find(connection, campaign)
             if found is None:
                 raise UsageError(f"there is no campaign {campaign}", hint="`sendctl status` lists them.")
             campaign_id = found.id
         if to is not None:
-            person = listing.contact(connection, address_key(to))
-            contact_id = person.id if person else -1
+            contact_ids = tuple(person.id for person in listing.people(connection, address_key(to)))
         ids = _MessageIds(connection)
-        rows = listing.select(connection, Selection(campaign_id, state, contact_id, event, after_id, limit))
+        rows = listing.select(connection, Selection(campaign_id, state, contact_ids, channel, event, after_id, limit))
         yield now, (ids.listed(row) for row in rows)
 
 
@@ -127,10 +126,17 @@ def show(context: Context, wanted: str) -> Shown:
             if row is None:
                 raise UsageError(f"there is no message {number}", hint="`sendctl messages` lists them.")
             return Shown(now, retry_s, None, (_story(connection, ids.listed(row)),))
-        person = listing.contact(connection, address_key(wanted))
-        if person is None:
+        people = listing.people(connection, address_key(wanted))
+        if not people:
             raise _stranger(connection, wanted)
-        rows = listing.select(connection, Selection(contact_id=person.id))
+        if len(people) > 1:
+            names = ", ".join(one.email or str(one.phone) for one in people[:5])
+            raise UsageError(
+                f"{len(people)} people have the number {wanted}: {names}{', ...' if len(people) > 5 else ''}",
+                hint=f"name one of them; `sendctl messages --to {wanted}` lists what goes to all.",
+            )
+        (person,) = people
+        rows = listing.select(connection, Selection(contact_ids=(person.id,)))
         return Shown(now, retry_s, person, tuple(_story(connection, ids.listed(row)) for row in list(rows)))
 
 

@@ -23,7 +23,8 @@ from sendctl.passes.campaign_faults import undefined
 from sendctl.passes.row_checks import ANY_TOKEN, SHOWN_PROBLEMS, Checked, Problem, Progress, problem_for
 from sendctl.rendering.expressions import Entry, TriggerFault, TriggerRules
 from sendctl.rendering.failures import RenderError
-from sendctl.rendering.message import Recipient, StepRenderer
+from sendctl.rendering.message import Recipient
+from sendctl.rendering.steps import Renderer
 
 PROGRESS_EVENTS = 500
 OTHER_TYPE, WHERE, NO_ENTRIES = "other type", "where", "no entries"
@@ -35,12 +36,23 @@ class Eligible(NamedTuple):
     line: int
     subject_key: str
     at: datetime  # of the event
-    email: Email
+    email: Email | None
+    phone: str | None
     timezone: str | None
     external_id: str | None
     contact: dict[str, Any]
     order: dict[str, Any]
     item: Any
+
+    @property
+    def key(self) -> str:
+        """Who it is, as with a contact: the e-mail address as compared, else the number."""
+        return self.email.key if self.email is not None else self.phone or ""
+
+    @property
+    def address(self) -> str:
+        """Where to reach them, to be shown."""
+        return self.email.address if self.email is not None else self.phone or ""
 
     def recipient(self, token: str) -> Recipient:
         """What its templates see."""
@@ -107,24 +119,34 @@ class OrderReader:
                 found.stops.append(Stop(key, event.occurred_at, event.type))
         return found
 
-    def _eligible(self, event: OrderEvent, key: str, entry: Entry) -> Eligible:
-        address = self._rules.email(entry).strip()
-        if not address:
+    def _check_reachable(self, address: str, number: str) -> None:
+        """Raises ValueProblem for an order that gives nothing to reach its buyer by on the campaign's channel."""
+        channel = self._campaign.definition.channel
+        if channel == "email" and not address:
             raise ValueProblem("email", "the order gives no address")
+        if channel == "sms" and not number:
+            raise ValueProblem("phone", "the order gives no number")
+        if not address and not number:
+            raise ValueProblem("email", "the order gives neither an address nor a number")
+
+    def _eligible(self, event: OrderEvent, key: str, entry: Entry) -> Eligible:
+        texts = "sms" in self._campaign.definition.channels
+        address, number = self._rules.email(entry).strip(), self._rules.phone(entry).strip() if texts else ""
+        self._check_reachable(address, number)
         customer = event.order.get("customer")
         known = customer if isinstance(customer, dict) else {}
         contact = {name: value for name, value in known.items() if isinstance(value, str | int | float)}
-        contact["email"] = address
+        contact |= {"email": address} if address else {}
+        contact |= {"phone": number} if number else {}
         name = contact.get("id")
         try:
-            row = contact_row(event.line, (address, None, _text(name), _zone(contact)), contact)
+            row = contact_row(event.line, (address, number, _text(name), _zone(contact)), contact)
         except ValueProblem as problem:
-            where = problem.name if problem.name == "email" else f"order.customer.{problem.name}"
+            where = problem.name if problem.name in ("email", "phone") else f"order.customer.{problem.name}"
             raise ValueProblem(where, str(problem)) from None
-        assert row.email is not None
         return Eligible(
-            event.line, key, event.occurred_at, row.email, row.timezone, row.external_id, contact, event.order,
-            entry.item,
+            event.line, key, event.occurred_at, row.email, row.phone, row.timezone, row.external_id, contact,
+            event.order, entry.item,
         )  # fmt: skip
 
 
@@ -148,7 +170,7 @@ class CheckedOrders(Checked):
 
 
 def check_orders(
-    file: OrderFile, campaign: CampaignFile, reader: OrderReader, renderers: Sequence[StepRenderer],
+    file: OrderFile, campaign: CampaignFile, reader: OrderReader, renderers: Sequence[Renderer],
     keep: SkipFile | None, progress: Progress | None,
 ) -> CheckedOrders:  # fmt: skip
     """Look at each event; bad ones are written to `keep`. Raises BadInput for what is wrong with the campaign."""
@@ -171,7 +193,7 @@ def check_orders(
 
 def _judged(
     file: OrderFile, event: OrderEvent | BadRow, campaign: CampaignFile, reader: OrderReader,
-    renderers: Sequence[StepRenderer], checked: CheckedOrders,
+    renderers: Sequence[Renderer], checked: CheckedOrders,
 ) -> tuple[int, BadRow | None]:  # fmt: skip
     """How many of the event's items are eligible; or the bad row that it is."""
     if isinstance(event, BadRow):
@@ -199,7 +221,7 @@ def _said(problem: Problem) -> str:
 
 
 def refuse_for_all(
-    problem: Problem, campaign: CampaignFile, renderers: Sequence[StepRenderer], source: str, trigger: Trigger
+    problem: Problem, campaign: CampaignFile, renderers: Sequence[Renderer], source: str, trigger: Trigger
 ) -> None:
     """Raises BadInput for a variable that no order can give."""
     names = renderers[problem.step_index].references()
@@ -214,6 +236,6 @@ def refuse_for_all(
         raise undefined(campaign, [(problem.step_index, name) for name in nobodys], source, (), every_row=False)
 
 
-def fits(found: Meaning, renderers: Sequence[StepRenderer]) -> bool:
+def fits(found: Meaning, renderers: Sequence[Renderer]) -> bool:
     """Whether the templates can be filled for all eligible items."""
     return all(problem_for(item.recipient(ANY_TOKEN), renderers) is None for item in found.eligible)

@@ -21,7 +21,7 @@ from sendctl.inputs.orders import OrderFile, open_orders
 from sendctl.inputs.spool import Stamp
 from sendctl.passes.order_checks import CheckedOrders, OrderReader, check_orders
 from sendctl.passes.row_checks import Progress, bad_rows
-from sendctl.rendering.message import StepRenderer
+from sendctl.rendering.steps import Renderer
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Orders:
 
 @contextmanager
 def opened_orders(
-    source: Path | Literal["-"], campaign: CampaignFile, renderers: Sequence[StepRenderer], skip_bad: Path | None,
+    source: Path | Literal["-"], campaign: CampaignFile, renderers: Sequence[Renderer], skip_bad: Path | None,
     progress: Progress | None,
 ) -> Iterator[Orders]:  # fmt: skip
     """The first reading. Raises BadInput naming the first bad lines, or what is wrong with the campaign; UsageError."""
@@ -99,7 +99,7 @@ def opened_orders(
 
 
 def _check_one(
-    orders: Orders, file: OrderFile, campaign: CampaignFile, renderers: Sequence[StepRenderer],
+    orders: Orders, file: OrderFile, campaign: CampaignFile, renderers: Sequence[Renderer],
     progress: Progress | None,
 ) -> None:  # fmt: skip
     checked = check_orders(file, campaign, orders.reader, renderers, orders.keep, progress)
@@ -110,7 +110,7 @@ def _check_one(
 
 
 def _check_folder(
-    orders: Orders, folder: Path, campaign: CampaignFile, renderers: Sequence[StepRenderer]
+    orders: Orders, folder: Path, campaign: CampaignFile, renderers: Sequence[Renderer]
 ) -> None:  # fmt: skip
     """Sort the files. A campaign that fits no item of any file is to blame itself: no file is moved for that."""
     misfit: BadInput | None = None

@@ -19,12 +19,12 @@ from sendctl import identity
 from sendctl.calendar import Calendar, Slot
 from sendctl.inputs.contact_rows import BadRow, ValueProblem
 from sendctl.inputs.orders import OrderFile
-from sendctl.passes.enrolling import CHANNEL, CHUNK_ROWS, JSON
+from sendctl.passes.enrolling import CHUNK_ROWS, JSON
 from sendctl.passes.order_checks import Eligible, Meaning, OrderReader, Stop, fits
 from sendctl.passes.row_checks import Progress
 from sendctl.rendering.failures import RenderError
-from sendctl.rendering.message import StepRenderer
-from sendctl.store import replanning, subjects
+from sendctl.rendering.steps import Renderer
+from sendctl.store import loading, replanning, subjects
 from sendctl.store.id_set import IdSet
 from sendctl.store.loading import About, Entries, Ids
 from sendctl.store.replanning import Moved
@@ -39,6 +39,7 @@ class Ordered:
 
     contacts: int = 0
     enrolled: int = 0
+    planned: int = 0  # messages
     first_due_at: datetime | None = None
     not_eligible: Counter[str] = field(default_factory=Counter)
     ended: array[int] = field(default_factory=lambda: array("q"))  # enrollments whose subject has ended
@@ -71,7 +72,7 @@ class OrderLoader:
         self.done = Ordered()
 
     def load(
-        self, files: Iterable[OrderFile], leaving_out: Sequence[StepRenderer], progress: Progress | None
+        self, files: Iterable[OrderFile], leaving_out: Sequence[Renderer], progress: Progress | None
     ) -> Ordered:  # fmt: skip
         """Take in all events. With renderers, lines that cannot be used are left out."""
         for some in self._chunks(files, leaving_out, progress):
@@ -79,7 +80,7 @@ class OrderLoader:
         return self.done
 
     def _chunks(
-        self, files: Iterable[OrderFile], leaving_out: Sequence[StepRenderer], progress: Progress | None
+        self, files: Iterable[OrderFile], leaving_out: Sequence[Renderer], progress: Progress | None
     ) -> Iterator[_Some]:  # fmt: skip
         """Over the ends of files: in a spool folder each may hold a single event."""
         some = _Some([], [])
@@ -96,7 +97,7 @@ class OrderLoader:
         if some.eligible or some.stops:
             yield some
 
-    def _meanings(self, file: OrderFile, leaving_out: Sequence[StepRenderer]) -> Iterator[Meaning]:
+    def _meanings(self, file: OrderFile, leaving_out: Sequence[Renderer]) -> Iterator[Meaning]:
         for event in file.events():
             if isinstance(event, BadRow):
                 continue  # the first reading has kept it
@@ -175,21 +176,21 @@ class OrderLoader:
         slots = [self._slot(item.at, item.timezone) for item in fresh]
         entries = Entries(
             lines=[item.line for item in fresh],
-            address_keys=[item.email.key for item in fresh],
-            emails=[item.email.address for item in fresh],
-            phones=[None] * len(fresh),
+            address_keys=[item.key for item in fresh],
+            emails=[item.email.address if item.email else None for item in fresh],
+            phones=[item.phone for item in fresh],
             external_ids=[item.external_id for item in fresh],
             timezones=[item.timezone for item in fresh],
             attributes=[JSON.encode(item.contact) for item in fresh],
             tokens=[self._token(item) for item in fresh],
-            provider_keys=[self._provider_key(item) for item in fresh],
+            email_keys=[self._provider_key(item, "email") if item.email else None for item in fresh],
+            text_keys=[self._provider_key(item, "sms") if item.phone else None for item in fresh],
             due_at=[slot.due_at for slot in slots],
             expires_at=[slot.expires_at for slot in slots],
         )
         about = About([item.subject_key for item in fresh], [_snapshot(item) for item in fresh])
-        self.done.contacts += subjects.enroll(
-            self._connection, self._campaign_id, CHANNEL, entries, about, self._ids, self._now
-        )
+        self.done.contacts += subjects.enroll(self._connection, self._campaign_id, entries, about, self._ids, self._now)
+        self.done.planned += loading.planned(entries)
         self.done.enrolled += len(fresh)
         before = [self.done.first_due_at] if self.done.first_due_at else []
         self.done.first_due_at = min([*(slot.due_at for slot in slots), *before])
@@ -202,13 +203,15 @@ class OrderLoader:
 
     def _token(self, item: Eligible) -> str:
         return identity.link_token(
-            self._secret, campaign=self._name, address_key=item.email.key, subject_key=item.subject_key
+            self._secret, campaign=self._name, address_key=item.key, subject_key=item.subject_key
         )
 
-    def _provider_key(self, item: Eligible) -> str:
+    def _provider_key(self, item: Eligible, channel: str) -> str | None:
+        if channel not in self._calendar.definition.channels:
+            return None
         return identity.provider_key(
-            self._secret, campaign=self._name, address_key=item.email.key, subject_key=item.subject_key,
-            step_index=0, occurrence=0, channel=CHANNEL,
+            self._secret, campaign=self._name, address_key=item.key, subject_key=item.subject_key,
+            step_index=0, occurrence=0, channel=channel,
         )  # fmt: skip
 
     def _note_earlier(
@@ -239,8 +242,8 @@ def settle(
     for start in range(0, len(ordered.earlier), CHUNK_ROWS):
         # Of several for one enrollment the last is the earliest.
         some = {item.enrollment_id: item for item in ordered.earlier[start : start + CHUNK_ROWS]}
-        messages = subjects.untried(connection, list(some.values()))
-        moved = [Moved(messages[item.enrollment_id], *item) for item in some.values() if item.enrollment_id in messages]
+        waiting = subjects.untried(connection, list(some.values()))
+        moved = [Moved(message_id, *some[enrollment_id]) for enrollment_id, message_id in waiting]
         replanning.move(connection, moved, now)
     types = (reader.trigger.event, *reader.trigger.cancel_on)
     return subjects.stop(connection, campaign_id, ordered.ended, types, now)

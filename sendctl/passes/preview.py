@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from sendctl.addresses import parse_email
+from sendctl.addresses import Email, address_key, parse_email
 from sendctl.definition import Definition
 from sendctl.errors import BadInput, ExitCode, UsageError
 from sendctl.inputs.campaign_file import load_campaign
@@ -19,19 +19,24 @@ from sendctl.inputs.letter_file import LetterFile, is_letter, load_letter
 from sendctl.inputs.orders import OrderEvent, OrderFile, open_orders
 from sendctl.passes.campaign_faults import at_fault, check_source, compiled, undefined, without_source
 from sendctl.passes.order_checks import Eligible, OrderReader
+from sendctl.passes.row_checks import address_lacking
 from sendctl.rendering.failures import RenderError, UndefinedError
-from sendctl.rendering.message import Frozen, Recipient, StepRenderer
+from sendctl.rendering.message import Frozen, Recipient
+from sendctl.rendering.segments import Length, length_of
+from sendctl.rendering.steps import Renderer
 
 TOKEN = "preview" * 5
 KEY = "0" * 32
 SOMEONE = "someone@recipient.example"
+NUMBER = "+12025550100"  # nobody's: 555-01XX is kept for fiction in North America
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewReport:
-    """One rendered message. `sample` means that nobody's data were given, and names stand for values.
+    """What one person gets at a step: an e-mail, a text, or both; what they do not get is empty.
 
-    `of_orders`: the campaign has a [trigger], and is fed by order events.
+    `sample` means that nobody's data were given, and names stand for values. `of_orders`: the campaign has a [trigger],
+    and is fed by order events.
     """
 
     campaign: str
@@ -42,8 +47,16 @@ class PreviewReport:
     text: str
     html: str
     headers: str
-    size_bytes: int
+    size_bytes: int  # of the e-mail
     of_orders: bool
+    channel: str  # of the campaign
+    phone: str  # whom the text goes to
+    sms: str
+
+    @property
+    def sms_length(self) -> Length | None:
+        """How long the text is, if there is one."""
+        return length_of(self.sms) if self.sms else None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -64,19 +77,19 @@ def run(
     campaign = load_campaign(campaign_file)
     check_source(campaign, contacts=contacts is not None, orders=orders is not None)
     index = _step_index(campaign.definition, step)
-    if campaign.definition.channel != "email":
-        place = campaign.key_place("campaign", "channel")
-        raise BadInput(f"channel {campaign.definition.channel!r} cannot be previewed yet", place=place)
     letter = _Letter(campaign, index, compiled(campaign)[index], now)
     if orders is not None:
         item = _find_item(campaign, orders, row, to)
-        return letter.for_one(item.recipient(TOKEN), item.email.address, sample=False)
+        return letter.for_one(item.recipient(TOKEN), _Person(item.email, item.phone), sample=False)
     if contacts is None:
-        return letter.for_one(_sample(letter.renderer.references()), SOMEONE, sample=True)
+        someone = _Person(parse_email(SOMEONE), NUMBER)
+        return letter.for_one(_sample(letter.renderer.references()), someone, sample=True)
     found = _find(contacts, row, to)
-    if found.email is None:
-        raise BadInput("this record has no e-mail address", place=f"{contacts}:{found.line}")
-    return letter.for_one(Recipient(found.attributes, TOKEN), found.email.address, sample=False)
+    lacking = address_lacking(found, [letter.renderer])
+    if lacking is not None:
+        what = "e-mail address" if lacking.column == "email" else "phone number"
+        raise BadInput(f"this record has no {what}", place=f"{contacts}:{found.line}")
+    return letter.for_one(Recipient(found.attributes, TOKEN), _Person(found.email, found.phone), sample=False)
 
 
 def _of_letter(letter: LetterFile, now: datetime, *, other: object) -> PreviewReport:
@@ -86,7 +99,7 @@ def _of_letter(letter: LetterFile, now: datetime, *, other: object) -> PreviewRe
     row = letter.contact.row
     assert row.email is not None  # a letter file names one
     shown = _Letter(letter.campaign, 0, compiled(letter.campaign)[0], now)
-    return shown.for_one(Recipient(row.attributes, TOKEN), row.email.address, sample=False)
+    return shown.for_one(Recipient(row.attributes, TOKEN), _Person(row.email, None), sample=False)
 
 
 def _step_index(definition: Definition, name: str | None) -> int:
@@ -97,23 +110,35 @@ def _step_index(definition: Definition, name: str | None) -> int:
     raise UsageError(f"campaign {definition.name} has no step {name}", hint=f"its steps: {names}.")
 
 
+class _Person(NamedTuple):
+    """Where somebody can be reached."""
+
+    email: Email | None
+    phone: str | None
+
+    def on(self, channel: str) -> str:
+        """The address of a channel, or of both the first."""
+        by_email = self.email.address if self.email is not None else ""
+        return (self.phone or "") if channel == "sms" else by_email or self.phone or ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Letter:
     """One step of a campaign, as of a moment."""
 
     campaign: CampaignFile
     step_index: int
-    renderer: StepRenderer
+    renderer: Renderer
     now: datetime
 
-    def for_one(self, recipient: Recipient, address: str, *, sample: bool) -> PreviewReport:
-        """The message for a person. Raises BadInput."""
+    def for_one(self, recipient: Recipient, person: _Person, *, sample: bool) -> PreviewReport:
+        """What a person gets. Raises BadInput."""
+        address = person.on(self.renderer.channel)
         frozen = Frozen(
             message_id=0, attempt=1, key=KEY, provider="preview", recipient=address, composed_at=self.now
         )  # fmt: skip
         try:
             shown = self.renderer.preview(recipient, frozen)
-            size = len(self.renderer.render(recipient, frozen).content)
         except UndefinedError as error:
             raise self._lacking(self.renderer.missing(recipient) or [error.name], address) from None
         except RenderError as error:
@@ -122,7 +147,8 @@ class _Letter:
         definition = self.campaign.definition
         return PreviewReport(
             definition.name, definition.steps[self.step_index].name, address, sample, shown.subject, shown.text,
-            shown.html, shown.headers, size, definition.trigger is not None,
+            shown.html, shown.headers, shown.size_bytes, definition.trigger is not None, definition.channel,
+            (person.phone or "") if shown.sms else "", shown.sms,
         )  # fmt: skip
 
     def _lacking(self, missing: Sequence[str], address: str) -> BadInput:
@@ -142,7 +168,7 @@ def _find(contacts: Path | Literal["-"], row: int | None, to: str | None) -> Con
     with open_contacts(contacts) as file:
         for number, record in enumerate(file.rows(), start=1):
             if wanted is not None:
-                if isinstance(record, ContactRow) and record.email is not None and record.email.key == wanted:
+                if isinstance(record, ContactRow) and wanted in (record.key, record.phone):
                     return record
             elif number == (row or 1):
                 if isinstance(record, BadRow):
@@ -154,7 +180,7 @@ def _find(contacts: Path | Literal["-"], row: int | None, to: str | None) -> Con
 
 def _key(address: str) -> str:
     try:
-        return parse_email(address).key
+        return address_key(address)
     except ValueError as error:
         raise UsageError(f"--to {address}: {error}") from None
 
@@ -173,7 +199,7 @@ def _find_item(
                 continue
             found = _eligible(file, event, reader)
             for item in found:
-                if wanted is None or item.email.key == wanted:
+                if wanted is None or wanted in (item.key, item.phone):
                     return item
     what = f"no eligible item for {to}" if to is not None else "no eligible item"
     raise UsageError(f"{file.name} has {what}" if row is None else f"event {row} of {file.name} has {what}")
@@ -196,7 +222,8 @@ def _sample(references: frozenset[str]) -> Recipient:
         first, *rest = name.split(".")
         if first in data and rest:
             _place(data[first], rest, f"[{'.'.join(rest)}]")
-    return Recipient({"email": SOMEONE} | data["contact"], TOKEN, data["order"] or None, data["item"] or None)
+    contact = {"email": SOMEONE, "phone": NUMBER} | data["contact"]
+    return Recipient(contact, TOKEN, data["order"] or None, data["item"] or None)
 
 
 def _place(data: dict[str, Any], path: list[str], value: str) -> None:

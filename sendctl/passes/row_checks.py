@@ -15,7 +15,8 @@ from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import BadRow, ContactFile, ContactRow, ContactTable, SkipFile
 from sendctl.passes.campaign_faults import Undefined, at_fault, column_of, plain, undefined, without_source
 from sendctl.passes.rendered import recipient_of
-from sendctl.rendering.message import Recipient, StepRenderer
+from sendctl.rendering.message import Recipient
+from sendctl.rendering.steps import Renderer
 
 SHOWN_PROBLEMS = 20
 GROUP_ROWS = 2000
@@ -35,12 +36,12 @@ class Problem(NamedTuple):
         return f"the template uses {', '.join(self.missing)}, which this row lacks" if self.missing else str(self.error)
 
 
-def problem_of(attributes: Mapping[str, Any], renderers: Sequence[StepRenderer]) -> Problem | None:
+def problem_of(attributes: Mapping[str, Any], renderers: Sequence[Renderer]) -> Problem | None:
     """What keeps the steps' templates from being filled for a person. Each variable that is used must be there."""
     return problem_for(recipient_of(attributes, ANY_TOKEN), renderers)
 
 
-def problem_for(recipient: Recipient, renderers: Sequence[StepRenderer]) -> Problem | None:
+def problem_for(recipient: Recipient, renderers: Sequence[Renderer]) -> Problem | None:
     """The same for whatever varies from message to message."""
     for index, renderer in enumerate(renderers):
         try:
@@ -52,12 +53,34 @@ def problem_for(recipient: Recipient, renderers: Sequence[StepRenderer]) -> Prob
     return None
 
 
-def sendable(row: ContactRow | BadRow, renderers: Sequence[StepRenderer]) -> bool:
+def sendable(row: ContactRow | BadRow, renderers: Sequence[Renderer]) -> bool:
     """Whether a row is good."""
-    return isinstance(row, ContactRow) and row.email is not None and problem_of(row.attributes, renderers) is None
+    if not isinstance(row, ContactRow) or address_lacking(row, renderers) is not None:
+        return False
+    return problem_of(row.attributes, renderers) is None
 
 
-def all_sendable(part: Part, renderers: Sequence[StepRenderer]) -> bool:
+class Lacking(NamedTuple):
+    """What somebody must have to be reached: the column, and why."""
+
+    column: str
+    reason: str
+
+
+_NEEDED = {
+    "email": Lacking("email", "an e-mail campaign needs an address"),
+    "sms": Lacking("phone", "a campaign of text messages needs a phone number"),
+}
+
+
+def address_lacking(row: ContactRow, renderers: Sequence[Renderer]) -> Lacking | None:
+    """What a person lacks to be reached on the channel of the campaign, whose steps these are. On both, either does."""
+    has = {"email": row.email is not None, "sms": row.phone is not None}
+    channel = renderers[0].channel
+    return None if has.get(channel, True) else _NEEDED[channel]
+
+
+def all_sendable(part: Part, renderers: Sequence[Renderer]) -> bool:
     """Whether these are contacts who are surely good, seen all at once. If not, look at each row."""
     if not isinstance(part, ContactTable):
         return False
@@ -73,7 +96,7 @@ def rows_of(part: Part) -> Iterable[ContactRow | BadRow]:
     return part.rows() if isinstance(part, ContactTable) else (part,)
 
 
-def is_good(part: Part, renderers: Sequence[StepRenderer]) -> bool:
+def is_good(part: Part, renderers: Sequence[Renderer]) -> bool:
     """Whether all rows of a part of the file are good."""
     return all_sendable(part, renderers) or all(sendable(row, renderers) for row in rows_of(part))
 
@@ -125,7 +148,7 @@ class Checked:
 
 
 def check_rows(
-    file: ContactFile, campaign: CampaignFile, renderers: Sequence[StepRenderer], keep: SkipFile | None,
+    file: ContactFile, campaign: CampaignFile, renderers: Sequence[Renderer], keep: SkipFile | None,
     progress: Progress | None, verdicts: Verdicts | None = None,
 ) -> Checked:  # fmt: skip
     """Count the good rows. Bad ones end the command, or are written to `keep` if there is a good one too.
@@ -160,7 +183,7 @@ def check_rows(
 
 
 def _count(
-    checked: Checked, judge: _Judge, row: ContactRow | BadRow, problem: Problem | str, keep: SkipFile | None
+    checked: Checked, judge: _Judge, row: ContactRow | BadRow, problem: Problem | Lacking | str, keep: SkipFile | None
 ) -> None:
     checked.bad += 1
     lacking = {(problem.step_index, name) for name in problem.missing} if isinstance(problem, Problem) else set()
@@ -178,7 +201,7 @@ def _count(
 class _Judge:
     """Tells good rows from bad ones, and bad ones from a campaign that does not fit anybody."""
 
-    def __init__(self, file: ContactFile, campaign: CampaignFile, renderers: Sequence[StepRenderer]) -> None:
+    def __init__(self, file: ContactFile, campaign: CampaignFile, renderers: Sequence[Renderer]) -> None:
         self._file, self._campaign, self._renderers = file, campaign, renderers
         self.keys: tuple[str, ...] = file.columns or ()  # in JSON Lines, those of the first bad row
 
@@ -187,9 +210,11 @@ class _Judge:
         columns = self._file.columns
         if columns is None:
             return
-        if "email" not in columns:
+        needed = _NEEDED.get(self._renderers[0].channel)
+        if needed is not None and needed.column not in columns:
+            what = "e-mail" if needed.column == "email" else "text messages"
             raise BadInput(
-                "the campaign sends e-mail, and no column is named 'email'", place=self._file.name,
+                f"the campaign sends {what}, and no column is named {needed.column!r}", place=self._file.name,
                 hint=f"the columns are: {', '.join(columns)}"[:300],
             )  # fmt: skip
         found: list[Undefined] = []
@@ -203,12 +228,13 @@ class _Judge:
         if found:
             raise undefined(self._campaign, found, self._file.name, columns, every_row=False)
 
-    def problem(self, row: ContactRow | BadRow) -> Problem | str | None:
+    def problem(self, row: ContactRow | BadRow) -> Problem | Lacking | str | None:
         """What is wrong with a row, None if it is good. Raises BadInput if the campaign is to blame."""
         if isinstance(row, BadRow):
             return row.reason
-        if row.email is None:
-            return "an e-mail campaign needs an address"
+        lacking = address_lacking(row, self._renderers)
+        if lacking is not None:
+            return lacking
         problem = problem_of(row.attributes, self._renderers)
         if problem is not None:
             self._refuse_for_all(row, problem)
@@ -223,15 +249,18 @@ class _Judge:
             raise undefined(self._campaign, found, self._file.name, self.keys, every_row=False)
         if problem.error is None:
             return
-        made_up = {name: value if name == "email" else plain(value) for name, value in row.attributes.items()}
+        kept = {column for column, _ in _NEEDED.values()}
+        made_up = {name: value if name in kept else plain(value) for name, value in row.attributes.items()}
         again = problem_of(made_up, self._renderers)
         if again is not None and (again.step_index, str(again)) == (index, str(problem)):
             raise at_fault(self._campaign, index, problem.error)
 
-    def bad_row(self, row: ContactRow, problem: Problem | str) -> BadRow:
+    def bad_row(self, row: ContactRow, problem: Problem | Lacking | str) -> BadRow:
         """The row with the reason, and the column whose value causes it, where that can be found."""
-        name = self._culprit(row, problem) if isinstance(problem, Problem) else "email"
-        return self._file.reject(row, name, str(problem))
+        if isinstance(problem, Problem):
+            return self._file.reject(row, self._culprit(row, problem), str(problem))
+        column = problem.column if isinstance(problem, Lacking) else None
+        return self._file.reject(row, column, problem.reason if isinstance(problem, Lacking) else problem)
 
     def _culprit(self, row: ContactRow, problem: Problem) -> str | None:
         """The first column that changes the problem when it has a plain value."""

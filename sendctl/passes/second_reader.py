@@ -21,7 +21,7 @@ from sendctl.errors import StoppedEarly
 from sendctl.inputs.contacts import ContactFile
 from sendctl.passes.enrolling import Chunk, EntryMaker
 from sendctl.passes.row_checks import Groups, is_good
-from sendctl.rendering.message import StepRenderer
+from sendctl.rendering.steps import Renderer
 
 LARGE_BYTES = 1024 * 1024  # of a file that is worth a process of its own: some 15,000 rows, a second's work
 _GOOD, _NOT_SURELY_GOOD, _CHUNK, _END, _FAILED = b"+", b"-", b"c", b".", b"x"
@@ -81,7 +81,7 @@ class SecondReader:
 
 
 @contextmanager
-def started(file: ContactFile, calendar: Calendar, renderers: Sequence[StepRenderer]) -> Iterator[SecondReader]:
+def started(file: ContactFile, calendar: Calendar, renderers: Sequence[Renderer]) -> Iterator[SecondReader]:
     """Start it. To be forked before a connection to the store is open: a copied one would be a second user of it."""
     answers_end, answering_end = os.pipe()
     orders_end, ordering_end = os.pipe()
@@ -115,7 +115,7 @@ def _signals_held() -> Iterator[None]:
 
 
 def _child(
-    file: ContactFile, calendar: Calendar, renderers: Sequence[StepRenderer], answering_end: int, orders_end: int
+    file: ContactFile, calendar: Calendar, renderers: Sequence[Renderer], answering_end: int, orders_end: int
 ) -> NoReturn:
     """Leaves the process without running what the parent has still to clear up."""
     try:
@@ -127,7 +127,7 @@ def _child(
 
 
 def _answer(
-    file: ContactFile, calendar: Calendar, renderers: Sequence[StepRenderer], answers: IO[bytes], orders: IO[bytes]
+    file: ContactFile, calendar: Calendar, renderers: Sequence[Renderer], answers: IO[bytes], orders: IO[bytes]
 ) -> None:
     """Both readings. Writing fails, and ends this process, when the one that would read is gone."""
     try:
@@ -148,7 +148,7 @@ def _send(answers: IO[bytes], kind: bytes, content: bytes) -> None:
     answers.flush()
 
 
-def _groups_checked(file: ContactFile, renderers: Sequence[StepRenderer]) -> Iterator[bool]:
+def _groups_checked(file: ContactFile, renderers: Sequence[Renderer]) -> Iterator[bool]:
     """Whether each group that is this process's to check is good."""
     groups, good = Groups(), True
     for part in file.parts():

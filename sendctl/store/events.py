@@ -49,6 +49,7 @@ class Tried(NamedTuple):
     enrollment_id: int
     composed_at: datetime
     perhaps: bool
+    recipient_key: str
 
 
 class Fact(NamedTuple):
@@ -101,19 +102,23 @@ def by_token(connection: Connection, names: Sequence[Named]) -> list[Target]:
 
 
 def by_person(connection: Connection, names: Sequence[Named]) -> list[Target]:
-    """All enrollments of a person (`more`, an address key) in a campaign."""
+    """All enrollments in a campaign of a person (`more`, an address key), or of all who have that number."""
     rows = given(connection, _PLACE, campaigns.c.name, contacts.c.address_key)
-    statement = (
-        sa.select(rows.c.place, _E.campaign_id, _E.id, sa.null())
+    # Two looks, each into its index, and not one with OR. A number may be somebody's key and somebody's phone.
+    found = [
+        sa.select(rows.c.place, _E.campaign_id, _E.id, sa.cast(sa.null(), sa.BigInteger))
         .select_from(rows)
         .join(campaigns, campaigns.c.name == rows.c.name)
-        .join(contacts, contacts.c.address_key == rows.c.address_key)
+        .join(contacts, column == rows.c.address_key)
         .join(enrollments, sa.and_(_E.campaign_id == campaigns.c.id, _E.contact_id == contacts.c.id))
-    )
-    return _targets(connection, statement, [(one.place, one.name, one.more) for one in names])
+        for column in (contacts.c.address_key, contacts.c.phone)
+    ]
+    return _targets(connection, sa.union(*found), [(one.place, one.name, one.more) for one in names])
 
 
-def _targets(connection: Connection, statement: sa.Select[Any], rows: Sequence[tuple[Any, ...]]) -> list[Target]:
+def _targets(
+    connection: Connection, statement: sa.Select[Any] | sa.CompoundSelect[Any], rows: Sequence[tuple[Any, ...]]
+) -> list[Target]:
     return [Target(*row) for row in connection.execute(statement, bound(rows))] if rows else []
 
 
@@ -121,12 +126,12 @@ def tried(connection: Connection, enrollment_ids: Iterable[int]) -> list[Tried]:
     """Messages of enrollments that were begun with."""
     rows = given(connection, _E.id)
     perhaps = sa.exists().where(_A.message_id == _M.id, _A.outcome.in_(_PERHAPS))
-    statement = sa.select(_M.id, _M.enrollment_id, _M.composed_at, perhaps).where(
+    statement = sa.select(_M.id, _M.enrollment_id, _M.composed_at, perhaps, _M.recipient_key).where(
         _M.enrollment_id.in_(sa.select(rows.c.id)), _M.composed_at.is_not(None)
     )
     wanted = bound((enrollment_id,) for enrollment_id in sorted(set(enrollment_ids)))
     found: Iterable[Any] = connection.execute(statement, wanted)
-    return [Tried(row[0], row[1], row[2], bool(row[3])) for row in found]
+    return [Tried(row[0], row[1], row[2], bool(row[3]), row[4]) for row in found]
 
 
 def known(connection: Connection, keys: Iterable[str]) -> set[str]:

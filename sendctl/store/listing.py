@@ -20,11 +20,12 @@ _COMMON = (None, State.QUEUED, State.SENT)
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which messages: all that are given must hold. `contact_id` is a person, `after_id` where to go on."""
+    """Which messages: all that are given must hold. `contact_ids` are people, `after_id` where to go on."""
 
     campaign_id: int | None = None
     state: State | None = None
-    contact_id: int | None = None
+    contact_ids: tuple[int, ...] | None = None
+    channel: str | None = None
     event: EventType | None = None  # has had one of this type
     after_id: int = 0
     limit: int | None = None
@@ -117,11 +118,13 @@ def select(connection: Connection, selection: Selection) -> Iterator[MessageRow]
         statement = statement.where(_M.status == selection.state)
     if selection.campaign_id is not None:
         # Adding nothing hides the column from the index on (campaign_id, status): see _COMMON.
-        walk = selection.state in _COMMON and selection.contact_id is None
+        walk = selection.state in _COMMON and selection.contact_ids is None
         column = _M.campaign_id + 0 if walk else _M.campaign_id
         statement = statement.where(column == selection.campaign_id)
-    if selection.contact_id is not None:
-        statement = statement.where(_M.enrollment_id.in_(_places(connection, selection.contact_id)))
+    if selection.contact_ids is not None:
+        statement = statement.where(_M.enrollment_id.in_(_places(connection, selection.contact_ids)))
+    if selection.channel is not None:
+        statement = statement.where(_M.channel == selection.channel)
     if selection.event is not None:
         had = sa.select(_V.message_id).where(_V.type == selection.event)
         if selection.campaign_id is not None:
@@ -133,11 +136,11 @@ def select(connection: Connection, selection: Selection) -> Iterator[MessageRow]
     return (_row(row) for row in rows)
 
 
-def _places(connection: Connection, contact_id: int) -> list[int]:
-    """Enrollments of one person: one index seek a campaign, as their index begins with the campaign."""
+def _places(connection: Connection, contact_ids: tuple[int, ...]) -> list[int]:
+    """Enrollments of people: one index seek a campaign, as their index begins with the campaign."""
     every = list(connection.execute(sa.select(_C.id)).scalars())
     statement = sa.select(enrollments.c.id).where(
-        enrollments.c.campaign_id.in_(every), enrollments.c.contact_id == contact_id
+        enrollments.c.campaign_id.in_(every), enrollments.c.contact_id.in_(contact_ids)
     )
     return list(connection.execute(statement).scalars())
 
@@ -155,7 +158,7 @@ def id_of_key(connection: Connection, key: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class ContactRow:
-    """A person, and why they must not be contacted if so."""
+    """A person, and why they must not be contacted at the address that was asked for, if so."""
 
     id: int
     address_key: str
@@ -168,19 +171,19 @@ class ContactRow:
     suppressed_at: datetime | None
 
 
-def contact(connection: Connection, address_key: str) -> ContactRow | None:
-    """The person with that address."""
+def people(connection: Connection, address_key: str) -> list[ContactRow]:
+    """Who has that address: a person, or of a number all who have it, in order of id."""
     c = contacts.c
     statement = (
         sa.select(
             c.id, c.address_key, c.email, c.phone, c.external_id, c.timezone, c.created_at, suppressions.c.reason,
             suppressions.c.created_at,
         )
-        .outerjoin(suppressions, suppressions.c.address_key == c.address_key)
-        .where(c.address_key == address_key)
+        .outerjoin(suppressions, suppressions.c.address_key == address_key)
+        .where(sa.or_(c.address_key == address_key, c.phone == address_key))
+        .order_by(c.id)
     )  # fmt: skip
-    row = connection.execute(statement).one_or_none()
-    return ContactRow(*row) if row else None
+    return [ContactRow(*row) for row in connection.execute(statement)]
 
 
 def attempts_of(connection: Connection, message_id: int) -> list[Any]:

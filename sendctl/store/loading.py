@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.calendar import Slot
 from sendctl.states import EnrollmentStatus, State
+from sendctl.store import numbers
 from sendctl.store.bulk import bound, given
 from sendctl.store.columns import insert_columns
 from sendctl.store.enrollments import NOT_TRIED
@@ -38,7 +39,8 @@ class Entries(NamedTuple):
     timezones: Sequence[str | None]
     attributes: Sequence[str]  # JSON objects
     tokens: Sequence[str]
-    provider_keys: Sequence[str]
+    email_keys: Sequence[str | None]  # provider keys of the first messages; None where somebody gets none
+    text_keys: Sequence[str | None]
     due_at: Sequence[datetime]
     expires_at: Sequence[datetime | None]
 
@@ -63,16 +65,16 @@ class IdBlock:
         self.ids = ids
         self._used = 0
 
-    @property
-    def taken(self) -> range:
-        """Those that are used by now."""
-        return self.ids[: self._used]
-
     def take(self, count: int) -> range:
         """The next ids."""
         taken = self.ids[self._used : self._used + count]
         self._used += count
         return taken
+
+    @property
+    def used(self) -> range:
+        """Those that were taken."""
+        return self.ids[: self._used]
 
 
 class Ids(NamedTuple):
@@ -83,9 +85,10 @@ class Ids(NamedTuple):
     messages: IdBlock
 
 
-def take_for(connection: Connection, count: int) -> Ids:
+def take_for(connection: Connection, count: int, messages_each: int = 1) -> Ids:
     """Ids for at most `count` new people."""
-    return Ids(*(IdBlock(take_ids(connection, kind, count)) for kind in ("contacts", "enrollments", "messages")))
+    counts = {"contacts": count, "enrollments": count, "messages": count * messages_each}
+    return Ids(*(IdBlock(take_ids(connection, kind, number)) for kind, number in counts.items()))
 
 
 def only_one_loads(connection: Connection) -> None:
@@ -100,7 +103,9 @@ class Loaded:
 
     contacts: int = 0  # people not in the store before
     enrolled: int = 0
+    planned: int = 0  # messages
     known: int = 0  # people who were enrolled before
+    sharing: int = 0  # people who get no text, as another one of the same number gets it
     first_due_at: datetime | None = None  # of those enrolled
     repeated_count: int = 0  # rows whose address stood in the file before
     repeated: list[tuple[int, str]] = field(default_factory=list)  # the first of these: (line, address)
@@ -109,11 +114,11 @@ class Loaded:
 
 
 def load_chunk(
-    connection: Connection, campaign_id: int, channel: str, chunk: Entries, ids: Ids, loaded: Loaded, now: datetime
+    connection: Connection, campaign_id: int, chunk: Entries, ids: Ids, loaded: Loaded, now: datetime
 ) -> None:
-    """Enroll the people of a chunk who are not yet in the campaign, with their first message, and count in `loaded`.
+    """Enroll the people of a chunk who are not yet in the campaign, with their first messages, and count in `loaded`.
 
-    Of rows with one address the first counts, in whichever chunks they are.
+    Of rows with one address the first counts, in whichever chunks they are; and of texts to one number.
     """
     keys = chunk.address_keys
     first: dict[str, int] = {}
@@ -126,12 +131,44 @@ def load_chunk(
     fresh = chunk.at([place for key, place in first.items() if key not in enrolled])
     refresh_contacts(connection, people, fresh, now)
     contact_ids = {key: person for key, (person, _) in people.items()} | add_contacts(connection, unknown, ids, now)
-    enrolled |= enroll(connection, campaign_id, channel, fresh, contact_ids, ids, now)
+    fresh, theirs = _one_text_a_number(connection, campaign_id, fresh, loaded)
+    enrolled |= enroll(connection, campaign_id, fresh, contact_ids, ids, now)
+    for key, owner in theirs.items():
+        enrolled[key] = owner if isinstance(owner, int) else enrolled[owner]
+        again += [] if _is_known(enrolled[key], ids, loaded) else [first[key]]
     loaded.contacts += len(unknown.lines)
+    loaded.planned += planned(fresh)
     loaded.enrolled += len(fresh.lines)
     dues = [moment for moment in (loaded.first_due_at, *set(fresh.due_at)) if moment is not None]
     loaded.first_due_at = min(dues, default=None)
     _count_repeated(loaded, [(chunk.lines[place], keys[place], enrolled[keys[place]]) for place in again])
+
+
+def _one_text_a_number(
+    connection: Connection, campaign_id: int, fresh: Entries, loaded: Loaded
+) -> tuple[Entries, dict[str, int | str]]:
+    """The entries without a second text to a number, and who is left with nothing: whose enrollment has the number.
+
+    By address; the enrollment, or the address of somebody in these entries.
+    """
+    texted = [phone if key else None for phone, key in zip(fresh.phones, fresh.text_keys, strict=True)]
+    found = numbers.shared(connection, campaign_id, texted) if any(texted) else numbers.Shared({}, {})
+    sharing = found.enrolled.keys() | found.earlier.keys()
+    if not sharing:
+        return fresh, {}
+    fresh = fresh._replace(text_keys=[None if at in sharing else key for at, key in enumerate(fresh.text_keys)])
+    gone = {at for at in sharing if fresh.email_keys[at] is None}
+    loaded.sharing += len(sharing) - len(gone)
+    theirs: dict[str, int | str] = {
+        fresh.address_keys[at]: found.enrolled[at] if at in found.enrolled else fresh.address_keys[found.earlier[at]]
+        for at in sorted(gone)
+    }
+    return fresh.at([at for at in range(len(fresh.lines)) if at not in gone]), theirs
+
+
+def planned(entries: Entries) -> int:
+    """How many first messages these entries have."""
+    return sum(len(keys) - keys.count(None) for keys in (entries.email_keys, entries.text_keys))
 
 
 def _is_known(enrollment_id: int, ids: Ids, loaded: Loaded) -> bool:
@@ -191,9 +228,9 @@ def refresh_contacts(
     if not people:
         return
     rows = [
-        {"b_id": people[key][0], "b_attributes": attributes, "b_timezone": timezone, "b_now": now}
-        for key, attributes, timezone in zip(
-            entries.address_keys, entries.attributes, entries.timezones, strict=True
+        {"b_id": people[key][0], "b_attributes": attributes, "b_phone": phone, "b_timezone": timezone, "b_now": now}
+        for key, attributes, phone, timezone in zip(
+            entries.address_keys, entries.attributes, entries.phones, entries.timezones, strict=True
         )
         if key in people and attributes not in (people[key][1], UNSAID)
     ]  # fmt: skip
@@ -203,6 +240,7 @@ def refresh_contacts(
             .where(contacts.c.id == sa.bindparam("b_id"))
             .values(
                 attributes=sa.bindparam("b_attributes"), timezone=sa.bindparam("b_timezone"),
+                phone=sa.func.coalesce(sa.bindparam("b_phone", type_=sa.Text), contacts.c.phone),
                 updated_at=sa.bindparam("b_now", type_=contacts.c.updated_at.type),
             )
         )  # fmt: skip
@@ -210,10 +248,13 @@ def refresh_contacts(
 
 
 def enroll(
-    connection: Connection, campaign_id: int, channel: str, entries: Entries, contact_ids: Mapping[str, int],
-    ids: Ids, now: datetime, about: About | None = None,
+    connection: Connection, campaign_id: int, entries: Entries, contact_ids: Mapping[str, int], ids: Ids, now: datetime,
+    about: About | None = None,
 ) -> dict[str, int]:  # fmt: skip
-    """Plan their first messages. Returns the new enrollment of each address, the last one if there are several."""
+    """Plan their first messages, on each channel that they have one for.
+
+    Returns the new enrollment of each address, the last one if there are several.
+    """
     count = len(entries.lines)
     # Due by an event's own time, which may be long past: that nobody has sent it yet is no pass's fault.
     attempts_at = entries.due_at if about is None else [max(moment, now) for moment in entries.due_at]
@@ -227,26 +268,39 @@ def enroll(
     }  # fmt: skip
     same = {"status": EnrollmentStatus.ACTIVE.value, "current_step_index": 0, "current_occurrence": 0}
     insert_columns(connection, enrollments, each, same | always)
-    each = {
-        "id": ids.messages.take(count), "enrollment_id": enrollment_ids, "recipient": entries.emails,
-        "recipient_key": entries.address_keys, "provider_key": entries.provider_keys, "due_at": entries.due_at,
-        "next_attempt_at": attempts_at, "expires_at": entries.expires_at,
-    }  # fmt: skip
-    insert_columns(connection, messages, each, {"channel": channel, **NOT_TRIED, **always})
+    emails = entries.email_keys, entries.emails, entries.address_keys
+    texts = entries.text_keys, entries.phones, entries.phones
+    for channel, (keys, recipients, recipient_keys) in (("email", emails), ("sms", texts)):
+        columns = {
+            "enrollment_id": enrollment_ids, "recipient": recipients, "recipient_key": recipient_keys,
+            "provider_key": keys, "due_at": entries.due_at, "next_attempt_at": attempts_at,
+            "expires_at": entries.expires_at,
+        }  # fmt: skip
+        _plan(connection, channel, columns, ids, always)
     return dict(zip(entries.address_keys, enrollment_ids, strict=True))
 
 
-def put_off(
-    connection: Connection, ids: Ids, enrolled: int, moment: datetime, slot_of: Callable[[str | None], Slot]
+def _plan(
+    connection: Connection, channel: str, columns: Mapping[str, Sequence[object]], ids: Ids,
+    always: Mapping[str, object],
 ) -> None:  # fmt: skip
+    """Write the messages of a channel: of all who have a provider key."""
+    keys = columns["provider_key"]
+    chosen = [place for place, key in enumerate(keys) if key is not None]
+    if len(chosen) < len(keys):
+        columns = {name: [column[place] for place in chosen] for name, column in columns.items()}
+    if chosen:
+        each = {"id": ids.messages.take(len(chosen)), **columns}
+        insert_columns(connection, messages, each, {"channel": channel, **NOT_TRIED, **always})
+
+
+def put_off(connection: Connection, ids: Ids, moment: datetime, slot_of: Callable[[str | None], Slot]) -> None:
     """Let what this load has planned for before `moment` be due in the slot that a person's time zone has then.
 
     In pieces: one statement over millions of rows would meet Postgres's statement_timeout.
     """
     e = enrollments.c
-    for start in range(0, enrolled, PUT_OFF_ROWS):
-        planned, places = (block.ids[start : min(start + PUT_OFF_ROWS, enrolled)] for block in (
-            ids.messages, ids.enrollments))  # fmt: skip
+    for places in _pieces(ids.enrollments.used):
         here = e.id.between(places[0], places[-1])
         zones = connection.execute(sa.select(e.timezone).where(here).distinct()).scalars().all()
         slots = {zone: slot_of(zone) for zone in zones}
@@ -254,7 +308,7 @@ def put_off(
             theirs = [here] if len(set(slots.values())) == 1 else [here, e.timezone.is_not_distinct_from(zone)]
             connection.execute(
                 sa.update(messages)
-                .where(messages.c.id.between(planned[0], planned[-1]), messages.c.due_at < moment)
+                .where(messages.c.enrollment_id.between(places[0], places[-1]), messages.c.due_at < moment)
                 .where(messages.c.enrollment_id.in_(sa.select(e.id).where(*theirs)))
                 .values(due_at=slot.due_at, next_attempt_at=slot.due_at, expires_at=slot.expires_at)
             )
@@ -263,6 +317,10 @@ def put_off(
                 .where(*theirs, e.next_scheduled_at < moment)
                 .values(next_scheduled_at=slot.due_at)
             )
+
+
+def _pieces(ids: range) -> Iterator[range]:
+    return (ids[start : start + PUT_OFF_ROWS] for start in range(0, len(ids), PUT_OFF_ROWS))
 
 
 def waiting_snapshots(connection: Connection, campaign_id: int) -> Iterator[tuple[str, str, str]]:

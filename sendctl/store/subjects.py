@@ -70,9 +70,7 @@ def enrolled(connection: Connection, campaign_id: int, keys: Iterable[str]) -> d
     return {row[0]: row[1] for row in connection.execute(statement, bound((key,) for key in keys))}
 
 
-def enroll(
-    connection: Connection, campaign_id: int, channel: str, entries: Entries, about: About, ids: Ids, now: datetime
-) -> int:
+def enroll(connection: Connection, campaign_id: int, entries: Entries, about: About, ids: Ids, now: datetime) -> int:
     """Enroll the people of these entries, once for each, with their first messages. Returns how many people are new."""
     first: dict[str, int] = {}
     for place, key in enumerate(entries.address_keys):
@@ -82,7 +80,7 @@ def enroll(
     loading.refresh_contacts(connection, people, entries.at(list(first.values())), now)
     contact_ids = {key: person for key, (person, _) in people.items()}
     contact_ids |= loading.add_contacts(connection, unknown, ids, now)
-    loading.enroll(connection, campaign_id, channel, entries, contact_ids, ids, now, about)
+    loading.enroll(connection, campaign_id, entries, contact_ids, ids, now, about)
     return len(unknown.lines)
 
 
@@ -94,15 +92,15 @@ class Earlier(NamedTuple):
     expires_at: datetime | None
 
 
-def untried(connection: Connection, earlier: Sequence[Earlier]) -> dict[int, int]:
-    """The first message of each of these enrollments that is queued and was never tried, by enrollment."""
+def untried(connection: Connection, earlier: Sequence[Earlier]) -> list[tuple[int, int]]:
+    """(enrollment, message) for the first messages of these enrollments that are queued and were never tried."""
     rows = given(connection, _M.enrollment_id)
     statement = sa.select(_M.enrollment_id, _M.id).join(rows, rows.c.enrollment_id == _M.enrollment_id)
     statement = statement.where(
         _M.step_index == 0, _M.occurrence == 0, _M.status == State.QUEUED, _M.attempts == 0
     )  # fmt: skip
     found = connection.execute(statement, bound((item.enrollment_id,) for item in earlier))
-    return {row[0]: row[1] for row in found}
+    return [(row[0], row[1]) for row in found]
 
 
 def stop(

@@ -93,7 +93,7 @@ def messages_to(connection: Connection, keys: Sequence[str], live: Sequence[int]
     all enrollments.
     """
     theirs = sa.select(given(connection, _C.address_key).c.address_key)
-    people = sa.select(_C.id).where(_C.address_key.in_(theirs))
+    people = sa.union(*(sa.select(_C.id).where(column.in_(theirs)) for column in (_C.address_key, _C.phone)))
     places = sa.select(_E.id).where(_E.campaign_id.in_(live), _E.contact_id.in_(people))
     statement = sa.select(_M.id, _M.enrollment_id, _M.campaign_id).where(
         _M.enrollment_id.in_(places), _M.recipient_key.in_(theirs), _M.status == state

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from sendctl import faults
-from sendctl.errors import BadInput, UsageError
+from sendctl.errors import BadConfig, BadInput, UsageError
 from sendctl.passes import control, enqueue, enrolling
 from sendctl.store import loading
 from tests.store.ground import (
@@ -185,19 +185,26 @@ def test_a_paused_campaign_takes_people_and_stays_paused(ground: Ground) -> None
     assert ground.clerk().turn([], 10).messages == ()
 
 
-@pytest.mark.parametrize(
-    ("campaign", "steps", "rest", "reason"),
-    [
-        ('channel = "sms"', ['name = "offer"\nsms = "Hello"\n'], "", "channel 'sms'"),
-        ('channel = "both"', [STEP + 'sms = "Hello"\n'], "", "channel 'both'"),
-    ],
-)  # fmt: skip
-def test_what_is_not_supported_yet_is_refused_and_never_ignored(
-    ground: Ground, campaign: str, steps: list[str], rest: str, reason: str
-) -> None:
-    with pytest.raises(BadInput, match=f"{reason} is not supported"):
-        ground.enqueue(1, campaign=campaign, steps=steps, rest=rest)
+SMS_STEP = 'name = "offer"\nsms = "Hello"\n'
+
+
+def test_a_campaign_that_no_provider_of_this_host_can_carry_is_refused(ground: Ground) -> None:
+    both = STEP + 'sms = "Hello"\n'
+    for campaign, step in (('channel = "sms"', SMS_STEP), ('channel = "both"', both)):
+        with pytest.raises(BadConfig, match=r"sends text messages, and none of its providers \(primary\) carries that"):
+            ground.enqueue(1, campaign=campaign, steps=[step])
+        with pytest.raises(BadInput, match=r"none of its providers \(fallback\) carries that") as caught:
+            ground.enqueue(1, campaign=f'{campaign}\nproviders = ["fallback"]', steps=[step])
+        assert caught.value.place.endswith("campaign.toml:6:13")
     assert ground.one("SELECT count(*) FROM campaigns") == 0
+    # Of one that another host has, nobody can tell here.
+    report = ground.enqueue(
+        contacts="phone\n+4930123456\n", campaign='channel = "sms"\nproviders = ["texts"]', steps=[SMS_STEP]
+    )
+    assert "no provider of (texts) is configured on this host" in report.warnings[0]
+    with pytest.raises(BadInput, match="was enqueued with channel 'sms'") as caught:
+        ground.enqueue(campaign="", steps=[STEP])
+    assert caught.value.exit_code == 65
 
 
 def test_the_start_is_that_of_the_command_else_of_the_file_else_now(ground: Ground) -> None:
