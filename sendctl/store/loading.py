@@ -141,7 +141,10 @@ def load_chunk(
     loaded.enrolled += len(fresh.lines)
     dues = [moment for moment in (loaded.first_due_at, *set(fresh.due_at)) if moment is not None]
     loaded.first_due_at = min(dues, default=None)
-    _count_repeated(loaded, [(chunk.lines[place], keys[place], enrolled[keys[place]]) for place in again])
+    names = {key: chunk.phones[first[key]] or key for key in theirs}  # it is the number that stood there before
+    _count_repeated(
+        loaded, [(chunk.lines[at], names.get(keys[at], keys[at]), enrolled[keys[at]]) for at in again]
+    )  # fmt: skip
 
 
 def _one_text_a_number(
