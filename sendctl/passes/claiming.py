@@ -141,7 +141,11 @@ class Clerk:
 
     def _record(self, connection: Connection, done: Sequence[Done], boot_s: float) -> None:
         done = blamed(done)
-        reasons = stop_reasons([(item.claimed.due.campaign_id, item.outcome) for item in done])
+        reasons: dict[int, str] = {}
+        for channel in sorted({item.claimed.due.channel for item in done}):
+            # Each by itself: that texts are taken says nothing of e-mails that are all refused alike.
+            some = [item for item in done if item.claimed.due.channel == channel]
+            reasons |= stop_reasons([(item.claimed.due.campaign_id, item.outcome) for item in some])
         campaigns.lock(connection, {item.claimed.due.campaign_id for item in done}, reasons.keys())
         self._breakers.read(connection, failed=any(item.outcome.scope is Scope.PROVIDER for item in done))
         self._settle(connection, done, boot_s)

@@ -17,7 +17,7 @@ from sendctl.passes.deciding import Desk
 from sendctl.providers.base import Outgoing
 from sendctl.providers.sms_file import SmsFileProvider
 from tests.passes.two_channels import NUMBER, STEPS, answer, enqueue, people, standing, with_texts
-from tests.store.ground import ACCEPTED, UNKNOWN, Ground, campaign_file
+from tests.store.ground import ACCEPTED, REFUSED, UNKNOWN, Ground, campaign_file
 
 
 @pytest.fixture
@@ -168,3 +168,15 @@ def test_a_file_of_texts_settles_doubt_both_ways_on_its_own_host_only(both: Grou
 class AttemptMarkThatAllows:
     def begin(self) -> None: ...
     def dot(self) -> None: ...
+
+
+def test_e_mails_that_are_all_refused_alike_stop_a_campaign_whose_texts_are_taken(sqlite_ground: Ground) -> None:
+    shop = with_texts(sqlite_ground)
+    enqueue(shop, [f"p{number}" for number in range(12)])
+    clerk = shop.clerk()
+    window = clerk.turn([], 1000)
+    spam = REFUSED._replace(enhanced="5.7.1", text="looks like spam", error_class="data")
+    outcomes = [spam if item.due.channel == "email" else ACCEPTED for item in window.messages]
+    clerk.turn(shop.done(window, *outcomes), 0)
+    assert shop.one("SELECT status FROM campaigns") == "paused"
+    assert "12 of 12 messages were refused alike: looks like spam" in clerk.stops[0]
