@@ -186,10 +186,10 @@ CREATE TABLE messages (
 -- What is due, what is in each state, and the counts: one index serves all three at any size.
 CREATE INDEX messages_by_state ON messages (campaign_id, status, next_attempt_at);
 
--- What waits in the queue for another reason than its time: few, and `status` counts them by it. What has no share of its
--- account yet ('allowance') is found by it too.
+-- What waits in the queue for another reason than its time (and what ended so): `status` counts it by this index, and a
+-- pass finds what has no share of its account yet ('allowance').
 CREATE INDEX messages_held ON messages (campaign_id, error_class)
-    WHERE status = 'queued' AND error_class IN ('frequency_cap', 'distance', 'quiet_hours', 'allowance');
+    WHERE error_class IN ('frequency_cap', 'distance', 'quiet_hours', 'allowance');
 
 -- Each try to hand a message to a provider, and how it is known what came of it.
 CREATE TABLE attempts (

@@ -144,10 +144,8 @@ def totals(connection: Connection, name: str) -> Total:
 def with_unpaid(connection: Connection, now: datetime | None = None) -> list[str]:
     """Accounts with messages that have no share: those asked about for the first time, or again, by `now`."""
     new = sa.true() if now is None else sa.or_(_M.last_error.is_(None), _M.next_attempt_at <= now)
-    statement = (
-        sa.select(_J.account).distinct().join(messages, _M.campaign_id == _J.campaign_id).where(_UNPAID, new)
-    )  # fmt: skip
-    return sorted(connection.execute(statement).scalars())
+    one = sa.select(_M.id).limit(1)
+    return [name for name in names(connection) if connection.execute(one.where(_theirs(name), _UNPAID, new)).first()]
 
 
 def unpaid(connection: Connection, name: str) -> list[Waiting]:

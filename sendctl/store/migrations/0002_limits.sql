@@ -22,7 +22,7 @@ CREATE TABLE grants (
     at        TIMESTAMPTZ NOT NULL
 );
 CREATE INDEX grants_of_account ON grants (account);
--- What waits in the queue for another reason than its time: few, and `status` counts them by it. What has no share of its
--- account yet ('allowance') is found by it too.
+-- What waits in the queue for another reason than its time (and what ended so): `status` counts it by this index, and a
+-- pass finds what has no share of its account yet ('allowance').
 CREATE INDEX messages_held ON messages (campaign_id, error_class)
-    WHERE status = 'queued' AND error_class IN ('frequency_cap', 'distance', 'quiet_hours', 'allowance');
+    WHERE error_class IN ('frequency_cap', 'distance', 'quiet_hours', 'allowance');
