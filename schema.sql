@@ -141,7 +141,8 @@ CREATE TABLE enrollments (
 CREATE UNIQUE INDEX enrollments_one_subject ON enrollments (campaign_id, subject_key) WHERE subject_key <> '';
 
 -- The ledger: one row per enrollment, step, occurrence and channel. The UNIQUE below is what makes a second
--- message for the same slot impossible, whoever asks for it.
+-- message for the same slot impossible, whoever asks for it. Only an operator's `resend` makes another copy of one,
+-- which has its own number, key and fate, and moves no enrollment.
 CREATE TABLE messages (
     id                BIGINT NOT NULL PRIMARY KEY,
     campaign_id       BIGINT NOT NULL REFERENCES campaigns (id),
@@ -173,7 +174,8 @@ CREATE TABLE messages (
     last_error        TEXT,                   -- in the queue: of the last attempt, or why it is held back (error_class)
     created_at        TIMESTAMPTZ NOT NULL,
     updated_at        TIMESTAMPTZ NOT NULL,
-    UNIQUE (enrollment_id, step_index, occurrence, channel),
+    copy              INTEGER NOT NULL DEFAULT 0 CHECK (copy >= 0),  -- 0: as the campaign planned it; else of a resend
+    UNIQUE (enrollment_id, step_index, occurrence, channel, copy),
     CHECK ((status = 'sending') = (claim_id IS NOT NULL)),
     CHECK ((claim_id IS NULL) = (run_id IS NULL) AND (claim_id IS NULL) = (claim_expires_at IS NULL)),
     CHECK (charged_attempts <= attempts),
@@ -190,6 +192,9 @@ CREATE INDEX messages_by_state ON messages (campaign_id, status, next_attempt_at
 -- pass finds what has no share of its account yet ('allowance').
 CREATE INDEX messages_held ON messages (campaign_id, error_class)
     WHERE error_class IN ('frequency_cap', 'distance', 'quiet_hours', 'allowance');
+
+-- What operators had sent once more: few, and counted without reading the others.
+CREATE INDEX messages_resent ON messages (campaign_id) WHERE copy > 0;
 
 -- Each try to hand a message to a provider, and how it is known what came of it.
 CREATE TABLE attempts (

@@ -26,10 +26,15 @@ def new_id() -> str:
 
 
 def provider_key(
-    secret: str, *, campaign: str, address_key: str, subject_key: str, step_index: int, occurrence: int, channel: str
-) -> str:
-    """The key of one message, 128 bits in hex: the same after a rewind, one per message, never per attempt."""
-    slot = json.dumps([campaign, address_key, subject_key, step_index, occurrence, channel])
+    secret: str, *, campaign: str, address_key: str, subject_key: str, step_index: int, occurrence: int, channel: str,
+    copy: int = 0,
+) -> str:  # fmt: skip
+    """The key of one message, 128 bits in hex: the same after a rewind, one per message, never per attempt.
+
+    `copy` counts what an operator had sent once more; 0, the message itself, has the key that it always had.
+    """
+    place = [campaign, address_key, subject_key, step_index, occurrence, channel]
+    slot = json.dumps([*place, copy] if copy else place)
     return hmac.digest(bytes.fromhex(secret), b"message\0" + slot.encode(), hashlib.sha256).hex()[:32]
 
 

@@ -19,6 +19,7 @@ from sendctl.cli import (
     providers,
     reconcile,
     recover,
+    resend,
     send_due,
     setup,
     show,
@@ -54,6 +55,7 @@ for _verb in (
     controls,
     letters,
     recover,
+    resend,
     suppress,
     providers,
 ):

@@ -20,7 +20,7 @@ from sendctl.errors import EXIT_MEANINGS, ExitCode
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Every day": ("enqueue", "preview", "send-due", "reconcile", "ingest"),
     "What is happening": ("status", "messages", "show", "account"),
-    "When something is wrong": ("pause", "resume", "reschedule", "cancel", "tune", "suppress", "recover"),
+    "When something is wrong": ("pause", "resume", "reschedule", "cancel", "tune", "suppress", "resend", "recover"),
     "Set-up": ("init", "migrate", "rotate-key", "providers"),
 }
 ANSWERS = ("preview", "status", "messages", "show", "providers")  # verbs that do nothing but answer

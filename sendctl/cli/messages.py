@@ -15,7 +15,7 @@ import typer
 from sendctl.cli import streams
 from sendctl.cli.frame import Verb, countable
 from sendctl.cli.shell import Shell, print_array, shell_of
-from sendctl.cli.wording import ago, clean, iso
+from sendctl.cli.wording import ago, clean, iso, step_of
 from sendctl.errors import ExitCode, UsageError
 from sendctl.states import Channel, EventType, State
 
@@ -104,7 +104,8 @@ def message_json(listed: Listed) -> dict[str, Any]:
     row = listed.row
     return {
         "schema": "sendctl.message/1", "id": row.id, "campaign": row.campaign, "to": row.recipient,
-        "channel": row.channel, "step": row.step, "status": row.status, "attempts": row.attempts,
+        "channel": row.channel, "step": row.step, "occurrence": row.occurrence, "copy": row.copy,
+        "status": row.status, "attempts": row.attempts,
         "due_at": iso(row.due_at), "next_attempt_at": iso(row.next_attempt_at), "sent_at": iso(row.sent_at),
         "failed_at": iso(row.failed_at), "in_doubt_at": iso(row.in_doubt_at), "provider": row.provider,
         "provider_message_id": row.provider_message_id, "message_id": listed.message_id or None,
@@ -146,7 +147,8 @@ def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *,
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("ID", justify="right", no_wrap=True)
     with_channel = {listed.row.channel for listed in rows} != {Channel.EMAIL}
-    with_step = len({listed.row.step for listed in rows}) > 1
+    named = [step_of(listed.row.step, listed.row.occurrence, listed.row.copy) for listed in rows]
+    with_step = len(set(named)) > 1 or named[0] != rows[0].row.step
     for heading, shown in (("CAMPAIGN", with_campaign), ("TO", True), ("BY", with_channel), ("STEP", with_step)):
         if shown:
             table.add_column(heading, overflow="fold")  # these and LAST ERROR give way where the terminal is narrow
@@ -154,10 +156,10 @@ def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *,
         table.add_column(heading, no_wrap=True, justify="right" if heading == "TRIES" else "left")
     if errors:
         table.add_column("LAST ERROR")
-    for listed in rows:
+    for listed, step in zip(rows, named, strict=True):
         row = listed.row
         texts = [row.campaign] * with_campaign + [clean(row.recipient)] + [row.channel] * with_channel
-        texts += [row.step] * with_step
+        texts += [step] * with_step
         cells = [plain(text) for text in (str(row.id), *texts)] + [plain(row.status, BY_STATE[row.status])]
         cells += [plain(_since(listed, now)), plain(str(row.attempts))]
         table.add_row(*cells, *([plain(_error(row.last_error or "", screen.console.is_terminal))] if errors else []))

@@ -11,7 +11,8 @@ import typer
 from sendctl.cli.frame import Verb
 from sendctl.cli.messages import message_json
 from sendctl.cli.shell import print_json, shell_of
-from sendctl.cli.wording import ago, clean, hanging, iso, letter_words, some, span, utc, when
+from sendctl.cli.standing import stands
+from sendctl.cli.wording import ago, clean, hanging, iso, letter_words, some, span, step_of, utc, when
 from sendctl.states import State
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sendctl.passes.listing import Shown, Story
     from sendctl.store.listing import ContactRow, MessageRow
+    from sendctl.store.standing import Place
 
 
 def register(app: typer.Typer) -> None:
@@ -52,10 +54,20 @@ def show(
 def _lines(shown: Shown) -> Iterator[str]:
     if shown.contact is not None:
         yield from _person(shown.contact, len(shown.stories), shown.now)
+        yield from _standing(shown)
     for number, story in enumerate(shown.stories):
         if number or shown.contact is not None:
             yield ""
         yield from _story(story, shown)
+
+
+def _standing(shown: Shown) -> Iterator[str]:
+    """Where a person stands in each campaign, and why they go no further."""
+    for place in shown.places:
+        about = f", about {clean(place.subject_key)}" if place.subject_key else ""
+        named = f"{place.campaign}{about}" if shown.contact is not None else "enrollment"
+        words = f"{named} {place.status}, step {step_of(place.step, place.occurrence)}: {stands(place, shown.now)}"
+        yield from hanging(words, " " * 14, first="  stands      ")
 
 
 def _person(contact: ContactRow, messages: int, now: datetime) -> Iterator[str]:
@@ -77,9 +89,11 @@ def _story(story: Story, shown: Shown) -> Iterator[str]:
     yield f"message {row.id}: {row.status}"
     yield from hanging(_verdict(row, shown), "  ")
     yield f"  to          {clean(row.recipient)} ({row.channel})"
-    yield f"  campaign    {row.campaign}, step {row.step}, revision {row.revision}"
+    yield f"  campaign    {row.campaign}, step {step_of(row.step, row.occurrence, row.copy)}, revision {row.revision}"
     if story.listed.letter is not None:
         yield f"              {letter_words(story.listed.letter)}"
+    if shown.contact is None:
+        yield from _standing(shown)
     if story.listed.message_id:
         yield f"  Message-ID  {story.listed.message_id}"
     if row.provider_message_id:
@@ -122,6 +136,7 @@ def _json(shown: Shown) -> dict[str, Any]:
     return {
         "schema": "sendctl.show/1",
         "contact": _contact_json(shown.contact) if shown.contact is not None else None,
+        "enrollments": [_place_json(place, shown.now) for place in shown.places],
         "messages": [_story_json(story) for story in shown.stories],
     }
 
@@ -131,6 +146,15 @@ def _contact_json(contact: ContactRow) -> dict[str, Any]:
         "email": contact.email, "phone": contact.phone, "id": contact.external_id, "timezone": contact.timezone,
         "created_at": iso(contact.created_at), "suppressed_at": iso(contact.suppressed_at),
         "suppressed_for": contact.suppressed_for,
+    }  # fmt: skip
+
+
+def _place_json(place: Place, now: datetime) -> dict[str, Any]:
+    return {
+        "campaign": place.campaign, "campaign_status": place.campaign_status, "subject_key": place.subject_key,
+        "status": place.status, "step": place.step, "occurrence": place.occurrence, "due_at": iso(place.due_at),
+        "ended_for": place.ended_for, "message": place.message_id, "message_status": place.message_status,
+        "why": stands(place, now),
     }  # fmt: skip
 
 

@@ -101,3 +101,9 @@ def letter_words(terms: LetterTerms) -> str:
         return f"tells of letter {terms.about}"
     what = "encrypted letter" if terms.contents else "letter"
     return f"{what}, tells {clean(terms.notify)}" if terms.notify else what
+
+
+def step_of(name: str, occurrence: int, copy: int = 0) -> str:
+    """The step of a message: `nudge`, `nudge 2` for its second time, `nudge 2 (copy 1)` when that is sent once more."""
+    number = f" {occurrence + 1}" if occurrence else ""
+    return f"{name}{number}" + (f" (copy {copy})" if copy else "")

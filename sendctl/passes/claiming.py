@@ -400,8 +400,11 @@ class Clerk:
             ("known", due.key in remembered),
             ("suppress", due.recipient_key in suppressed),
             ("cancel", ended),
-            # It came back to a step that was removed meanwhile.
-            ("drop", not calendar.definition.has_place(due.step_index, due.occurrence)),
+            # It came back to a step that was removed meanwhile. A copy of what was sent has its contents.
+            (
+                "drop",
+                not (due.copy and due.revision) and not calendar.definition.has_place(due.step_index, due.occurrence),
+            ),
             ("expire", timing.is_too_late(calendar, due, self.desk.now)),
             ("unpaid", due.error_class == Why.ALLOWANCE),
             ("later", calendar.is_bounded and calendar.opening(self.desk.now, due.timezone) > self.desk.now),

@@ -203,7 +203,7 @@ class Desk:
         if transition == "retry":
             # The cause may have been the contents: what was certainly not accepted is composed afresh.
             outcomes.unfreeze(connection, [due.id for due in dues if due.id not in lost])
-        revived = [due for due in dues if due.id not in lost]
+        revived = [due for due in dues if due.id not in lost and not due.copy]
         # Held first: who ends the other message of the place at this moment must see this one, or be seen.
         places.hold(connection, (due.enrollment_id for due in revived))
         enrollments.revive(connection, revived, self.now)

@@ -17,8 +17,9 @@ from sendctl.errors import UsageError
 from sendctl.passes.context import Context
 from sendctl.rendering.names import message_id
 from sendctl.states import Channel, EventType, State
-from sendctl.store import campaigns, listing, suppressions
+from sendctl.store import campaigns, listing, standing, suppressions
 from sendctl.store.listing import ContactRow, MessageRow, Selection
+from sendctl.store.standing import Place
 
 LONGEST_ID = 18  # digits: every such number fits into 64 bits
 # A provider key, alone or as the left part of a Message-ID with or without its brackets.
@@ -112,6 +113,7 @@ class Shown:
     retry_failed_after_s: float
     contact: ContactRow | None
     stories: tuple[Story, ...]
+    places: tuple[Place, ...]  # where they stand, in each campaign that they are in
 
 
 def show(context: Context, wanted: str) -> Shown:
@@ -120,12 +122,10 @@ def show(context: Context, wanted: str) -> Shown:
     with context.store.read() as connection:
         now = context.store.now(connection)
         ids = _MessageIds(connection)
-        number = _message_number(connection, wanted)
-        if number is not None:
-            row = listing.by_id(connection, number)
-            if row is None:
-                raise UsageError(f"there is no message {number}", hint="`sendctl messages` lists them.")
-            return Shown(now, retry_s, None, (_story(connection, ids.listed(row)),))
+        row = message_named(connection, wanted)
+        if row is not None:
+            found = standing.of_enrollments(connection, [row.enrollment_id])
+            return Shown(now, retry_s, None, (_story(connection, ids.listed(row)),), tuple(found))
         people = listing.people(connection, address_key(wanted))
         if not people:
             raise _stranger(connection, wanted)
@@ -137,7 +137,8 @@ def show(context: Context, wanted: str) -> Shown:
             )
         (person,) = people
         rows = listing.select(connection, Selection(contact_ids=(person.id,)))
-        return Shown(now, retry_s, person, tuple(_story(connection, ids.listed(row)) for row in list(rows)))
+        told = tuple(_story(connection, ids.listed(row)) for row in list(rows))
+        return Shown(now, retry_s, person, told, tuple(standing.of_contact(connection, person.id)))
 
 
 def _stranger(connection: Connection, wanted: str) -> UsageError:
@@ -151,6 +152,15 @@ def _stranger(connection: Connection, wanted: str) -> UsageError:
         f' "{listed.reason}"',
         hint=f"`sendctl suppress --remove {wanted}` takes it off the list.",
     )
+
+
+def message_named(connection: Connection, wanted: str) -> MessageRow | None:
+    """A message by number, key or Message-ID; None where the words are an address. Raises UsageError without one."""
+    number = _message_number(connection, wanted)
+    row = None if number is None else listing.by_id(connection, number)
+    if number is not None and row is None:
+        raise UsageError(f"there is no message {number}", hint="`sendctl messages` lists them.")
+    return row
 
 
 def _message_number(connection: Connection, wanted: str) -> int | None:

@@ -28,7 +28,7 @@ from sendctl.passes.ingest import IngestReport
 from sendctl.passes.send_due import run_row
 from sendctl.passes.startup import take_over
 from sendctl.states import CampaignStatus
-from sendctl.store import claims, doubts, finishing, meta, notices, proofs, runs
+from sendctl.store import campaigns, claims, doubts, finishing, meta, notices, proofs, runs
 from sendctl.store.doubts import Held
 from sendctl.store.proofs import Violation
 
@@ -146,6 +146,9 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
     with desk.transaction() as connection:
         before = desk.now - timedelta(seconds=settings.retry_failed_after_s)
         ids = doubts.retriable_ids(connection, before, settings.max_total_attempts)
+        campaigns.lock(connection, {due.campaign_id for due in claims.by_id(connection, ids).values()}, ())
+        # Asked again: somebody may have had one of them sent once more before the campaigns were held.
+        ids = doubts.retriable_ids(connection, before, settings.max_total_attempts) if ids else []
         due = claims.by_id(connection, ids)
         report.retried = len(ids) - len(desk.requeue(connection, list(due.values()), "retry"))
         notices.tell_exhausted(connection, settings.max_total_attempts, desk.now)

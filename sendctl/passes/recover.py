@@ -102,6 +102,8 @@ def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
     again = key_replay.settle(context, found)
     proof = evidence.look_up(context, [doubt for doubt in found if not evidence.is_keyed(context, doubt)])
     with desk.transaction() as connection:
+        # Nobody has sent once more what is queued again here, nor the other way round.
+        campaigns.lock(connection, {campaign.id}, ())
         done.proven_sent, done.proven_absent = evidence.settle(desk, connection, proof)
         done.proven_sent += len(again.accepted)
         done.proven_absent += len(again.absent)

@@ -44,6 +44,7 @@ class Due(NamedTuple):
     contact_id: int
     due_at: datetime
     error_class: str | None  # in the queue: why it is held back, or of the last attempt
+    copy: int  # above 0: sent once more by an operator; it moves no enrollment
 
 
 _M, _E, _A = messages.c, enrollments.c, attempts.c
@@ -51,7 +52,7 @@ _DUE_COLUMNS = (
     _M.id, _M.campaign_id, _M.enrollment_id, _M.step_index, _M.occurrence, _M.channel, _M.recipient,
     _M.recipient_key, _M.provider_key, _M.next_attempt_at, _M.expires_at, _M.attempts, _M.charged_attempts,
     _M.revision, _M.composed_at, _M.next_provider, _E.status, _E.subject_key, contacts.c.address_key, _E.token,
-    _E.timezone, _E.snapshot, _E.contact_id, _M.due_at, _M.error_class,
+    _E.timezone, _E.snapshot, _E.contact_id, _M.due_at, _M.error_class, _M.copy,
 )  # fmt: skip
 _DUE_FROM = messages.join(enrollments, _E.id == _M.enrollment_id).join(contacts, contacts.c.id == _E.contact_id)
 
@@ -111,7 +112,7 @@ def of_places(connection: Connection, enrollment_ids: Iterable[int]) -> list[OfP
         .select_from(_DUE_FROM)
         .where(
             _M.enrollment_id.in_(sa.select(rows.c.id)), _M.step_index == _E.current_step_index,
-            _M.occurrence == _E.current_occurrence,
+            _M.occurrence == _E.current_occurrence, _M.copy == 0,
         )
         .order_by(_M.enrollment_id, _M.channel)
     )  # fmt: skip

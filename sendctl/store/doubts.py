@@ -85,12 +85,23 @@ class Failure:
 _given_up = sa.exists().where(attempts.c.message_id == messages.c.id, attempts.c.outcome == AttemptOutcome.ABANDONED)
 
 
+_later = messages.alias("later")
+# An operator has had it sent once more since, or is about to: the same again would be one too many. Of several that
+# have failed the last one is the one to try.
+_replaced = sa.exists().where(
+    _later.c.enrollment_id == messages.c.enrollment_id, _later.c.step_index == messages.c.step_index,
+    _later.c.occurrence == messages.c.occurrence, _later.c.channel == messages.c.channel,
+    _later.c.copy > messages.c.copy,
+    _later.c.status.not_in([State.SUPPRESSED, State.CANCELLED, State.EXPIRED]),
+)  # fmt: skip
+
+
 def failures(connection: Connection, campaign_id: int) -> list[Failure]:
-    """Messages of a campaign that failed without any doubt, by error class, most first."""
+    """Messages of a campaign that failed without any doubt, by error class, most first. Not those sent once more."""
     count = sa.func.count()
     statement = (
         sa.select(messages.c.error_class, messages.c.transient, count, sa.func.min(messages.c.last_error))
-        .where(messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED, ~_given_up)
+        .where(messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED, ~_given_up, ~_replaced)
         .group_by(messages.c.error_class, messages.c.transient)
         .order_by(count.desc(), messages.c.error_class)
     )
@@ -98,10 +109,14 @@ def failures(connection: Connection, campaign_id: int) -> list[Failure]:
 
 
 def failed_ids(connection: Connection, campaign_id: int, *, given_up: bool = False) -> list[int]:
-    """Ids of a campaign's failed messages: those certainly not accepted, or those given up in doubt."""
+    """Ids of a campaign's failed messages: those certainly not accepted, or those given up in doubt.
+
+    Not of those that were sent once more since, by `resend`.
+    """
     statement = sa.select(messages.c.id).where(
-        messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED, _given_up if given_up else ~_given_up
-    )
+        messages.c.campaign_id == campaign_id, messages.c.status == State.FAILED,
+        _given_up if given_up else ~_given_up, ~_replaced,
+    )  # fmt: skip
     return list(connection.execute(statement.order_by(messages.c.id)).scalars())
 
 
@@ -109,7 +124,7 @@ def retriable_ids(connection: Connection, failed_before: datetime, max_attempts:
     """Ids of messages that failed for a passing cause before a moment, with attempts left in all.
 
     Not of enrollments that were stopped meanwhile, nor of those that had a later message: they got this one's on the
-    other channel, and nobody wants a step after the one that follows it.
+    other channel, and nobody wants a step after the one that follows it. Nor what was sent once more since.
     """
     living = sa.select(campaigns.c.id).where(campaigns.c.status.in_(_LIVING))
     over = sa.exists().where(
@@ -117,7 +132,7 @@ def retriable_ids(connection: Connection, failed_before: datetime, max_attempts:
     )
     later = messages.alias("later")
     overtaken = sa.exists().where(
-        later.c.enrollment_id == messages.c.enrollment_id, later.c.id > messages.c.id, later.c.composed_at.is_not(None),
+        later.c.enrollment_id == messages.c.enrollment_id, later.c.id > messages.c.id, later.c.composed_at.is_not(None), later.c.copy == 0,
         sa.or_(later.c.step_index != messages.c.step_index, later.c.occurrence != messages.c.occurrence),
     )  # fmt: skip
     tried = (
@@ -127,7 +142,7 @@ def retriable_ids(connection: Connection, failed_before: datetime, max_attempts:
     )
     statement = sa.select(messages.c.id).where(
         messages.c.campaign_id.in_(living), messages.c.status == State.FAILED, messages.c.transient == 1,
-        messages.c.failed_at < failed_before, tried < max_attempts, ~over, ~overtaken,
+        messages.c.failed_at < failed_before, tried < max_attempts, ~over, ~overtaken, ~_replaced,
     )  # fmt: skip
     return list(connection.execute(statement.order_by(messages.c.id)).scalars())
 

@@ -42,10 +42,16 @@ class Store:
         self.sqlite = engine.dialect.name == "sqlite"
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """One durable write transaction: committed at the end, rolled back on any exception."""
+    def write(self, *, rebuilding: bool = False) -> Iterator[Connection]:
+        """One durable write transaction: committed at the end, rolled back on any exception.
+
+        `rebuilding` lets tables be made anew to which others refer; the caller looks at what they refer to.
+        """
         stopping.check()
         with _translated(), self.engine.connect() as connection, connection.begin():
+            if self.sqlite and rebuilding:
+                connection.detach()  # it is closed at the end, and nobody else goes on without foreign keys
+                connection.exec_driver_sql("PRAGMA foreign_keys = OFF")  # in a transaction it would do nothing
             if self.sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             self._check_file()

@@ -22,7 +22,7 @@ from sendctl.store.tables import enrollments, messages
 # What the row of a message says that is planned and has not been tried; the first step is that of an enqueue.
 NOT_TRIED = {
     "step_index": 0, "occurrence": 0, "status": State.QUEUED.value, "attempts": 0, "charged_attempts": 0,
-    "transient": 0,
+    "transient": 0, "copy": 0,
 }  # fmt: skip
 
 
@@ -82,8 +82,10 @@ def advance(
 ) -> None:
     """Move enrollments past a message and plan the next one, at `earliest`, or complete them.
 
-    Compare-and-set on its place: an enrollment that someone else moved or ended plans nothing.
+    Compare-and-set on its place: an enrollment that someone else moved or ended plans nothing. A copy that an operator
+    had sent once more is no step of anybody's way.
     """
+    passed = [item for item in passed if not item.due.copy]
     if not passed:
         return
     goals = [_next(item, calendar, earliest) for item in passed]
@@ -129,19 +131,20 @@ def _next(item: Passed, calendar: Calendar, earliest: datetime | None) -> _Next:
 
 
 def next_message(
-    campaign: str, due: Due, place: tuple[int, int], slot: Slot, *, secret: str, message_id: int, now: datetime
-) -> dict[str, Any]:
-    """The row of the message for a later place (step, occurrence) of the enrollment of `due`."""
+    campaign: str, due: Due, place: tuple[int, int], slot: Slot, *, secret: str, message_id: int, now: datetime,
+    copy: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """The row of the message for a later place (step, occurrence) of the enrollment of `due`, or of a copy of it."""
     step_index, occurrence = place
     key = provider_key(
         secret, campaign=campaign, address_key=due.address_key, subject_key=due.subject_key,
-        step_index=step_index, occurrence=occurrence, channel=due.channel,
+        step_index=step_index, occurrence=occurrence, channel=due.channel, copy=copy,
     )  # fmt: skip
     return {
         **NOT_TRIED, "id": message_id, "campaign_id": due.campaign_id, "enrollment_id": due.enrollment_id,
         "step_index": step_index, "occurrence": occurrence, "channel": due.channel, "recipient": due.recipient,
         "recipient_key": due.recipient_key, "provider_key": key, "due_at": slot.due_at, "next_attempt_at": slot.due_at,
-        "expires_at": slot.expires_at, "created_at": now, "updated_at": now,
+        "expires_at": slot.expires_at, "created_at": now, "updated_at": now, "copy": copy,
     }  # fmt: skip
 
 

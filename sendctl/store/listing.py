@@ -58,6 +58,8 @@ class MessageRow:
     provider_key: str
     error_class: str | None
     last_error: str | None
+    enrollment_id: int
+    copy: int  # above 0: sent once more, by an operator
     progress: EventType | None  # the furthest that is known
 
     @property
@@ -89,7 +91,7 @@ _ROWS = (
         _M.id, _M.campaign_id, _C.name, _REVISION, _M.recipient, _M.channel, _M.step_index, _STEP_NAME,
         _M.occurrence, _M.status, _M.attempts, _M.due_at, _M.next_attempt_at, _M.expires_at, _M.sent_at, _M.failed_at,
         _M.in_doubt_at, _M.transient, _A.provider, _A.provider_message_id, _M.provider_key, _M.error_class,
-        _M.last_error, _FURTHEST,
+        _M.last_error, _M.enrollment_id, _M.copy, _FURTHEST,
     )
     .join(campaigns, _C.id == _M.campaign_id)
     .outerjoin(
@@ -122,7 +124,7 @@ def select(connection: Connection, selection: Selection) -> Iterator[MessageRow]
         column = _M.campaign_id + 0 if walk else _M.campaign_id
         statement = statement.where(column == selection.campaign_id)
     if selection.contact_ids is not None:
-        statement = statement.where(_M.enrollment_id.in_(_places(connection, selection.contact_ids)))
+        statement = statement.where(_M.enrollment_id.in_(places_of(connection, selection.contact_ids)))
     if selection.channel is not None:
         statement = statement.where(_M.channel == selection.channel)
     if selection.event is not None:
@@ -136,7 +138,7 @@ def select(connection: Connection, selection: Selection) -> Iterator[MessageRow]
     return (_row(row) for row in rows)
 
 
-def _places(connection: Connection, contact_ids: tuple[int, ...]) -> list[int]:
+def places_of(connection: Connection, contact_ids: tuple[int, ...]) -> list[int]:
     """Enrollments of people: one index seek a campaign, as their index begins with the campaign."""
     every = list(connection.execute(sa.select(_C.id)).scalars())
     statement = sa.select(enrollments.c.id).where(
@@ -149,6 +151,15 @@ def by_id(connection: Connection, message_id: int) -> MessageRow | None:
     """The message with that id."""
     row = connection.execute(_ROWS.where(_M.id == message_id)).one_or_none()
     return _row(row) if row else None
+
+
+def copies_of(connection: Connection, row: MessageRow) -> list[MessageRow]:
+    """A message and what was sent of it once more, in order: the same step and occurrence of the same enrollment."""
+    statement = _ROWS.where(
+        _M.enrollment_id == row.enrollment_id, _M.step_index == row.step_index, _M.occurrence == row.occurrence,
+        _M.channel == row.channel,
+    )  # fmt: skip
+    return [_row(found) for found in connection.execute(statement.order_by(_M.copy))]
 
 
 def id_of_key(connection: Connection, key: str) -> int | None:

@@ -51,7 +51,7 @@ def migrate(opened: Store, *, place: str, folder: Path = MIGRATIONS) -> tuple[in
     Raises SchemaMismatch when the store is newer than this program.
     """
     wanted = newest_version(folder)
-    with opened.write() as connection:
+    with opened.write(rebuilding=True) as connection:
         if not opened.sqlite:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('sendctl migrate'))")
         found = None if _is_blank(connection) else version_of(connection)
@@ -65,9 +65,10 @@ def migrate(opened: Store, *, place: str, folder: Path = MIGRATIONS) -> tuple[in
                 f"the store has schema version {found}, newer than this program's {wanted}: upgrade sendctl here"
             )
         else:
-            for number, path in numbered(folder).items():
+            for number, path in numbered(connection.dialect.name, folder).items():
                 if number > found:
                     _run_script(connection, path.read_text())
+                    _check_references(connection)
             connection.execute(sa.update(store).values(schema_version=wanted))
         return found, wanted
 
@@ -97,6 +98,14 @@ def _run_script(connection: Connection, script: str) -> None:
             statement = ""
     if statement.strip():  # the last one need not end in a semicolon
         connection.exec_driver_sql(statement)
+
+
+def _check_references(connection: Connection) -> None:
+    """SQLite does not look at foreign keys while tables are made anew: nothing is committed that breaks one."""
+    if connection.dialect.name == "sqlite":
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if broken is not None:
+            raise AssertionError(f"after the migration a row of {broken[0]} refers to nothing in {broken[2]}")
 
 
 def _first_rows(connection: Connection, opened: Store, version: int, place: str) -> None:

@@ -142,7 +142,8 @@ def unfreeze_campaign(connection: Connection, campaign_id: int) -> None:
 
 
 def _unfreeze() -> sa.Update:
+    """What an operator has sent once more says what was sent before, whatever the campaign says by now."""
     perhaps = (AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
     received = sa.exists().where(_A.message_id == messages.c.id, _A.outcome.in_(perhaps))
-    unread = sa.update(messages).where(messages.c.status == State.QUEUED, ~received)
+    unread = sa.update(messages).where(messages.c.status == State.QUEUED, messages.c.copy == 0, ~received)
     return unread.values(revision=None, composed_at=None)

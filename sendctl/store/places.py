@@ -54,6 +54,7 @@ def conclude(
     earliest: datetime | None = None,
 ) -> None:  # fmt: skip
     """Move on, or end, enrollments whose messages were moved in this transaction. Next ones are due at `earliest`."""
+    overs = [over for over in overs if not over.due.copy]  # sent once more: nobody's way leads over it
     single = [over for over in overs if not _is_double(over, advancing)]
     double = [over for over in overs if _is_double(over, advancing)]
     decided = single + (_together(connection, double) if double else [])

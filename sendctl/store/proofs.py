@@ -46,15 +46,22 @@ _VIOLATIONS: dict[str, str] = {
         WHERE e.campaign_id = :campaign AND e.status = 'active'
           AND NOT EXISTS (SELECT 1 FROM messages m
                           WHERE m.enrollment_id = e.id AND m.step_index = e.current_step_index
-                            AND m.occurrence = e.current_occurrence
+                            AND m.occurrence = e.current_occurrence AND m.copy = 0
                             AND m.status IN ('queued', 'sending', 'in_doubt'))""",
     "an enrollment that is over and has a message in the queue (enrollment id)": """
         SELECT e.id FROM enrollments e
         WHERE e.campaign_id = :campaign AND e.status IN ('completed', 'stopped', 'cancelled')
           AND EXISTS (SELECT 1 FROM messages m
                       WHERE m.enrollment_id = e.id AND m.status = 'queued'
+                        AND (m.copy = 0 OR e.status <> 'completed')  -- what an operator has sent once more
                         AND m.attempts = 0)  -- one that was tried has come back meanwhile: its next claim cancels it
           AND EXISTS (SELECT 1 FROM campaigns c WHERE c.id = e.campaign_id AND c.status = 'running')""",
+    "a copy of what was never planned": """
+        SELECT m.id FROM messages m
+        WHERE m.campaign_id = :campaign AND m.copy > 0
+          AND NOT EXISTS (SELECT 1 FROM messages o
+                          WHERE o.enrollment_id = m.enrollment_id AND o.step_index = m.step_index
+                            AND o.occurrence = m.occurrence AND o.channel = m.channel AND o.copy = m.copy - 1)""",
 }
 
 

@@ -97,7 +97,7 @@ def untried(connection: Connection, earlier: Sequence[Earlier]) -> list[tuple[in
     rows = given(connection, _M.enrollment_id)
     statement = sa.select(_M.enrollment_id, _M.id).join(rows, rows.c.enrollment_id == _M.enrollment_id)
     statement = statement.where(
-        _M.step_index == 0, _M.occurrence == 0, _M.status == State.QUEUED, _M.attempts == 0
+        _M.step_index == 0, _M.occurrence == 0, _M.copy == 0, _M.status == State.QUEUED, _M.attempts == 0
     )  # fmt: skip
     found = connection.execute(statement, bound((item.enrollment_id,) for item in earlier))
     return [(row[0], row[1]) for row in found]

@@ -160,7 +160,8 @@ messages = Table(
     _text("claim_id", null=True), _time("claim_expires_at", null=True), _text("run_id", null=True),
     _time("sent_at", null=True), _time("failed_at", null=True), _time("in_doubt_at", null=True), _int("transient"),
     _text("error_class", null=True), _text("last_error", null=True), _time("created_at"), _time("updated_at"),
-    UniqueConstraint("enrollment_id", "step_index", "occurrence", "channel"),
+    _int("copy"),
+    UniqueConstraint("enrollment_id", "step_index", "occurrence", "channel", "copy"),
 )  # fmt: skip
 
 attempts = Table(

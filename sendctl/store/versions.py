@@ -17,11 +17,12 @@ DATABASE_IDENTITY = """(SELECT system_identifier FROM pg_control_system())
     || '/' || 'store'::regclass::oid"""
 
 
-def numbered(folder: Path = MIGRATIONS) -> dict[int, Path]:
-    """Migration files by number: `NNNN_name.sql` brings a store from NNNN-1 to NNNN."""
-    return {int(path.name[:4]): path for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))}
+def numbered(dialect: str, folder: Path = MIGRATIONS) -> dict[int, Path]:
+    """Migration files by number: `NNNN_name.sql`, or `NNNN_name.DIALECT.sql`, brings a store from NNNN-1 to NNNN."""
+    found = sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    return {int(path.name[:4]): path for path in found if path.name.split(".")[1] in ("sql", dialect)}
 
 
 def newest_version(folder: Path = MIGRATIONS) -> int:
     """The version of schema.sql."""
-    return max([BASELINE_VERSION, *numbered(folder)])
+    return max([BASELINE_VERSION, *numbered("sqlite", folder)])

@@ -39,10 +39,10 @@ def test_a_second_message_for_the_same_slot_is_refused(ground: Ground) -> None:
 
 def test_other_slots_of_the_same_enrollment_are_other_messages(ground: Ground) -> None:
     ground.enqueue(1)
-    changes: list[dict[str, Any]] = [{"step_index": 1}, {"occurrence": 1}, {"channel": "sms"}]
+    changes: list[dict[str, Any]] = [{"step_index": 1}, {"occurrence": 1}, {"channel": "sms"}, {"copy": 1}]
     for number, change in enumerate(changes, start=91):
         copied(ground, "messages", id=number, provider_key=f"key {number}", **change)
-    assert ground.states() == {"queued": 4}
+    assert ground.states() == {"queued": 5}
 
 
 def test_two_messages_never_share_a_provider_key(ground: Ground) -> None:

@@ -13,10 +13,29 @@ from sendctl.settings.store_url import normalise
 from sendctl.store import meta, migrate
 from sendctl.store.engine import Store, open_store
 from sendctl.store.versions import newest_version
-from tests.store.ground import Ground, OwnedClock
+from tests.store.ground import Ground, OwnedClock, dump
 
 HERE = Path(__file__).parent
 BASELINE = (HERE / "baseline_v1.sql").read_text()
+NOW = "'2026-03-02 09:00:00.000000+00:00'"
+# One message that was sent, with all that refers to it, as version 1 wrote it.
+ROWS = f"""
+INSERT INTO campaigns VALUES (1, 'sale', 'running', 1, '{{}}', {NOW}, {NOW});
+INSERT INTO contacts (id, address_key, email, attributes, created_at, updated_at)
+VALUES (3, 'ana@x.example', 'ana@x.example', '{{}}', {NOW}, {NOW});
+INSERT INTO enrollments (id, campaign_id, contact_id, subject_key, status, current_step_index, current_occurrence,
+                         token, snapshot, created_at, updated_at)
+VALUES (5, 1, 3, '', 'completed', 0, 0, 'abc', '{{}}', {NOW}, {NOW});
+INSERT INTO messages (id, campaign_id, enrollment_id, step_index, occurrence, channel, recipient, recipient_key,
+                      provider_key, status, due_at, next_attempt_at, attempts, charged_attempts, sent_at, transient,
+                      created_at, updated_at)
+VALUES (7, 1, 5, 0, 0, 'email', 'ana@x.example', 'ana@x.example', 'k', 'sent', {NOW}, {NOW}, 1, 1, {NOW}, 0, {NOW},
+        {NOW});
+INSERT INTO attempts (message_id, number, run_id, worker, claim_id, provider, outcome, started_at, finished_at)
+VALUES (7, 1, 'r', 0, 'c', 'primary', 'accepted', {NOW}, {NOW});
+INSERT INTO events VALUES (9, 'id::e', 1, 5, 7, 'delivered', 1, {NOW}, {NOW}, '{{}}');
+"""
+UNCHANGED = ("campaigns", "contacts", "enrollments", "attempts", "events")
 
 
 @pytest.fixture
@@ -103,11 +122,45 @@ def has_column(store: Store, name: str) -> bool:
 
 
 def test_a_fresh_schema_is_the_baseline_and_its_migrations(store: Store) -> None:
-    files = sorted((Path(migrate.__file__).parent / "migrations").glob("[0-9]*.sql"))
-    upgraded = made_by(store, BASELINE + "".join(path.read_text() for path in files))
+    files = migrate.numbered(store.engine.dialect.name)
+    assert list(files) == list(range(2, migrate.newest_version() + 1))  # on each database
+    upgraded = made_by(store, BASELINE + "".join(path.read_text() for path in files.values()))
     fresh = made_by(store, (HERE.parents[1] / "schema.sql").read_text())
     assert len(fresh) > 20
     assert upgraded == fresh
+
+
+def test_a_store_of_the_first_version_keeps_every_row_and_what_they_refer_to(store: Store, tmp_path: Path) -> None:
+    with store.write() as connection:
+        migrate._run_script(connection, BASELINE)
+        migrate._first_rows(connection, store, 1, "here")
+        migrate._run_script(connection, ROWS)
+        before = dump(connection)
+    assert migrate.migrate(store, place="here") == (1, migrate.newest_version())
+    with store.read() as connection:
+        after = dump(connection)
+        assert connection.execute(sa.text("SELECT id, recipient, sent_at IS NOT NULL, copy FROM messages")).all() == [
+            (7, "ana@x.example", True, 0)
+        ]
+    assert {name: after[name] for name in UNCHANGED} == {name: before[name] for name in UNCHANGED}
+    for broken in (
+        "DELETE FROM messages",
+        "INSERT INTO attempts (message_id, number, run_id, worker, claim_id, provider, outcome, started_at, finished_at)"
+        f" VALUES (8, 1, 'r', 0, 'c', 'primary', 'accepted', {NOW}, {NOW})",
+    ):  # fmt: skip
+        with store.write() as connection, pytest.raises(sa.exc.IntegrityError):
+            connection.exec_driver_sql(broken)
+
+
+def test_a_migration_after_which_a_row_refers_to_nothing_is_not_committed(store: Store, tmp_path: Path) -> None:
+    folder = migrations(tmp_path / "m")
+    migrate.migrate(store, place="m", folder=folder)
+    with store.write() as connection:
+        migrate._run_script(connection, ROWS)
+    migrations(folder, _0002_wrong="DELETE FROM messages;\n")
+    with pytest.raises((AssertionError, sa.exc.IntegrityError), match=r"refers to nothing|attempts"):
+        migrate.migrate(store, place="m", folder=folder)
+    assert version(store) == 1
 
 
 def test_a_new_store_gets_its_identity_once(store: Store) -> None:

@@ -34,6 +34,7 @@ DAMAGE = [
      "an active enrollment without a message to come (enrollment id)"),
     ("queued", "UPDATE enrollments SET status = 'completed'",
      "an enrollment that is over and has a message in the queue (enrollment id)"),
+    ("sent", "UPDATE messages SET copy = 1", "a copy of what was never planned"),
 ]  # fmt: skip
 
 

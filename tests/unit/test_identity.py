@@ -28,6 +28,18 @@ def test_a_key_never_changes_from_one_version_of_sendctl_to_the_next() -> None:
     assert key(("sale", "ana@one.example", "", 0, 0, "email")) == "e3f1118e16dd3abc3ce83f4867367683"
 
 
+def test_a_copy_has_a_key_of_its_own_for_ever_and_the_first_one_that_of_before() -> None:
+    def numbered(copy: int) -> str:
+        return provider_key(
+            SECRET, campaign="sale", address_key="ana@one.example", subject_key="", step_index=0, occurrence=0,
+            channel="email", copy=copy,
+        )  # fmt: skip
+
+    assert numbered(0) == "e3f1118e16dd3abc3ce83f4867367683"
+    assert numbered(1) == "5933a982b2074cddffeaa67ee2c6022b"
+    assert len({numbered(copy) for copy in range(9)}) == 9
+
+
 @given(slots, slots)
 def test_a_key_is_the_same_for_the_same_slot_and_another_for_any_other(
     one: tuple[str, str, str, int, int, str], two: tuple[str, str, str, int, int, str]

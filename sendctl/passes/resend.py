@@ -1,0 +1,275 @@
+"""`resend`: an operator has somebody sent once more what they were sent, or what failed for good.
+
+It is a message of its own beside the one before: the same step of the same enrollment, with the next number of `copy`
+and a key of its own, so that it is claimed, recorded, found and recovered like any other. It moves no enrollment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from sendctl.calendar import Slot
+from sendctl.errors import UsageError
+from sendctl.identity import provider_key
+from sendctl.passes import listing as stories
+from sendctl.passes.context import Context, who
+from sendctl.passes.deciding import Desk
+from sendctl.passes.remembered import settle
+from sendctl.states import CampaignStatus, EnrollmentStatus, EventType, State
+from sendctl.store import audit, campaigns, claims, copies, events, listing, meta, replay, standing, suppressions
+from sendctl.store.campaigns import Campaign
+from sendctl.store.claims import Due
+from sendctl.store.listing import MessageRow, Selection
+
+OPEN = (State.QUEUED, State.SENDING, State.IN_DOUBT)
+HARD_STOPS = (EventType.UNSUBSCRIBED, EventType.BOUNCED, EventType.COMPLAINED)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which message: by number, key or Message-ID; or the last one of a campaign to an address, of a step if named."""
+
+    message: str | None = None
+    campaign: str | None = None
+    to: str | None = None
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """What will be sent once more, or has been planned. `at` is the store's time.
+
+    `sent` is how often it was accepted so far, `revision` that of its contents; `known` says that journals prove it to
+    have left already, before the store was put back: then nothing is sent.
+    """
+
+    at: datetime
+    row: MessageRow
+    copy: int
+    sent: int
+    last_sent_at: datetime | None
+    revision: int
+    frozen: bool
+    current_revision: int
+    slot: Slot
+    campaign_status: CampaignStatus
+    enrollment_status: EnrollmentStatus
+    known: str = ""
+    new_id: int | None = None
+
+
+def plan(context: Context, wanted: Wanted) -> Resend:
+    """What the command would do; reads only. Raises UsageError for what cannot be sent, or must not be."""
+    with context.store.read() as connection:
+        row = _find(connection, wanted)
+        return _planned(context, connection, row, context.store.now(connection))
+
+
+def apply(context: Context, made: Resend, reason: str) -> Resend:
+    """Plan the copy, and write down who had it sent and why. Raises UsageError when it must not be sent any more."""
+    desk = Desk(context)
+    with desk.transaction() as connection:
+        # Held: nobody claims, stops, retries or resends anything of the campaign until this is committed.
+        campaign = campaigns.find(connection, made.row.campaign, lock="update")
+        row = listing.by_id(connection, made.row.id)
+        if campaign is None or row is None:
+            raise UsageError(f"message {made.row.id} is not there any more")
+        now = _planned(context, connection, row, desk.now)
+        if now.copy != made.copy:
+            raise UsageError(
+                f"somebody else has had message {row.id} sent once more in the meantime",
+                hint=f"`sendctl show {row.id}` says when; nothing was changed.",
+            )
+        new_id = _write(desk, connection, campaign, now, reason)
+    return replace(now, new_id=new_id)
+
+
+# -- which message ------------------------------------------------------------------------------------------------
+
+
+def _find(connection: Connection, wanted: Wanted) -> MessageRow:
+    if wanted.message is not None:
+        row = stories.message_named(connection, wanted.message)
+        if row is None:
+            raise UsageError(
+                f"{wanted.message} is an address: say of which campaign",
+                hint=f"`sendctl resend --campaign NAME --to {wanted.message}`, or a message's number.",
+            )
+        return row
+    return _last_to(connection, wanted.campaign or "", wanted.to or "", wanted.step)
+
+
+def _last_to(connection: Connection, name: str, to: str, step: str | None) -> MessageRow:
+    """The last message of a campaign that went to somebody, or failed; of one step when named."""
+    campaign = campaigns.find(connection, name)
+    if campaign is None:
+        raise UsageError(f"there is no campaign {name}", hint="`sendctl status` lists them.")
+    people = tuple(person.id for person in listing.people(connection, stories.address_key(to)))
+    rows = list(listing.select(connection, Selection(campaign.id, contact_ids=people))) if people else []
+    if not rows:
+        raise UsageError(f"campaign {name} has no message to {to}", hint=f"`sendctl show {to}` says what there is.")
+    named = [row for row in rows if step in (None, row.step)]
+    if not named:
+        known = ", ".join(sorted({row.step for row in rows}))
+        raise UsageError(f"campaign {name} has planned no step {step} for {to}", hint=f"there is: {known}.")
+    if len({row.enrollment_id for row in named}) > 1:
+        numbers = ", ".join(str(row.id) for row in named[:10])
+        raise UsageError(
+            f"campaign {name} writes to {to} about {len({row.enrollment_id for row in named})} things",
+            hint=f"name the message: `sendctl messages --campaign {name} --to {to}` lists them ({numbers}).",
+        )
+    tried = [row for row in named if row.status in (State.SENT, State.FAILED, State.IN_DOUBT, State.SENDING)]
+    return max(tried or named, key=lambda row: (row.sent_at or row.failed_at or row.due_at, row.id))
+
+
+# -- whether it may go --------------------------------------------------------------------------------------------
+
+
+def _planned(context: Context, connection: Connection, row: MessageRow, now: datetime) -> Resend:
+    campaign = campaigns.by_id(connection, row.campaign_id)
+    every = listing.copies_of(connection, row)
+    base = _base(every, row, context)
+    due = claims.by_id(connection, [base.id])[base.id]
+    _check_campaign(campaign)
+    _check_person(connection, due, row)
+    frozen = base.status is State.SENT and due.revision is not None
+    revision = base.revision if frozen else campaign.revision
+    definition = campaigns.definition_of(connection, campaign.id, revision)
+    if definition.is_sealed:
+        raise UsageError(
+            f"{campaign.name} is an encrypted letter: its contents are sealed for the one message that it had",
+            hint="nothing was changed; enqueue another letter.",
+        )
+    if row.step not in [step.name for step in definition.steps]:
+        raise UsageError(
+            f"step {row.step} was removed from campaign {campaign.name}: what message {base.id} would say is not known",
+            hint="nothing was changed; bring the step back into the campaign file, or write to them by hand.",
+        )
+    calendar = context.calendar(definition)
+    sent = [one for one in every if one.status is State.SENT]
+    copy = max(one.copy for one in every) + 1
+    return Resend(
+        now, base, copy, len(sent), max((one.sent_at or now for one in sent), default=None), revision, frozen,
+        campaign.revision, calendar.slot(now, due.timezone), campaign.status, EnrollmentStatus(due.enrollment_status),
+        _known(connection, campaign.name, due, copy),
+    )  # fmt: skip
+
+
+def _base(every: list[MessageRow], row: MessageRow, context: Context) -> MessageRow:
+    """The one that is sent once more: the last that was accepted, else the last that failed. Raises UsageError."""
+    for one in every:
+        if one.status in OPEN:
+            raise UsageError(_not_over(one), hint=_NOT_OVER[one.status].format(one=one))
+        if one.status is State.BOUNCED:
+            raise UsageError(
+                f"message {one.id} came back: {one.recipient} takes nothing",
+                hint="nothing goes to an address after a bounce for good; enqueue the person with another one.",
+            )
+    sent = [one for one in every if one.status is State.SENT]
+    failed = [one for one in every if one.status is State.FAILED]
+    if sent:
+        return sent[-1]
+    if not failed:
+        raise UsageError(
+            f"message {row.id} was never sent: it is {row.status}",
+            hint=f"`sendctl show {row.id}` says why. Only what was sent, or failed for good, can be sent once more.",
+        )
+    if failed[-1].transient:
+        after_h = context.settings.reconcile.retry_failed_after_s / 3600
+        raise UsageError(
+            f"message {failed[-1].id} failed for a passing cause: it is tried again by itself after {after_h:g} h",
+            hint=f"`sendctl recover --campaign {row.campaign} --failed` tries it at once.",
+        )
+    return failed[-1]
+
+
+_NOT_OVER = {
+    State.QUEUED: "it goes with the next `sendctl send-due` after it is due. Nothing was changed.",
+    State.SENDING: "wait for its outcome: `sendctl show {one.id}`. Nothing was changed.",
+    State.IN_DOUBT: "look for proof first: `sendctl recover --campaign {one.campaign}`. Nothing was changed.",
+}
+
+
+def _not_over(one: MessageRow) -> str:
+    what = f"message {one.id}" + (", which was to be sent once more," if one.copy else "")
+    return {
+        State.QUEUED: f"{what} is queued already, due {one.next_attempt_at:%Y-%m-%d %H:%M:%SZ}",
+        State.SENDING: f"{what} is on its way at this moment",
+        State.IN_DOUBT: f"{what} is in doubt: {one.recipient} may have got it",
+    }[one.status]
+
+
+def _check_campaign(campaign: Campaign) -> None:
+    if campaign.status in (CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED):
+        raise UsageError(f"campaign {campaign.name} is {campaign.status}: nothing of it is sent again")
+
+
+def _check_person(connection: Connection, due: Due, row: MessageRow) -> None:
+    """Suppressions and ends forbid it, as they do at each claim. Raises UsageError."""
+    listed = suppressions.of(connection, due.recipient_key)
+    if listed is not None:
+        raise UsageError(
+            f'{row.recipient} is suppressed since {listed.created_at:%Y-%m-%d %H:%M:%SZ}, for "{listed.reason}"',
+            hint=f"`sendctl suppress --remove {row.recipient}` takes it off the list, if that is right.",
+        )
+    if due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED):
+        (place, *_) = standing.of_enrollments(connection, [due.enrollment_id])
+        for_what = f" ({place.ended_for})" if place.ended_for else ""
+        raise UsageError(
+            f"{row.recipient} gets nothing more of campaign {row.campaign}: the enrollment is"
+            f" {due.enrollment_status}{for_what}",
+            hint=f"`sendctl show {row.recipient}` says what came in. Nothing was changed.",
+        )
+    said = {one.type for one in events.of_enrollments(connection, [due.enrollment_id])}
+    for kind in HARD_STOPS:
+        if kind in said:
+            raise UsageError(
+                f"{row.recipient} gets nothing more of campaign {row.campaign}: {kind}",
+                hint=f"`sendctl show {row.id}` says when. Nothing was changed.",
+            )
+
+
+def _known(connection: Connection, campaign: str, due: Due, copy: int) -> str:
+    """What journals prove of this very copy, planned and sent before the store was put back."""
+    key = _key(connection, campaign, due, copy)
+    proven = replay.remembered(connection, [key]).get(key)
+    if proven is None:
+        return ""
+    how = "was accepted" if proven.accepted else "may have been accepted"
+    return f"the journals know that it {how} on {proven.at:%Y-%m-%d %H:%M:%SZ}, before the store was put back"
+
+
+def _key(connection: Connection, campaign: str, due: Due, copy: int) -> str:
+    return provider_key(
+        meta.read(connection).secret, campaign=campaign, address_key=due.address_key, subject_key=due.subject_key,
+        step_index=due.step_index, occurrence=due.occurrence, channel=due.channel, copy=copy,
+    )  # fmt: skip
+
+
+# -- writing ------------------------------------------------------------------------------------------------------
+
+
+def _write(desk: Desk, connection: Connection, campaign: Campaign, made: Resend, reason: str) -> int:
+    """The message, its audit row, and a completed campaign that runs again. Returns the message's number."""
+    due = claims.by_id(connection, [made.row.id])[made.row.id]
+    frozen = (made.revision, desk.now) if made.frozen else None
+    account = desk.current(connection, campaign.id).account
+    new_id = copies.plan(
+        connection, campaign.name, due, made.slot, copy=made.copy, frozen=frozen, unpaid=bool(account),
+        secret=desk.secret(connection), now=desk.now,
+    )  # fmt: skip
+    campaigns.set_status(connection, campaign.id, {CampaignStatus.COMPLETED}, CampaignStatus.RUNNING, desk.now)
+    detail = {"message": made.row.id, "copy": made.copy, "new_message": new_id, "to": made.row.recipient,
+              "step": made.row.step, "sent_before": made.sent}  # fmt: skip
+    context = desk.context
+    audit.write(
+        connection, login=who(context.environ), hostname=context.hostname, action="resend", campaign_id=campaign.id,
+        reason=reason, detail=detail, now=desk.now,
+    )  # fmt: skip
+    if made.known:
+        fresh = claims.by_id(connection, [new_id])[new_id]
+        settle(desk, connection, fresh, replay.remembered(connection, [fresh.key])[fresh.key])
+    return new_id
