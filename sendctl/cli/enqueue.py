@@ -13,7 +13,7 @@ import typer
 
 from sendctl.cli.frame import Verb
 from sendctl.cli.shell import Shell, print_json, shell_of, source
-from sendctl.cli.wording import clean, iso, some, utc
+from sendctl.cli.wording import clean, hanging, iso, some, utc
 from sendctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -166,8 +166,7 @@ def _lines(report: EnqueueReport, now: datetime) -> Iterator[str]:
         yield f"  people           {report.enrolled:,}"
     if report.sharing:
         yield f"  shared numbers   {report.sharing:,}: e-mail only, as the text goes to somebody else of that number"
-    if report.changed:
-        yield f"  changed          {clean(', '.join(report.changed))}"
+    yield from _changes(report)
     if report.orders:
         yield from _order_lines(report)
     elif not report.letter and (report.rows or report.skipped):
@@ -198,6 +197,17 @@ def _text_lines(report: EnqueueReport) -> Iterator[str]:
         yield f"  texts of {one.step}: {one.texts:,}, {some(one.segments, 'segment')}{longest}{wide}"
 
 
+def _changes(report: EnqueueReport) -> Iterator[str]:
+    """What a changed campaign file changes: its keys, and its steps by name."""
+    alone = {f"steps.{name}" for name in (*report.steps_added, *report.steps_removed)}
+    keys = [key for key in report.changed if key not in alone]
+    for heading, names in (
+        ("changed", keys), ("steps added", report.steps_added), ("steps removed", report.steps_removed)
+    ):  # fmt: skip
+        if names:
+            yield from hanging(clean(", ".join(names)), " " * 19, first=f"  {heading:<17}")
+
+
 def _order_lines(report: EnqueueReport) -> Iterator[str]:
     if report.files or report.put_aside:
         aside = f", {len(report.put_aside):,} put aside" if report.put_aside else ""
@@ -212,7 +222,8 @@ def _order_lines(report: EnqueueReport) -> Iterator[str]:
 def _json(report: EnqueueReport) -> dict[str, Any]:
     return {
         "schema": "sendctl.enqueue/1", "campaign": report.campaign, "dry_run": report.dry_run,
-        "created": report.created, "revision": report.revision, "changed": report.changed, "rows": report.rows,
+        "created": report.created, "revision": report.revision, "changed": report.changed,
+        "steps_added": report.steps_added, "steps_removed": report.steps_removed, "rows": report.rows,
         "enrolled": report.enrolled, "planned": report.planned, "known": report.known, "contacts": report.contacts,
         "skipped": report.skipped,
         "repeated_count": report.repeated_count, "repeated_addresses": report.repeated_addresses,

@@ -55,6 +55,7 @@ def _campaign(situation: Situation, state: CampaignState) -> dict[str, Any]:
         ],
         "given_up": state.given_up,
         "held": [{"why": str(one.why), "count": one.number, "first_until": iso(one.first_at)} for one in state.held],
+        "resent": state.resent,
         "events": {str(kind): state.events.get(kind, 0) for kind in EventType},
         "halted_for": state.halted or None,
         "letter": letter_json(definition, state.unreadable),

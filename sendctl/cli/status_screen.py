@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sendctl.cli.screen import BY_STATE, unicode_ok
-from sendctl.cli.wording import ago, clean, count, letter_words, span, utc, when
+from sendctl.cli.wording import ago, clean, count, letter_words, some, span, utc, when
 from sendctl.passes.advice import Advice, Level, advise
 from sendctl.passes.status import CampaignState, RunState, Situation
 from sendctl.states import CampaignStatus, EventType, State
@@ -151,6 +151,8 @@ def _told(situation: Situation, state: CampaignState) -> Iterator[tuple[str, Tex
         yield "failed", Text(f"{count(failure.count)} {kind}: {clean(failure.example)[:120]}")
     if state.given_up:
         yield "failed", Text(f"{count(state.given_up)} given up in doubt: perhaps accepted")
+    if state.resent:
+        yield "resent", Text(f"{some(state.resent, 'message')} of these, by operators")
     if state.events:
         told = ", ".join(f"{kind} {count(state.events[kind])}" for kind in EventType if kind in state.events)
         yield "events", Text(told)

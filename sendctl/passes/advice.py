@@ -68,7 +68,8 @@ def _of_store(situation: Situation) -> Iterator[Advice]:
     if store.homeless:
         yield Advice(
             Level.WARNING, "", f"{_messages(store.homeless)} known from journals only: of campaigns or people that the"
-            " store has forgotten since it was put back. Enqueue their files again",
+            " store has forgotten since it was put back. Enqueue their files again, and resend again what was resent",
+
         )  # fmt: skip
     if store.uncounted:
         yield Advice(

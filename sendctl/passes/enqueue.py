@@ -335,6 +335,8 @@ def _extend(
         report.notes.append("the live controls stay as they are; `sendctl tune` changes them")
     if report.changed:
         changes = compared(before, definition)
+        report.steps_added = [changes.after.step(number).name for number in changes.added]
+        report.steps_removed = [changes.before.step(number).name for number in changes.removed]
         campaign = campaigns.revise(connection, campaign, changes.after, now)
         outcomes.unfreeze_campaign(connection, campaign.id)
         replanned = revising.apply(

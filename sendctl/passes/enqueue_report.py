@@ -21,6 +21,8 @@ class EnqueueReport:
     created: bool = False
     revision: int = 1
     changed: list[str] = field(default_factory=list)  # keys of the definition that differ from the last revision
+    steps_added: list[str] = field(default_factory=list)  # their names, in the order of the file
+    steps_removed: list[str] = field(default_factory=list)
     rows: int = 0  # good rows in the file: enrolled + known + repeated_count; of orders, good events
     skipped: int = 0  # bad rows, kept in the --skip-bad file
     contacts: int = 0  # people not known before

@@ -23,7 +23,21 @@ from sendctl.passes.context import Context
 from sendctl.passes.place import elsewhere
 from sendctl.passes.startup import rewound_reason
 from sendctl.states import CampaignStatus, State
-from sendctl.store import audit, campaigns, doubts, events, holds, limits, meta, replay, reports, runs, sealed, touches
+from sendctl.store import (
+    audit,
+    campaigns,
+    copies,
+    doubts,
+    events,
+    holds,
+    limits,
+    meta,
+    replay,
+    reports,
+    runs,
+    sealed,
+    touches,
+)
 from sendctl.store.campaigns import Campaign
 from sendctl.store.doubts import Failure
 from sendctl.store.holds import HeldCount
@@ -93,6 +107,7 @@ class CampaignState:
     failures: tuple[Failure, ...]  # without any doubt
     given_up: int  # failed too, but perhaps accepted
     failed_recently: int
+    resent: int  # of all planned, those that operators had sent once more
     claims_expired: int  # messages in flight that no run may send any more
     sent_per_s: float | None
     events: Mapping[str, int]  # by type
@@ -182,6 +197,7 @@ def _state(
         overdue=reports.due_before(connection, number, overdue_before) if running else 0,
         failures=tuple(doubts.failures(connection, number)) if counts[State.FAILED] else (),
         given_up=len(doubts.failed_ids(connection, number, given_up=True)) if counts[State.FAILED] else 0,
+        resent=copies.count(connection, number),
         failed_recently=reports.failed_since(connection, number, now - timedelta(seconds=RECENT_S)),
         claims_expired=reports.claims_expired(connection, number, now),
         sent_per_s=reports.sent_per_s(connection, number, now),

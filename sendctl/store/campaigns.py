@@ -185,12 +185,19 @@ def set_controls(connection: Connection, campaign_id: int, controls: Controls, n
 
 
 def describe_difference(old: Definition, new: Definition) -> list[str]:
-    """The keys of the campaign file in which two definitions differ, e.g. ["from", "steps[0].html"].
+    """The keys of the campaign file in which two definitions differ, e.g. ["from", "steps.offer.html", "steps.hint"].
 
-    Controls are not compared.
+    A step is known by its name; one of which only the name stands there is in one of them alone. "steps" by itself says
+    that steps have changed places. Controls are not compared.
     """
     before, after = _flat(old), _flat(new)
-    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    found = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    names = [[step.name for step in definition.steps] for definition in (old, new)]
+    alone = set(names[0]) ^ set(names[1])
+    for name in alone:
+        found = {key for key in found if not key.startswith(f"steps.{name}.")} | {f"steps.{name}"}
+    kept = [[name for name in some if name not in alone] for some in names]
+    return sorted(found | ({"steps"} if kept[0] != kept[1] else set()))
 
 
 # Keys whose name in the campaign file is another than that of the field.
@@ -206,7 +213,7 @@ _NOT_IN_FILE = ("steps", "controls", "numbers", "order", "letter")
 def _flat(definition: Definition) -> dict[str, str]:
     data = {key: value for key, value in asdict(definition).items() if key not in _NOT_IN_FILE}
     flat = {_FILE_KEYS.get(key, key): json.dumps(value, default=str) for key, value in data.items()}
-    for index, step in enumerate(definition.steps):
-        values = {_FILE_KEYS.get(key, key): json.dumps(value) for key, value in asdict(step).items()}
-        flat |= {f"steps[{index}].{key}": value for key, value in values.items()}
+    for step in definition.steps:
+        values = {_FILE_KEYS.get(key, key): json.dumps(value) for key, value in asdict(step).items() if key != "name"}
+        flat |= {f"steps.{step.name}.{key}": value for key, value in values.items()}
     return flat

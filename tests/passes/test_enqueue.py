@@ -131,7 +131,7 @@ def test_a_changed_template_reaches_whom_nobody_can_have_sent_a_copy(ground: Gro
     ground.pass_with(UNKNOWN, limit=1)
     report = ground.enqueue(3, steps=(STEP.replace("Hello", "Hi"),))
     assert report.revision == 2
-    assert report.changed == ["steps[0].subject", "steps[0].text"]
+    assert report.changed == ["steps.offer.subject", "steps.offer.text"]
     assert any("reaches 2 planned messages; 1 that somebody may have" in note for note in report.notes)
     ground.clock.forward(hours=1)
     window = ground.clerk().turn([], 10)

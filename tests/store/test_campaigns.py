@@ -45,13 +45,25 @@ def test_a_changed_key_is_named_as_the_file_names_it(name: str) -> None:
         assert key in documented(f"[{section or 'campaign'}]")
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Step)])
-def test_a_changed_key_of_a_step_is_named_with_the_steps_place(name: str) -> None:
+@pytest.mark.parametrize("name", [field.name for field in fields(Step) if field.name != "name"])
+def test_a_changed_key_of_a_step_is_named_with_the_steps_name(name: str) -> None:
     value: Any = 7 if name in ("after_s", "repeat") else "another"
     after = replace(BEFORE, steps=(replace(BEFORE.steps[0], **{name: value}),))
     (said,) = describe_difference(BEFORE, after)
-    assert said.startswith("steps[0].")
-    assert said.removeprefix("steps[0].") in documented("[[steps]]")
+    place = f"steps.{BEFORE.steps[0].name}."
+    assert said.startswith(place)
+    assert said.removeprefix(place) in documented("[[steps]]")
+
+
+def test_steps_are_known_by_their_names() -> None:
+    def with_steps(*names: str) -> Definition:
+        return replace(BEFORE, steps=tuple(Step(name, text=f"of {name}") for name in names), numbers=(), order=())
+
+    before = with_steps("one", "two", "three")
+    assert describe_difference(before, with_steps("one", "new", "two", "three")) == ["steps.new"]
+    assert describe_difference(before, with_steps("one", "three")) == ["steps.two"]
+    assert describe_difference(before, with_steps("one", "other", "three")) == ["steps.other", "steps.two"]
+    assert describe_difference(before, with_steps("one", "three", "two")) == ["steps"]
 
 
 def test_live_controls_are_no_difference() -> None:

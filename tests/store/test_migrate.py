@@ -145,7 +145,8 @@ def test_a_store_of_the_first_version_keeps_every_row_and_what_they_refer_to(sto
     assert {name: after[name] for name in UNCHANGED} == {name: before[name] for name in UNCHANGED}
     for broken in (
         "DELETE FROM messages",
-        "INSERT INTO attempts (message_id, number, run_id, worker, claim_id, provider, outcome, started_at, finished_at)"
+        "INSERT INTO attempts (message_id, number, run_id, worker, claim_id, provider, outcome, started_at,"
+        " finished_at)"
         f" VALUES (8, 1, 'r', 0, 'c', 'primary', 'accepted', {NOW}, {NOW})",
     ):  # fmt: skip
         with store.write() as connection, pytest.raises(sa.exc.IntegrityError):
