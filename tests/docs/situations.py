@@ -24,6 +24,7 @@ from typing import Any
 
 import psycopg
 
+from tests.docs.forking import commands_folder
 from tests.smtp_double import SmtpDouble, start_smtp_double
 
 ROOT = Path(__file__).parents[2]
@@ -89,9 +90,11 @@ class World:
 
     def start(self, command: str, failpoint: str) -> subprocess.Popen[bytes]:
         """Start a command that a failpoint will stop."""
+        program, *arguments = command.split()
+        # The program itself: whoever stops or kills it must meet it.
         process = subprocess.Popen(
-            command.split(), cwd=self.folder, env=self._environ(failpoint), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [str(Path(sys.executable).parent / program), *arguments], cwd=self.folder, env=self._environ(failpoint),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.stopped.append(process)
         return process
@@ -106,7 +109,7 @@ class World:
             return cursor.fetchall() if cursor.description else []
 
     def _environ(self, failpoint: str) -> dict[str, str]:
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        path = f"{commands_folder()}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         plain = {
             "PATH": path, "HOME": str(self.folder), "LC_ALL": "C.UTF-8", "STORE": self.store_url,
             "SENDCTL_JOURNAL_WITNESS": "witness",
