@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 TESTS_AT_ONCE ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test coverage check bench prove-model prove-kill prove-faults prove-storm prove-stateful prove-year prove-mutants lock clean
+.PHONY: help venv demo test coverage check bench prove-model prove-kill prove-faults prove-storm prove-stateful prove-lives prove-year prove-mutants lock clean
 
 help: ## List what can be done
 	@echo "sendctl: make TARGET, where TARGET is one of"
@@ -79,6 +79,9 @@ prove-storm: $(INSTALLED) ## Kill passes 50 times under 20,000 messages, on SQLi
 
 prove-stateful: $(INSTALLED) ## Try 1,000 random histories of commands and misfortunes on each database (hours)
 	@$(BIN)/python -m tests.stateful
+
+prove-lives: $(INSTALLED) ## Invent 5,000 lives of sequences and ask an oracle what must come of them (an hour)
+	@$(BIN)/python -m tests.lives
 
 prove-year: $(INSTALLED) ## Live through a year of a sequence with 10,000 people on each database (an hour)
 	@$(BIN)/python -m tests.year

@@ -24,7 +24,8 @@ def stands(place: Place, now: datetime) -> str:
             return "every step is over"
         case EnrollmentStatus.FAILED:
             why = clean(place.last_error or "no reason recorded")
-            return f"goes no further: message {place.message_id} failed ({why}); `sendctl recover --failed` takes it up"
+            retry = f"`sendctl recover --campaign {place.campaign} --failed` takes it up"
+            return f"goes no further: message {place.message_id} failed ({why}); {retry}"
         case EnrollmentStatus.STOPPED:
             return f"goes no further: {clean(place.ended_for or 'stopped')}"
         case _:

@@ -6,7 +6,6 @@ program's code.
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -15,7 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -323,46 +322,6 @@ def a_standby_was_promoted(world: World) -> None:
     world.postgres.start()
 
 
-def _write_events(path: Path, *events: dict[str, Any]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(json.dumps(event) + "\n" for event in events))
-
-
-def _learned(number: int, kind: str, message: int, **more: Any) -> dict[str, Any]:
-    at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=90 - number)
-    return {"id": f"evt-{number}", "type": kind, "occurred_at": at.isoformat(), "message_id": message} | more
-
-
-def a_morning_of_events(world: World) -> None:
-    """What the receiver of webhooks has written: ten people clicked, one address is gone, one wants no more."""
-    clicks = [_learned(number, "clicked", number) for number in range(1, 11)]
-    _write_events(world.folder / "events.jsonl", *clicks, _learned(11, "bounced", 11), _learned(12, "complained", 12))
-
-
-def the_provider_replays_the_outage(world: World) -> None:
-    """All of it twice, backwards, with what was missed in the outage, and one thing that is no event of ours."""
-    (world.folder / "events").mkdir()
-    known = [json.loads(line) for line in (world.folder / "events.jsonl").read_text().splitlines()]
-    missed = [_learned(number, "delivered", number) for number in range(13, 53)]
-    late = [_learned(53, "bounced", 60), _learned(54, "unsubscribed", 61), _learned(55, "opened", 4711)]
-    path = world.folder / "events/replay.jsonl"
-    _write_events(path, *reversed([*known, *missed, *late, *known, *missed]))
-    with path.open("a") as file:
-        file.write("--- end of dump ---\n")
-
-
-def an_hour_has_gone_by(world: World) -> None:
-    """Since the files of the spool were written."""
-    for path in (world.folder / "events").glob("*.jsonl"):
-        os.utime(path, (time.time() - 3700,) * 2)
-
-
-def the_spool_is_configured(world: World) -> None:
-    """sendctl.toml names the folder."""
-    with (world.folder / "sendctl.toml").open("a") as file:
-        file.write('\n[events]\nspool = "events"\n')
-
-
 def an_encrypted_letter_is_due_and_another_waits(world: World) -> None:
     """One letter is due now, one tomorrow, both under a key that is here."""
     (world.folder / "letters.key").write_text("5a" * 32)
@@ -413,12 +372,15 @@ _ALL: tuple[Callable[[World], None], ...] = (
     the_database_is_down,
     the_database_is_back,
     a_standby_was_promoted,
-    a_morning_of_events,
-    the_provider_replays_the_outage,
-    an_hour_has_gone_by,
-    the_spool_is_configured,
     an_encrypted_letter_is_due_and_another_waits,
     the_key_is_gone,
     the_key_is_put_back,
 )
-SITUATIONS: dict[str, Callable[[World], None]] = {action.__name__.replace("_", " "): action for action in _ALL}
+
+
+def by_words(actions: Iterable[Callable[[World], None]]) -> dict[str, Callable[[World], None]]:
+    """Situations by the words that documents have for them."""
+    return {action.__name__.replace("_", " "): action for action in actions}
+
+
+SITUATIONS = by_words(_ALL)

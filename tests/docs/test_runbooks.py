@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs import console
+from tests.docs import arrivals, console, sequences, situations
 from tests.docs.console import Command, Query, Situation
-from tests.docs.situations import SITUATIONS, World
+from tests.docs.situations import World
 from tests.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
+SITUATIONS = situations.SITUATIONS | arrivals.SITUATIONS | sequences.SITUATIONS
 RUNBOOKS = ROOT / "docs/runbooks"
 NEEDS_A_SERVER = "database-outage"  # stops and promotes it, so it must be its own
 ON_SQLITE = sorted(path.stem for path in RUNBOOKS.glob("*.md") if path.stem != NEEDS_A_SERVER)
