@@ -193,6 +193,9 @@ CREATE INDEX messages_by_state ON messages (campaign_id, status, next_attempt_at
 CREATE INDEX messages_held ON messages (campaign_id, error_class)
     WHERE error_class IN ('frequency_cap', 'distance', 'quiet_hours', 'allowance');
 
+-- What was tried and waits to be tried again: few, and the only ones that a stop may have missed.
+CREATE INDEX messages_to_retry ON messages (campaign_id) WHERE status = 'queued' AND attempts > 0;
+
 -- What operators had sent once more: few, and counted without reading the others.
 CREATE INDEX messages_resent ON messages (campaign_id) WHERE copy > 0;
 

@@ -168,10 +168,16 @@ def returned(connection: Connection) -> list[Place]:
 
 
 def left_over(connection: Connection) -> list[Place]:
-    """Queued messages of stopped enrollments: they were in flight when the end came, and were not accepted."""
+    """Queued messages of stopped enrollments: they were in flight when the end came, and were not accepted.
+
+    So they were tried, and the index of what is to be retried has them: without words of its own SQLite would not see
+    that, and with the campaign as a condition it would look through everything that is queued.
+    """
     statement = (
         sa.select(_M.id, _M.campaign_id)
         .join(enrollments, _E.id == _M.enrollment_id)
-        .where(_M.campaign_id.in_(_living()), _M.status == State.QUEUED, _E.status == EnrollmentStatus.STOPPED)
+        .join(campaigns, campaigns.c.id == _M.campaign_id)
+        .where(sa.text("messages.status = 'queued' AND messages.attempts > 0"))
+        .where(_E.status == EnrollmentStatus.STOPPED, campaigns.c.status != CampaignStatus.ARCHIVED)
     )
     return [Place(*row) for row in connection.execute(statement.order_by(_M.id))]

@@ -355,3 +355,41 @@ def test_a_lost_host_may_be_given_up_as_it_is_shown(world: World) -> None:
     assert f"there is no host {host_id}x to give up" in refused.err
     ran = world.run("recover", "--campaign", "spring", "--lost-host", f"{socket.gethostname()} ({host_id})", "--yes")
     assert ran.code == 0, ran.err
+
+
+def test_a_resend_is_looked_at_agreed_to_and_said(world: World) -> None:
+    world.ready(2)
+    world.run("send-due")
+    assert "say why, with --reason" in world.run("resend", "1").err
+    alone = world.run("resend", "1", "--reason", "lost")
+    assert (alone.code, alone.out.splitlines()[0]) == (
+        2,
+        f"message 1 to {_first(world)}: offer of campaign spring",
+    )
+    assert "nobody is here to agree" in alone.err
+    assert world.run("resend", "1", "--reason", "lost", "--json").code == ExitCode.USAGE
+    assert world.run("resend", "1", "--to", "a@b.example").err.startswith("sendctl: error: name a message, or")
+    assert world.run("resend").code == ExitCode.USAGE
+    planned = world.run("resend", "1", "--dry-run", "--json").json
+    assert (planned["copy"], planned["sent_before"], planned["new_message"]) == (1, 1, None)
+    assert world.typed("resend", "1", "--reason", "lost", answers="n\n").code == ExitCode.STOPPED_EARLY
+    assert world.mails() == 2
+    agreed = world.typed("resend", "1", "--reason", "lost", answers="y\n")
+    assert agreed.code == 0, agreed
+    assert "has had it 1 time. Send it once more?" in agreed.out + agreed.err
+    again = world.run("resend", "1", "--reason", "lost", "--yes")
+    assert (again.code, "is queued already" in again.err) == (ExitCode.USAGE, True)
+    world.run("send-due")
+    assert world.mails() == 3
+    told = world.run("status", "--campaign", "spring", "--json").json
+    assert (told["resent"], told["planned"], told["counts"]["sent"]) == (1, 3, 3)
+    assert "resent     1 message of these, by operators" in world.run("status", "--campaign", "spring").out
+    row = world.run("messages", "--json").json[-1]
+    assert (row["copy"], row["occurrence"]) == (1, 0)
+    assert " (copy 1)  sent" in world.run("messages").out
+    shown = world.run("show", str(row["id"]), "--json").json
+    assert shown["enrollments"][0]["why"] == "every step is over"
+
+
+def _first(world: World) -> str:
+    return str(world.run("messages", "--limit", "1", "--json").json[0]["to"])

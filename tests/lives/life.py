@@ -77,7 +77,7 @@ def _deed(draw: st.DrawFn, people: int) -> tuple[Deed, ...]:
     what = draw(
         st.sampled_from(
             ["send"] * 8
-            + ["event", "event", "event", "decide", "decide", "retry", "retry", "reconcile", "hold", "change", "change"]
+            + ["event", "event", "event", "decide", "decide", "retry", "retry", "reconcile", "hold", *["change"] * 4]
             + ["again", "suppress", "earlier", "refund"]
         )
     )
@@ -89,7 +89,7 @@ def _deed(draw: st.DrawFn, people: int) -> tuple[Deed, ...]:
         case "hold":
             return (Deed("pause"), wait, passing, Deed("resume"))
         case "change":
-            kind = draw(st.sampled_from(["remove", "add", "retime", "retime", "repeat"]))
+            kind = draw(st.sampled_from(["remove", "remove", "add", "retime", "repeat"]))
             return (Deed("change", (kind, draw(st.integers(1, 4)), draw(st.sampled_from(DELAYS_H)))),)
         case "suppress" | "earlier" | "refund":
             return (Deed(what, (draw(person),)),)

@@ -61,3 +61,4 @@ CREATE INDEX messages_by_state ON messages (campaign_id, status, next_attempt_at
 CREATE INDEX messages_resent ON messages (campaign_id) WHERE copy > 0;
 CREATE INDEX messages_held ON messages (campaign_id, error_class)
     WHERE error_class IN ('frequency_cap', 'distance', 'quiet_hours', 'allowance');
+CREATE INDEX messages_to_retry ON messages (campaign_id) WHERE status = 'queued' AND attempts > 0;
