@@ -170,14 +170,14 @@ def returned(connection: Connection) -> list[Place]:
 def left_over(connection: Connection) -> list[Place]:
     """Queued messages of stopped enrollments: they were in flight when the end came, and were not accepted.
 
-    So they were tried, and the index of what is to be retried has them: without words of its own SQLite would not see
-    that, and with the campaign as a condition it would look through everything that is queued.
+    So they were tried, and the index of what is to be retried has them. A sum says nothing about a campaign to SQLite,
+    which would look through all that is queued in it; nor is an order asked for, which another index has.
     """
     statement = (
         sa.select(_M.id, _M.campaign_id)
         .join(enrollments, _E.id == _M.enrollment_id)
-        .join(campaigns, campaigns.c.id == _M.campaign_id)
-        .where(sa.text("messages.status = 'queued' AND messages.attempts > 0"))
+        .join(campaigns, campaigns.c.id == _M.campaign_id + 0)
+        .where(sa.text("messages.status = 'queued' AND messages.attempts > 0 AND messages.campaign_id >= 0"))
         .where(_E.status == EnrollmentStatus.STOPPED, campaigns.c.status != CampaignStatus.ARCHIVED)
     )
-    return [Place(*row) for row in connection.execute(statement.order_by(_M.id))]
+    return sorted(Place(*row) for row in connection.execute(statement))

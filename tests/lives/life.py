@@ -60,12 +60,28 @@ class Life:
         return range(len(self.zones))
 
 
+STORIES = (
+    ("silent, lost", Deed("decide", ("resend",))),
+    ("silent", Deed("reconcile")),
+    ("refused", Deed("retry")),
+)
+
+
 def _later_step(number: int) -> st.SearchStrategy[Step]:
     drip = st.builds(Step, st.just(f"s{number}"), st.just("drip"), st.sampled_from(DELAYS_H))
     nudge = st.builds(
         Step, st.just(f"s{number}"), st.just("reminder"), st.sampled_from(DELAYS_H[1:]), st.integers(1, 3)
     )
     return st.one_of(drip, nudge, nudge)
+
+
+def _story(draw: st.DrawFn, people: int) -> tuple[Deed, ...]:
+    """Somebody's end comes while it is not known, or was refused, what they were sent; then that is settled."""
+    fate, settled = draw(st.sampled_from(STORIES))
+    person, wait = draw(st.integers(0, people - 1)), Deed("wait", (draw(st.sampled_from(WAITS_H)),))
+    end = draw(st.sampled_from([Deed("event", (person, "submitted")), Deed("refund", (person,))]))
+    well = Deed("send", (("accepted",) * people,))
+    return wait, Deed("send", ((fate,) * people,)), end, settled, Deed("wait", (24,)), well
 
 
 @st.composite
@@ -78,7 +94,7 @@ def _deed(draw: st.DrawFn, people: int) -> tuple[Deed, ...]:
         st.sampled_from(
             ["send"] * 8
             + ["event", "event", "event", "decide", "decide", "retry", "retry", "reconcile", "hold", *["change"] * 4]
-            + ["again", "suppress", "earlier", "refund"]
+            + ["again", "suppress", "earlier", "refund", "story", "story", "story"]
         )
     )
     match what:
@@ -86,6 +102,8 @@ def _deed(draw: st.DrawFn, people: int) -> tuple[Deed, ...]:
             return (Deed("event", (draw(person), draw(st.sampled_from(ENDS)))),)
         case "decide":
             return (Deed("decide", (draw(st.sampled_from(["resend", "resend", "skip"])),)),)
+        case "story":
+            return _story(draw, people)
         case "hold":
             return (Deed("pause"), wait, passing, Deed("resume"))
         case "change":

@@ -158,3 +158,12 @@ def test_a_provider_id_is_found_by_index_on_postgres_too(ground: Ground) -> None
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         rows = connection.exec_driver_sql("EXPLAIN SELECT message_id FROM attempts WHERE provider_message_id = 'Q1'")
         assert "attempts_by_provider_id" in "\n".join(rows.scalars())
+
+
+def test_what_a_stop_has_missed_is_looked_for_among_what_is_to_be_retried(sqlite_ground: Ground) -> None:
+    sqlite_ground.enqueue(2)
+    with sqlite_ground.store.read() as connection, plans(connection) as found:
+        assert effects.left_over(connection) == []
+    assert [step for step in found if "messages" in step] == [
+        "SEARCH messages USING INDEX messages_to_retry (campaign_id>?)"
+    ]
