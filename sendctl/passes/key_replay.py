@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
 
+from sendctl.calendar import Calendar
 from sendctl.clock import Deadline
-from sendctl.definition import Definition
 from sendctl.errors import SendctlError
 from sendctl.passes import evidence
 from sendctl.passes.claiming import Claimed
@@ -120,7 +120,8 @@ def _prepared(
         ends_at = desk.now + timedelta(seconds=context.settings.send.deadline_s)
         definition = desk.current(connection, doubt.campaign_id)
         running = desk.campaign(connection, doubt.campaign_id).status is CampaignStatus.RUNNING
-        reason = _forbidden(due, definition, desk.now, running=running, suppressed=due.recipient_key in suppressed)
+        calendar = context.calendar(definition)
+        reason = _forbidden(due, calendar, desk.now, running=running, suppressed=due.recipient_key in suppressed)
         if until <= ends_at:
             reason = f"provider {doubt.provider} does not know keys any more that are as old as this"
         if reason or due.revision is None or due.composed_at is None:
@@ -134,13 +135,14 @@ def _prepared(
         yield _Again(doubt, outgoing, until)
 
 
-def _forbidden(due: Due, definition: Definition, now: datetime, *, running: bool, suppressed: bool) -> str:
+def _forbidden(due: Due, calendar: Calendar, now: datetime, *, running: bool, suppressed: bool) -> str:
     """Why it may not be sent now if it was not accepted then; "" when it may."""
     ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
     reasons = (
-        (not running, f"campaign {definition.name} is not running: nothing of it is sent again under its key"),
+        (not running, f"campaign {calendar.definition.name} is not running: nothing of it is sent again under its key"),
         (suppressed, "it is not sent again under its key: the address is suppressed"),
         (ended, "it is not sent again under its key: the enrollment has ended"),
+        (calendar.opening(now, due.timezone) > now, "it is not sent again under its key outside of its hours"),
         (due.expires_at is not None and due.expires_at <= now, "it is not sent again under its key: it has expired"),
     )
     return next((reason for holds, reason in reasons if holds), "")

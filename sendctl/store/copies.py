@@ -21,7 +21,8 @@ def plan(
 ) -> int:  # fmt: skip
     """Write the message that is the copy of `due`; returns its number. The caller holds the campaign.
 
-    `unpaid`: it has still to get a share of its account. `frozen` is the revision whose contents it has and the moment in its Date header; else both are those of its claim.
+    `unpaid`: it has still to get a share of its account. `frozen` is the revision whose contents it has and the moment
+    in its Date header; else both are those of its claim.
     """
     (message_id,) = take_ids(connection, "messages", 1)
     row = next_message(

@@ -132,7 +132,8 @@ def retriable_ids(connection: Connection, failed_before: datetime, max_attempts:
     )
     later = messages.alias("later")
     overtaken = sa.exists().where(
-        later.c.enrollment_id == messages.c.enrollment_id, later.c.id > messages.c.id, later.c.composed_at.is_not(None), later.c.copy == 0,
+        later.c.enrollment_id == messages.c.enrollment_id, later.c.id > messages.c.id, later.c.copy == 0,
+        later.c.composed_at.is_not(None),
         sa.or_(later.c.step_index != messages.c.step_index, later.c.occurrence != messages.c.occurrence),
     )  # fmt: skip
     tried = (

@@ -73,6 +73,8 @@ def prevent(ground: Ground, how: str) -> None:
         ground.change("UPDATE enrollments SET status = 'stopped', next_scheduled_at = NULL, ended_for = 'complained'")
     elif how == "expired":
         ground.clock.forward(hours=2)
+    elif how == "at night":
+        ground.clock.forward(hours=9)
     elif how == "forgotten by the service":
         ground.clock.forward(hours=23, minutes=44, seconds=30)
     elif how == "disabled":
@@ -88,6 +90,7 @@ def prevent(ground: Ground, how: str) -> None:
         ("suppressed", "the address is suppressed"),
         ("stopped", "the enrollment has ended"),
         ("expired", "it has expired"),
+        ("at night", "outside of its hours"),
         ("forgotten by the service", "does not know keys any more that are as old as this"),
         ("disabled", "sending is disabled on this host"),
         ("put back", "not known since the store was put back"),
@@ -98,7 +101,7 @@ def test_what_could_not_be_sent_now_is_not_sent_again(
 ) -> None:
     ground = sqlite_ground
     double = resend(BROKEN)
-    ground.enqueue(1, campaign='expires_after = "1h"' if how == "expired" else "")
+    ground.enqueue(1, campaign={"expired": 'expires_after = "1h"', "at night": 'window = "08:00-17:00"'}.get(how, ""))
     ground.send_due()
     assert ground.states() == {"in_doubt": 1}
     prevent(ground, how)
