@@ -55,7 +55,7 @@ def record(table: ProviderTable) -> dict[str, Any]:
 
     facts = FACTS[table.type]
     return {
-        "name": table.name, "type": table.type, "channel": facts.channel,
+        "name": table.name, "type": table.type, "channels": list(facts.capabilities.channels),
         "rate": format_rate(table.rate) if table.rate is not None else None,
         "key_window_s": facts.capabilities.key_window_s, "lookup": facts.capabilities.lookup,
         "accepted": facts.accepted, "same_key": facts.same_key, "asked": facts.lookup, "doubt": facts.doubt,
@@ -72,7 +72,7 @@ def lines(settings: Settings) -> Iterator[str]:
         found = record(table)
         asked = f"number {order.index(table.name) + 1} of {len(order)}" if table.name in order else "only by name"
         yield from [""] if place else []
-        yield f"{table.name}: {found['type']}, {found['channel']}, {asked}" + (
+        yield f"{table.name}: {found['type']}, {' and '.join(found['channels'])}, {asked}" + (
             f", {found['rate']}" if table.rate else ""
         )
         for label, key in (

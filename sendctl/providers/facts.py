@@ -16,7 +16,6 @@ _DAY_S = 86400.0
 class Facts(NamedTuple):
     """One type of provider, in words for a person and in figures for the passes."""
 
-    channel: str
     capabilities: Capabilities
     accepted: str  # what its acceptance means
     same_key: str  # what becomes of the same message handed over again
@@ -27,7 +26,6 @@ class Facts(NamedTuple):
 
 FACTS: Mapping[str, Facts] = {
     "smtp": Facts(
-        "email",
         Capabilities(),
         "the relay has taken responsibility for it",
         "two messages: SMTP knows no key",
@@ -36,7 +34,6 @@ FACTS: Mapping[str, Facts] = {
         ("RFC 5321 sections 4.2.5 and 4.5.3.2.6", "RFC 1047"),
     ),
     "maildir": Facts(
-        "email",
         Capabilities(key_window_s=_TEN_YEARS_S, lookup=True),  # until its reader deletes the file
         "the file stands in `new`, synced to the disk",
         "one file: it is named after the key",
@@ -45,7 +42,6 @@ FACTS: Mapping[str, Facts] = {
         ("maildir(5)", "link(2)"),
     ),
     "file": Facts(
-        "sms",
         # A line is taken away by an operator only, and the watch says so: what is not there was not accepted, at once.
         Capabilities(lookup=True, absence=True, channels=("sms",)),
         "the line is there with its line feed, synced to the disk",
@@ -55,7 +51,6 @@ FACTS: Mapping[str, Facts] = {
         ("write(2) with O_APPEND", "flock(2)"),
     ),
     "resend": Facts(
-        "email",
         # "Idempotency keys expire after 24 hours"; less for clocks, and for the time that it takes to ask.
         Capabilities(key_window_s=_DAY_S - 900.0),
         "Resend has queued it",
@@ -65,7 +60,6 @@ FACTS: Mapping[str, Facts] = {
         ("resend.com/docs/dashboard/emails/idempotency-keys", "resend.com/docs/api-reference/errors"),
     ),
     "postmark": Facts(
-        "email",
         Capabilities(lookup=True),
         "Postmark has queued it",
         "two messages: Postmark knows no key",
@@ -75,7 +69,6 @@ FACTS: Mapping[str, Facts] = {
         ("postmarkapp.com/developer/api/email-api", "postmarkapp.com/developer/api/messages-api"),
     ),
     "sendgrid": Facts(
-        "email",
         Capabilities(),
         "SendGrid has queued it",
         "two messages: SendGrid knows no key",
@@ -84,7 +77,6 @@ FACTS: Mapping[str, Facts] = {
         ("twilio.com/docs/sendgrid/api-reference/mail-send/mail-send",),
     ),
     "mailgun": Facts(
-        "email",
         Capabilities(),
         "Mailgun has queued it",
         "two messages: Mailgun knows no key",
@@ -93,7 +85,6 @@ FACTS: Mapping[str, Facts] = {
         ("documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages",),
     ),
     "ses": Facts(
-        "email",
         Capabilities(),
         "SES has queued it",
         "two messages: SES knows no key",
