@@ -122,7 +122,9 @@ def lives(draw: st.DrawFn) -> Life:
     """One life; it ends with weeks of passes in which everything goes well."""
     count, people = draw(st.sampled_from((2, 3, 3, 4, 5))), draw(st.sampled_from((2, 3, 4)))
     steps = (Step("s0", "initial", 0), *(draw(_later_step(number)) for number in range(1, count)))
-    first = Deed("send", (draw(st.tuples(*[st.sampled_from(FATES)] * people)),))
+    first: tuple[Deed, ...] = (Deed("send", (draw(st.tuples(*[st.sampled_from(FATES)] * people)),)),)
+    if draw(st.booleans()):
+        first = _story(draw, people)  # at the beginning everybody is there to be hit
     deeds = draw(st.lists(_deed(people), min_size=4, max_size=14))
     well = Deed("send", (("accepted",) * people,))
     ending = [
@@ -139,5 +141,5 @@ def lives(draw: st.DrawFn) -> Life:
         window=draw(st.sampled_from(WINDOWS)),
         expires_h=draw(st.sampled_from(EXPIRES_H)),
         by_orders=draw(st.booleans()),
-        deeds=(first, *(deed for some in deeds for deed in some), *ending),
+        deeds=(*first, *(deed for some in deeds for deed in some), *ending),
     )

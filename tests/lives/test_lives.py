@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.lives.running import lived
 
-LIVES = 60
+LIVES = 40
 
 
 def test_everybody_gets_what_the_rules_say_when_they_say_it_and_stands_there() -> None:
