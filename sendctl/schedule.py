@@ -18,6 +18,7 @@ from sendctl.tomlfile.tables import printable
 
 log = logging.getLogger("sendctl")
 RETRY_CAP_S = 6 * 3600.0
+LONGEST_SHUT_DAYS = 4  # today may be over, and a clock change may leave the whole window out of a day or two
 _HOURS = re.compile(r"([0-9]{2}:[0-9]{2}) ?- ?([0-9]{2}:[0-9]{2})")
 
 
@@ -58,8 +59,11 @@ def next_open(moment: datetime, window: Window | None, zone_name: str) -> dateti
     local = moment.astimezone(zone)
     if _inside(local.time(), window):
         return moment
-    today = _opening(local.date(), window.start, zone)
-    return today if today > moment else _opening(local.date() + timedelta(days=1), window.start, zone)
+    for days in range(LONGEST_SHUT_DAYS):
+        opens = _opening(local.date() + timedelta(days=days), window.start, zone)
+        if opens > moment and _inside(opens.astimezone(zone).time(), window):
+            return opens
+    raise AssertionError(f"no day of {zone_name} has the hours {window}")
 
 
 def _inside(now: time, window: Window) -> bool:
@@ -69,8 +73,19 @@ def _inside(now: time, window: Window) -> bool:
 
 
 def _opening(day: date, start: time, zone: ZoneInfo) -> datetime:
-    # fold=0: the first of two equal times; a time in a gap maps to the same instant as the gap's end or later.
-    return datetime.combine(day, start, tzinfo=zone).astimezone(UTC)
+    """The first moment of a day that its clocks show as `start` or later."""
+    opens = datetime.combine(day, start, tzinfo=zone).astimezone(UTC)  # fold=0: the first of two equal times
+    if opens.astimezone(zone).time() == start:
+        return opens
+    # In a gap: with the offset of before the change it lies after the gap's end, with that of after it before that.
+    before = datetime.combine(day, start, tzinfo=zone).replace(fold=1).astimezone(UTC)
+    while opens - before > timedelta(seconds=1):
+        middle = before + (opens - before) / 2
+        if middle.astimezone(zone).utcoffset() == before.astimezone(zone).utcoffset():
+            before = middle
+        else:
+            opens = middle
+    return opens.replace(microsecond=0)
 
 
 def retry_delay_s(charged_attempts: int, base_s: float, *, retry_after_s: float | None, jitter: random.Random) -> float:
