@@ -204,11 +204,11 @@ def known_people(connection: Connection, keys: list[str]) -> dict[str, tuple[int
 def _places(connection: Connection, campaign_id: int, contact_ids: list[int]) -> dict[int, int]:
     """Each contact's enrollment for the campaign itself (no subject), where there is one."""
     wanted = given(connection, enrollments.c.contact_id)
-    statement = (
-        sa.select(enrollments.c.contact_id, enrollments.c.id)
-        .join(wanted, wanted.c.contact_id == enrollments.c.contact_id)
-        .where(enrollments.c.campaign_id == campaign_id, enrollments.c.subject_key == "")
-    )
+    # Not joined: SQLite would read all of the campaign's enrollments, and all of these for each.
+    statement = sa.select(enrollments.c.contact_id, enrollments.c.id).where(
+        enrollments.c.campaign_id == campaign_id, enrollments.c.subject_key == "",
+        enrollments.c.contact_id.in_(sa.select(wanted.c.contact_id)),
+    )  # fmt: skip
     found = connection.execute(statement, bound((contact_id,) for contact_id in contact_ids))
     return {row.contact_id: row.id for row in found}
 
