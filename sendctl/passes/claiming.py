@@ -15,25 +15,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy.engine import Connection
 
 from sendctl import faults
-from sendctl.calendar import Calendar
 from sendctl.clock import Lease
 from sendctl.definition import Definition
 from sendctl.durations import Rate
 from sendctl.errors import StoreRewound
 from sendctl.identity import new_id
-from sendctl.passes import people, timing
+from sendctl.passes import fates, people
 from sendctl.passes.consequences import Breakers, pause, stop_reasons
 from sendctl.passes.deciding import Desk
-from sendctl.passes.remembered import settle
 from sendctl.policy import concerns_the_provider
 from sendctl.providers.base import Outcome, Scope
-from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
-from sendctl.store import campaigns, claims, limits, meta, places, replay, runs
+from sendctl.states import AttemptOutcome, CampaignStatus
+from sendctl.store import campaigns, claims, limits, meta, runs
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Claim, Due
-from sendctl.store.holds import Why
-from sendctl.store.ledger import move
-from sendctl.store.places import Fate, Over
 
 if TYPE_CHECKING:
     from sendctl.passes.sealing import Contents
@@ -269,7 +264,7 @@ class Clerk:
         if not picked:
             return Window()
         calendar = self.desk.context.calendar(definition)
-        going = self._sift(connection, calendar, picked)
+        going = fates.sift(self.desk, connection, calendar, picked)
         contents: dict[int, Contents] = {}
         if definition.is_sealed and going:
             contents, unreadable = self._opened(connection, campaign, going)
@@ -357,56 +352,3 @@ class Clerk:
         rates = {f"provider:{name}": rate for name in sorted(providers) if (rate := tables[name].rate) is not None}
         own = campaign.controls.rate
         return rates if own is None else {f"campaign:{campaign.name}": own} | rates
-
-    # -- what may not go ------------------------------------------------------------------------------------------
-
-    def _sift(self, connection: Connection, calendar: Calendar, picked: Sequence[Due]) -> list[Due]:
-        """Move aside what must not be sent now, with its enrollment; returns the rest in order."""
-        suppressed = claims.suppressed(connection, [due.recipient_key for due in picked])
-        remembered = replay.remembered(connection, [due.key for due in picked])
-        fates = ("go", "suppress", "cancel", "drop", "expire", "known", "unpaid", "later")
-        groups: dict[str, list[Due]] = {fate: [] for fate in fates}
-        for due in picked:
-            groups[self._fate(due, calendar, suppressed, remembered)].append(due)
-        if len(calendar.definition.channels) > 1:
-            self._leave_held(connection, groups)
-        now = self.desk.now
-        moves = {"suppress": "suppress", "cancel": "cancel", "expire": "expire", "drop": "cancel"}
-        for fate, name in moves.items():
-            move(connection, name, [{"id": due.id} for due in groups[fate]], claimed=False, now=now)
-        ends: dict[str, Fate] = {"suppress": "suppressed", "drop": "dropped", "expire": "expired"}
-        self.desk.conclude(connection, [Over(due, now, fate) for name, fate in ends.items() for due in groups[name]])
-        for due in groups["known"]:
-            settle(self.desk, connection, due, remembered[due.key])
-        timing.wait_for_share(connection, groups["unpaid"], now)
-        timing.wait_for_opening(connection, calendar, groups["later"], now)
-        return groups["go"]
-
-    def _leave_held(self, connection: Connection, groups: dict[str, list[Due]]) -> None:
-        """Leave for the next turn what ends a place of which somebody else records the other message at this moment.
-
-        This turn holds the places whose outcomes it has recorded: to wait for others could make a ring.
-        """
-        ending = [due.enrollment_id for name in ("suppress", "drop", "expire", "known") for due in groups[name]]
-        free = places.hold_free(connection, ending)
-        for name in ("suppress", "drop", "expire", "known"):
-            groups[name] = [due for due in groups[name] if due.enrollment_id in free]
-
-    def _fate(
-        self, due: Due, calendar: Calendar, suppressed: set[str], remembered: dict[str, replay.Proven]
-    ) -> str:  # fmt: skip
-        ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
-        fates = (
-            ("known", due.key in remembered),
-            ("suppress", due.recipient_key in suppressed),
-            ("cancel", ended),
-            # It came back to a step that was removed meanwhile. A copy of what was sent has its contents.
-            (
-                "drop",
-                not (due.copy and due.revision) and not calendar.definition.has_place(due.step_index, due.occurrence),
-            ),
-            ("expire", timing.is_too_late(calendar, due, self.desk.now)),
-            ("unpaid", due.error_class == Why.ALLOWANCE),
-            ("later", calendar.is_bounded and calendar.opening(self.desk.now, due.timezone) > self.desk.now),
-        )
-        return next((fate for fate, holds in fates if holds), "go")

@@ -33,7 +33,7 @@ MODULES = (
     "states.py", "policy.py", "journal/*.py",
     *(f"store/{name}.py" for name in ("claims", "outcomes", "ledger", "runs", "doubts", "proofs", "finishing", "bulk",
                                       "id_set", "replay")),
-    *(f"passes/{name}.py" for name in ("claiming", "submitting", "worker", "startup", "deciding", "importing",
+    *(f"passes/{name}.py" for name in ("claiming", "fates", "submitting", "worker", "startup", "deciding", "importing",
                                        "replaying", "remembered")),
     *(f"providers/smtp/{name}.py" for name in ("lane", "dialogue", "classify", "replies")),
     *(f"passes/{name}.py" for name in ("evidence", "recover", "planning", "reconcile", "send_due")),

@@ -1,0 +1,71 @@
+"""What becomes of messages that are due, and must not be sent now: asked in the transaction that would claim them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.engine import Connection
+
+from sendctl.calendar import Calendar
+from sendctl.passes import timing
+from sendctl.passes.deciding import Desk
+from sendctl.passes.remembered import settle
+from sendctl.states import EnrollmentStatus
+from sendctl.store import claims, places, replay
+from sendctl.store.claims import Due
+from sendctl.store.holds import Why
+from sendctl.store.ledger import move
+from sendctl.store.places import Fate, Over
+
+_FATES = ("go", "suppress", "cancel", "drop", "expire", "known", "unpaid", "later")
+_MOVES = {"suppress": "suppress", "cancel": "cancel", "expire": "expire", "drop": "cancel"}
+_ENDS: dict[str, Fate] = {"suppress": "suppressed", "drop": "dropped", "expire": "expired"}
+_OF_PLACES = (*_ENDS, "known")  # those that may end a place
+
+
+def sift(desk: Desk, connection: Connection, calendar: Calendar, picked: Sequence[Due]) -> list[Due]:
+    """Move aside what must not be sent now, with its enrollment; returns the rest in order."""
+    suppressed = claims.suppressed(connection, [due.recipient_key for due in picked])
+    remembered = replay.remembered(connection, [due.key for due in picked])
+    groups: dict[str, list[Due]] = {fate: [] for fate in _FATES}
+    for due in picked:
+        groups[_fate(desk, due, calendar, suppressed, remembered)].append(due)
+    if len(calendar.definition.channels) > 1:
+        _leave_held(connection, groups)
+    now = desk.now
+    for fate, name in _MOVES.items():
+        move(connection, name, [{"id": due.id} for due in groups[fate]], claimed=False, now=now)
+    desk.conclude(connection, [Over(due, now, fate) for name, fate in _ENDS.items() for due in groups[name]])
+    for due in groups["known"]:
+        settle(desk, connection, due, remembered[due.key])
+    timing.wait_for_share(connection, groups["unpaid"], now)
+    timing.wait_for_opening(connection, calendar, groups["later"], now)
+    return groups["go"]
+
+
+def _leave_held(connection: Connection, groups: dict[str, list[Due]]) -> None:
+    """Leave for the next turn what ends a place of which somebody else records the other message at this moment.
+
+    This turn holds the places whose outcomes it has recorded: to wait for others could make a ring.
+    """
+    free = places.hold_free(connection, [due.enrollment_id for name in _OF_PLACES for due in groups[name]])
+    for name in _OF_PLACES:
+        groups[name] = [due for due in groups[name] if due.enrollment_id in free]
+
+
+def _fate(
+    desk: Desk, due: Due, calendar: Calendar, suppressed: set[str], remembered: dict[str, replay.Proven]
+) -> str:  # fmt: skip
+    ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
+    says_what_was_sent = bool(due.copy and due.revision)  # a copy of a message that was accepted
+    fates = (
+        ("known", due.key in remembered),
+        ("suppress", due.recipient_key in suppressed),
+        ("cancel", ended),
+        # It came back to a step that was removed meanwhile.
+        ("drop", not says_what_was_sent and not calendar.definition.has_place(due.step_index, due.occurrence)),
+        ("expire", timing.is_too_late(calendar, due, desk.now)),
+        ("unpaid", due.error_class == Why.ALLOWANCE),
+        ("later", calendar.is_bounded and calendar.opening(desk.now, due.timezone) > desk.now),
+    )
+    return next((fate for fate, holds in fates if holds), "go")
