@@ -121,6 +121,10 @@ def _doing(plan: Plan) -> list[str]:
         messages = some(again, "message")
         what = f"cancels {messages}" if plan.over else f"queues {messages} again"
         lines.append(f"{what} that were certainly not sent")
+    if plan.keyed:
+        lines.append(
+            f"sends {some(plan.keyed, 'message')} in doubt again under the same key: the provider has each once"
+        )
     if plan.doubtful:
         lines.append(_choice(plan))
     if plan.with_failed and plan.failed_ids:

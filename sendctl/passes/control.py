@@ -20,9 +20,9 @@ from sendctl.durations import parse_rate
 from sendctl.errors import ExitCode, UsageError
 from sendctl.inputs.campaign_checks import duration_from
 from sendctl.passes.context import Context, who
-from sendctl.passes.letter_fates import refuse_late
+from sendctl.passes.letter_fates import letter_of, refuse_row
 from sendctl.states import CampaignStatus
-from sendctl.store import audit, campaigns, finishing, limits, reports
+from sendctl.store import audit, campaigns, finishing, limits, notices, reports
 from sendctl.store.campaigns import Campaign
 
 
@@ -126,8 +126,9 @@ def locked(context: Context, name: str) -> Iterator[tuple[Connection, Campaign, 
 def _move(context: Context, name: str, action: str, reason: str) -> ControlReport:
     wanted = MOVES[action]
     with locked(context, name) as (connection, campaign, now):
-        if action == "cancel" and campaign.status is not wanted.target:
-            refuse_late(connection, campaign, "cancelled")
+        letter = letter_of(connection, campaign) if action == "cancel" else None
+        if letter is not None and campaign.status is not wanted.target:
+            refuse_row(letter, campaign.name, "cancelled")
         changed = campaigns.set_status(connection, campaign.id, wanted.sources, wanted.target, now)
         if not changed and campaign.status is not wanted.target:
             raise UsageError(f"campaign {name} is {campaign.status}: it cannot be {wanted.done}")
@@ -136,6 +137,8 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
         if changed:
             detail = {"before": campaign.status, "in_flight": flying, "cancelled": cancelled}
             write_audit(context, connection, campaign, action, reason, detail, now)
+        if letter is not None and changed:
+            _end_teller(connection, letter.id, now)
         if action == "cancel":
             faults.passing("cancel.before_commit")
         report = ControlReport(
@@ -145,6 +148,14 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
     if action == "cancel":
         faults.passing("cancel.committed")
     return report
+
+
+def _end_teller(connection: Connection, message_id: int, now: datetime) -> None:
+    """The campaign that would have told of a letter has nothing to tell: whoever cancels knows it."""
+    teller = notices.silent_teller(connection, message_id)
+    if teller is not None:
+        sources = {CampaignStatus.RUNNING, CampaignStatus.PAUSED}
+        campaigns.set_status(connection, teller, sources, CampaignStatus.COMPLETED, now)
 
 
 def tune(context: Context, name: str, changes: Mapping[str, str | int], reason: str = "") -> ControlReport:

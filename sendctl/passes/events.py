@@ -16,7 +16,7 @@ from sendctl.inputs.events import Event
 from sendctl.passes.deciding import Desk
 from sendctl.providers.base import Outcome, Phase
 from sendctl.states import AttemptOutcome, EventType, State
-from sendctl.store import campaigns, claims, effects, events, notices, suppressions
+from sendctl.store import campaigns, claims, effects, events, notices, places, suppressions
 from sendctl.store.effects import SUPPRESSING, Place
 from sendctl.store.events import Fact, Named, Target, Tried
 from sendctl.store.ledger import move
@@ -290,6 +290,7 @@ def _prove(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> in
     if not wanted:
         return 0
     outcome = Outcome(AttemptOutcome.ACCEPTED, Phase.REPLIED)
+    places.hold_of(connection, wanted)
     return sum(
         desk.resolve(connection, message_id, outcome, evidence="event", claim_id=claim_id)
         for message_id, claim_id in effects.unproven(connection, wanted)

@@ -22,6 +22,7 @@ from sendctl.providers.facts import can_tell, settles_by_key
 from sendctl.providers.registry import build_provider
 from sendctl.rendering.names import message_id
 from sendctl.states import AttemptOutcome
+from sendctl.store import places
 from sendctl.store.doubts import Doubt, Held
 
 
@@ -33,6 +34,7 @@ class Evidence:
     absent: dict[Held, Outcome] = field(default_factory=dict)
     unsettled: dict[str, tuple[str, int]] = field(default_factory=dict)  # by kind: the last reason, how many
     asked: set[Held] = field(default_factory=set)  # settled by asking the provider, not by a log
+    later: set[Held] = field(default_factory=set)  # what the same again under its key can still settle
 
     def settles(self, held: Held) -> bool:
         return held in self.accepted or held in self.absent
@@ -47,6 +49,7 @@ class Evidence:
         self.accepted |= other.accepted
         self.absent |= other.absent
         self.asked |= other.asked
+        self.later |= other.later
         for kind, (reason, count) in other.unsettled.items():
             self.unsettled[kind] = (reason, self.unsettled.get(kind, ("", 0))[1] + count)
 
@@ -189,6 +192,8 @@ def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool, 
 
 def settle(desk: Desk, connection: Connection, evidence: Evidence) -> tuple[int, int]:
     """Record what is proven; returns how many are sent after all, and how many are queued again."""
+
+    places.hold_of(connection, (message_id for message_id, _ in (*evidence.accepted, *evidence.absent)))
 
     def settled(proven: dict[Held, Outcome]) -> int:
         return sum(

@@ -57,15 +57,19 @@ def _fate(
     desk: Desk, due: Due, calendar: Calendar, suppressed: set[str], remembered: dict[str, replay.Proven]
 ) -> str:  # fmt: skip
     ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
-    says_what_was_sent = bool(due.copy and due.revision)  # a copy of a message that was accepted
     fates = (
         ("known", due.key in remembered),
         ("suppress", due.recipient_key in suppressed),
         ("cancel", ended),
-        # It came back to a step that was removed meanwhile.
-        ("drop", not says_what_was_sent and not calendar.definition.has_place(due.step_index, due.occurrence)),
+        ("drop", is_dropped(due, calendar)),
         ("expire", timing.is_too_late(calendar, due, desk.now)),
         ("unpaid", due.error_class == Why.ALLOWANCE),
         ("later", calendar.is_bounded and calendar.opening(desk.now, due.timezone) > desk.now),
     )
     return next((fate for fate, holds in fates if holds), "go")
+
+
+def is_dropped(due: Due, calendar: Calendar) -> bool:
+    """Whether its step was removed while it was away. A copy of what was accepted has its contents still."""
+    says_what_was_sent = bool(due.copy and due.revision)
+    return not says_what_was_sent and not calendar.definition.has_place(due.step_index, due.occurrence)

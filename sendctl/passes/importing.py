@@ -25,7 +25,7 @@ from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.providers.base import Outcome, Phase
 from sendctl.states import AttemptOutcome
-from sendctl.store import claims, meta, runs
+from sendctl.store import claims, meta, places, runs
 from sendctl.store.outcomes import Settled
 
 log = logging.getLogger("sendctl")
@@ -220,6 +220,7 @@ def verdict(trace: Trace | None, *, proves_absence: bool) -> tuple[Outcome, str]
 def settle_late(desk: Desk, connection: Connection, traces: dict[tuple[int, int], Trace]) -> int:
     """Late proof: attempts that were given up as unknown, whose journal has an outcome after all."""
     states = runs.attempt_states(connection, [place for place, trace in traces.items() if trace.outcome])
+    places.hold_of(connection, (message_id for message_id, _ in states))
     count = 0
     for place, (claim_id, outcome) in states.items():
         trace = traces.get(place)

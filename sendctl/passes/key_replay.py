@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from sendctl.calendar import Calendar
 from sendctl.clock import Deadline
 from sendctl.errors import SendctlError
-from sendctl.passes import evidence
+from sendctl.passes import evidence, fates, people, sealing, timing
 from sendctl.passes.claiming import Claimed
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -26,8 +26,9 @@ from sendctl.passes.evidence import Evidence
 from sendctl.passes.rendered import Press
 from sendctl.providers.base import ClaimExpired, Outcome, Outgoing, Phase, Provider
 from sendctl.providers.registry import build_provider
+from sendctl.sealing import CannotOpen
 from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
-from sendctl.store import claims, limits
+from sendctl.store import claims, limits, sealed
 from sendctl.store.claims import Due
 from sendctl.store.doubts import Doubt
 
@@ -61,15 +62,17 @@ def settle(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     found = Evidence()
     mine = [doubt for doubt in doubts if evidence.is_keyed(context, doubt)]
     if mine and not context.settings.send.enabled:
-        for _ in mine:
+        for doubt in mine:
             found.cannot_tell("sending is disabled on this host, so that nothing is sent again under its key")
+            found.later.add(doubt.held)
         return found
     for name in sorted({doubt.provider for doubt in mine}):
         asked = [doubt for doubt in mine if doubt.provider == name]
         while asked and _settle_some(context, name, asked[:AT_ONCE], found):
             asked = asked[AT_ONCE:]
-        for _ in asked[AT_ONCE:]:
+        for doubt in asked[AT_ONCE:]:
             found.cannot_tell(f"provider {name} is not asked any more in this pass")
+            found.later.add(doubt.held)
     return found
 
 
@@ -82,8 +85,9 @@ def _settle_some(context: Context, name: str, doubts: Sequence[Doubt], found: Ev
         granted = doubts[: _tokens(context, connection, desk.now, name, len(doubts))]
         ready = list(_prepared(context, desk, connection, press, provider, granted, found))
         now = desk.now
-    for _ in doubts[len(granted) :]:
+    for doubt in doubts[len(granted) :]:
         found.cannot_tell(f"provider {name} is at its rate: it is asked again in the next pass")
+        found.later.add(doubt.held)
     outcomes = asyncio.run(_sent_again(context, provider, ready, now))
     proof = Evidence()
     for again, outcome in zip(ready, outcomes, strict=True):
@@ -117,42 +121,62 @@ def _prepared(
     for doubt in doubts:
         due = dues[doubt.message_id]
         until = doubt.handed_over_at + timedelta(seconds=provider.capabilities.key_window_s)
-        ends_at = desk.now + timedelta(seconds=context.settings.send.deadline_s)
-        definition = desk.current(connection, doubt.campaign_id)
-        running = desk.campaign(connection, doubt.campaign_id).status is CampaignStatus.RUNNING
-        calendar = context.calendar(definition)
-        reason = _forbidden(due, calendar, desk.now, running=running, suppressed=due.recipient_key in suppressed)
-        if until <= ends_at:
-            reason = f"provider {doubt.provider} does not know keys any more that are as old as this"
-        if reason or due.revision is None or due.composed_at is None:
-            found.cannot_tell(reason or "the contents that were sent are not known since the store was put back")
+        calendar = context.calendar(desk.current(connection, doubt.campaign_id))
+        if until <= desk.now + timedelta(seconds=context.settings.send.deadline_s):
+            found.cannot_tell(f"provider {doubt.provider} does not know keys any more that are as old as this")
+            continue
+        if due.revision is None or due.composed_at is None:
+            found.cannot_tell("the contents that were sent are not known since the store was put back")
+            continue
+        reason = _forbidden(due, calendar, suppressed=due.recipient_key in suppressed, now=desk.now)
+        passing = reason or _too_early(desk, connection, doubt, due, calendar)
+        if passing:
+            found.cannot_tell(passing)
+            found.later |= set() if reason else {doubt.held}
             continue
         try:
-            outgoing = _rendered(desk, connection, press, doubt, due)
-        except SendctlError as error:
+            outgoing = _rendered(context, desk, connection, press, doubt, due)
+        except (SendctlError, CannotOpen) as error:
             found.cannot_tell(f"it cannot be rendered as it was: {error}", "render")
+            found.later.add(doubt.held)
             continue
         yield _Again(doubt, outgoing, until)
 
 
-def _forbidden(due: Due, calendar: Calendar, now: datetime, *, running: bool, suppressed: bool) -> str:
-    """Why it may not be sent now if it was not accepted then; "" when it may."""
+def _forbidden(due: Due, calendar: Calendar, *, suppressed: bool, now: datetime) -> str:
+    """Why it may not be sent any more if it was not accepted then; "" when it may. As a claim asks (fates.py)."""
     ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
     reasons = (
-        (not running, f"campaign {calendar.definition.name} is not running: nothing of it is sent again under its key"),
-        (suppressed, "it is not sent again under its key: the address is suppressed"),
-        (ended, "it is not sent again under its key: the enrollment has ended"),
-        (calendar.opening(now, due.timezone) > now, "it is not sent again under its key outside of its hours"),
-        (due.expires_at is not None and due.expires_at <= now, "it is not sent again under its key: it has expired"),
+        (suppressed, "the address is suppressed"),
+        (ended, "the enrollment has ended"),
+        (fates.is_dropped(due, calendar), "its step was removed"),
+        (timing.is_too_late(calendar, due, now), "it has expired"),
     )
-    return next((reason for holds, reason in reasons if holds), "")
+    return next((f"it is not sent again under its key: {reason}" for holds, reason in reasons if holds), "")
 
 
-def _rendered(desk: Desk, connection: Connection, press: Press, doubt: Doubt, due: Due) -> Outgoing:
+def _too_early(desk: Desk, connection: Connection, doubt: Doubt, due: Due, calendar: Calendar) -> str:
+    """Why it may not be sent at this moment, which may pass; "" when it may."""
+    running = desk.campaign(connection, doubt.campaign_id).status is CampaignStatus.RUNNING
+    if not running:
+        return f"campaign {calendar.definition.name} is not running: nothing of it is sent again under its key"
+    if calendar.opening(desk.now, due.timezone) > desk.now:
+        return "it is not sent again under its key outside of its hours"
+    if not people.is_free(desk, connection, calendar, due):
+        return "it is not sent again under its key while [limits] hold what goes to its person"
+    return ""
+
+
+def _rendered(
+    context: Context, desk: Desk, connection: Connection, press: Press, doubt: Doubt, due: Due
+) -> Outgoing:  # fmt: skip
     assert due.revision is not None
     assert due.composed_at is not None
     definition = desk.definition(connection, doubt.campaign_id, due.revision)
     claimed = Claimed(due, doubt.provider, due.attempts, doubt.claim_id, due.revision, due.composed_at)
+    if definition.is_sealed:
+        contents = sealing.opened(sealing.keyring(context), sealed.of(connection, [due.id]), due.id)
+        claimed = claimed._replace(contents=contents)
     return press.render(definition, claimed)
 
 
@@ -194,3 +218,4 @@ def _conclude(doubt: Doubt, outcome: Outcome, proof: Evidence) -> None:
         proof.asked.add(doubt.held)
     else:
         proof.cannot_tell(f"provider {doubt.provider}: {outcome.text}", f"{doubt.provider} {outcome.error_class}")
+        proof.later.add(doubt.held)

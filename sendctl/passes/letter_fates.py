@@ -20,15 +20,8 @@ def letter_of(connection: Connection, campaign: Campaign) -> LetterRow | None:
     return letters.of_campaign(connection, campaign.id) if definition.is_letter else None
 
 
-def refuse_late(connection: Connection, campaign: Campaign, deed: str) -> None:
-    """Raises TooLate for a letter that somebody has, or may have, or gets at this moment. `deed`: "cancelled"."""
-    row = letter_of(connection, campaign)
-    if row is not None:
-        refuse_row(row, campaign.name, deed)
-
-
 def refuse_row(row: LetterRow, name: str, deed: str) -> None:
-    """The same for a letter that was read."""
+    """Raises TooLate for a letter that somebody has, or may have, or gets at this moment. `deed`: "cancelled"."""
     cannot = f"letter {name} cannot be {deed}:"
     match row.status:
         case State.SENDING:

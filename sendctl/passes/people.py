@@ -60,6 +60,15 @@ def sift(desk: Desk, connection: Connection, calendar: Calendar, dues: Sequence[
     return sifted
 
 
+def is_free(desk: Desk, connection: Connection, calendar: Calendar, due: Due) -> bool:
+    """Whether somebody may be sent to at this moment, by what they have been sent besides."""
+    limits = desk.context.settings.limits
+    if not (limits.counts and calendar.definition.purpose == MARKETING):
+        return True
+    found = _touches(desk, connection, limits, {due.contact_id})[due.contact_id]
+    return free_at([touch.at for touch in found if touch[1:4] != _place(due)], desk.now, limits)[0] <= desk.now
+
+
 def _place(due: Due) -> tuple[int, int, int]:
     return due.enrollment_id, due.step_index, due.occurrence
 

@@ -67,6 +67,7 @@ class Plan:
     in_flight: int = 0  # claimed by runs that may be alive: left alone
     doubtful: list[Held] = field(default_factory=list)  # what evidence does not settle
     unlooked: int = 0  # of the doubtful, those that proof is looked for only when the plan is applied
+    keyed: int = 0  # of the doubtful, those that are sent again under their keys: their provider has each once
     proof: evidence.Evidence = field(default_factory=evidence.Evidence)
     failed: list[Failure] = field(default_factory=list)
     failed_ids: list[int] = field(default_factory=list)  # certainly not accepted
@@ -108,7 +109,7 @@ class Plan:
         chosen = bool(self.doubtful) and self.choice != "hold"
         proven = self.proof.accepted or self.proof.absent
         failed = (self.with_failed and self.failed_ids) or (self.takes_given_up and self.given_up_ids)
-        return bool(self.rewound or self.dead_runs or self.expired_claims or proven or chosen or failed)
+        return bool(self.rewound or self.dead_runs or self.expired_claims or self.keyed or proven or chosen or failed)
 
 
 def plan(
@@ -144,7 +145,7 @@ def plan(
     made.proof = evidence.look_up(context, found)
     if evidence.is_possible(context):
         made.unlooked = len(made.doubtful) + sum(len(dead.in_doubt) for dead in made.dead_runs)
-    made.unlooked += sum(evidence.is_keyed(context, doubt) for doubt in found)
+    made.keyed = sum(evidence.is_keyed(context, doubt) for doubt in found) if choice != "skip" else 0
     made.doubtful += [doubt.held for doubt in found if not made.proof.settles(doubt.held)]
     made.doubtful += [held for dead in made.dead_runs for held in dead.in_doubt]
     return made

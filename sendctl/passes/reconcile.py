@@ -126,7 +126,8 @@ def _settle_doubt(context: Context, report: ReconcileReport) -> None:
         for doubt in found:
             if not proof.settles(doubt.held):
                 policy = _policy(desk, connection, doubt.campaign_id) if doubt.since < before else "hold"
-                held[policy].append(doubt.held)
+                waits = policy == "skip" and doubt.held in proof.later  # nobody gives up what a key can still settle
+                held["hold" if waits else policy].append(doubt.held)
         report.policy_resent = desk.resend(connection, held["resend"], "policy")
         report.policy_skipped = desk.skip(connection, held["skip"], "policy", "in doubt, and the campaign says skip")
         report.in_doubt = len(doubts.in_doubt(connection))

@@ -99,7 +99,8 @@ def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
         campaign = campaigns.find(connection, made.campaign)
         assert campaign is not None
         found = doubts.in_doubt(connection, campaign.id)
-    again = key_replay.settle(context, found)
+    # Whoever gives doubt up does not want it sent any more.
+    again = evidence.Evidence() if made.choice == "skip" else key_replay.settle(context, found)
     proof = evidence.look_up(context, [doubt for doubt in found if not evidence.is_keyed(context, doubt)])
     with desk.transaction() as connection:
         # Nobody has sent once more what is queued again here, nor the other way round.

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.states import State
-from sendctl.store import campaigns, claims, replay
+from sendctl.store import campaigns, claims, places, replay
 from sendctl.store.claims import Due
 from sendctl.store.places import Over
 from sendctl.store.replay import Proven
@@ -45,6 +45,7 @@ def take_up(context: Context, name: str) -> TakenUp:
         campaign = campaigns.find(connection, name)
         while campaign is not None and (found := replay.waiting(connection, campaign.id)):
             proven = replay.remembered(connection, found.values())
+            places.hold_of(connection, found)
             for message_id, due in claims.by_id(connection, found).items():
                 item = proven.get(found[message_id])  # None: a claim has taken it up since we looked
                 if item is not None and settle(desk, connection, due, item):

@@ -28,6 +28,8 @@ class Press:
     def render(self, definition: Definition, claimed: Claimed) -> Outgoing:
         """The message as it is handed over. Raises a SendctlError when its data do not fit its templates."""
         due = claimed.due
+        if definition.is_sealed and claimed.contents is None:
+            raise RenderError("its contents are sealed, and nobody has opened them")
         if claimed.contents is not None:
             return _opened(definition, claimed, claimed.contents)
         place = (due.campaign_id, claimed.revision, due.step_index, due.channel)

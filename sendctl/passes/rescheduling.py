@@ -109,7 +109,9 @@ def _move(
     moved = 0
     for zone in letters.zones(connection, campaign.id):
         slot = calendar.slot(wanted, zone)
-        moved += letters.move(connection, campaign.id, zone, slot.due_at, slot.expires_at, now)
+        moved += letters.move(
+            connection, campaign.id, zone, slot.due_at, slot.expires_at, now, unpaid=bool(definition.account)
+        )
     # What was tried and certainly not accepted is dated anew: its Date would be that of the first try.
     outcomes.unfreeze_campaign(connection, campaign.id)
     return moved

@@ -19,7 +19,19 @@ from sendctl.passes.context import Context, who
 from sendctl.passes.deciding import Desk
 from sendctl.passes.remembered import settle
 from sendctl.states import CampaignStatus, EnrollmentStatus, EventType, State
-from sendctl.store import audit, campaigns, claims, copies, events, listing, meta, replay, standing, suppressions
+from sendctl.store import (
+    audit,
+    campaigns,
+    claims,
+    copies,
+    events,
+    listing,
+    meta,
+    notices,
+    replay,
+    standing,
+    suppressions,
+)
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Due
 from sendctl.store.listing import MessageRow, Selection
@@ -223,7 +235,10 @@ def _check_person(connection: Connection, due: Due, row: MessageRow) -> None:
             f" {due.enrollment_status}{for_what}",
             hint=f"`sendctl show {row.recipient}` says what came in. Nothing was changed.",
         )
-    said = {one.type for one in events.of_enrollments(connection, [due.enrollment_id])}
+    said = {
+        one.type for one in events.of_enrollments(connection, [due.enrollment_id])
+        if one.type != EventType.BOUNCED or one.channel in (None, due.channel)  # of two ways the other may be good
+    }  # fmt: skip
     for kind in HARD_STOPS:
         if kind in said:
             raise UsageError(
@@ -261,6 +276,7 @@ def _write(desk: Desk, connection: Connection, campaign: Campaign, made: Resend,
         connection, campaign.name, due, made.slot, copy=made.copy, frozen=frozen, unpaid=bool(account),
         secret=desk.secret(connection), now=desk.now,
     )  # fmt: skip
+    notices.keep_for_copy(connection, made.row.id, new_id)
     campaigns.set_status(connection, campaign.id, {CampaignStatus.COMPLETED}, CampaignStatus.RUNNING, desk.now)
     detail = {"message": made.row.id, "copy": made.copy, "new_message": new_id, "to": made.row.recipient,
               "step": made.row.step, "sent_before": made.sent}  # fmt: skip

@@ -126,7 +126,7 @@ def _retime(connection: Connection, kept: Sequence[Waiting], calendar: Calendar,
         slot = calendar.after(item.step_index, item.advanced_at, item.timezone, earliest=now)
         moving.append(Moved(item.id, item.enrollment_id, *slot))
         moved.append(item)
-    replanning.move(connection, moving, now)
+    replanning.move(connection, moving, now, unpaid=bool(calendar.definition.account))
     return moved
 
 

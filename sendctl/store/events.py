@@ -181,13 +181,16 @@ class Ending(NamedTuple):
     campaign_id: int
     type: str
     occurred_at: datetime
+    channel: str | None  # of its message; None where it is about the enrollment
 
 
 def of_enrollments(connection: Connection, enrollment_ids: Iterable[int]) -> list[Ending]:
     """All that is known of enrollments."""
     rows = given(connection, _E.id)
-    statement = sa.select(_V.enrollment_id, _V.campaign_id, _V.type, _V.occurred_at).where(
-        _V.enrollment_id.in_(sa.select(rows.c.id))
+    statement = (
+        sa.select(_V.enrollment_id, _V.campaign_id, _V.type, _V.occurred_at, _M.channel)
+        .outerjoin(messages, _M.id == _V.message_id)
+        .where(_V.enrollment_id.in_(sa.select(rows.c.id)))
     )
     wanted = bound((enrollment_id,) for enrollment_id in sorted(set(enrollment_ids)))
     return [Ending(*row) for row in connection.execute(statement, wanted)]

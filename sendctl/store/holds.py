@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -84,11 +84,29 @@ def counts(connection: Connection, campaign_id: int) -> list[HeldCount]:
     return [HeldCount(Why(row[0]), row[1], row[2], row[3] or "") for row in connection.execute(statement)]
 
 
+def moved(*, unpaid: bool = False) -> dict[str, Any]:
+    """What an UPDATE that plans queued messages for another time says of why they wait: no hold lasts beyond that.
+
+    A share of an account that is missing is missing then, too. `unpaid`: so is that of all the others, which was one
+    of another time.
+    """
+    if unpaid:
+        return {"error_class": Why.ALLOWANCE, "last_error": None}
+    held = _M.error_class.in_([Why.FREQUENCY_CAP, Why.DISTANCE, Why.QUIET_HOURS])
+    return {
+        "error_class": sa.case((held, sa.null()), else_=_M.error_class),
+        "last_error": sa.case((held, sa.null()), else_=_M.last_error),
+    }
+
+
 def ask_again(connection: Connection, why: Sequence[Why], after: datetime, now: datetime) -> int:
-    """Let what is held for these reasons beyond a moment be looked at by the next pass; returns how many."""
+    """Let what is held for these reasons beyond a moment be looked at by the next pass; returns how many.
+
+    What was moved to a later time since it was held is not due before that.
+    """
     statement = (
         sa.update(messages)
-        .where(MARKED, _M.error_class.in_(why), _M.next_attempt_at > after)
+        .where(MARKED, _M.error_class.in_(why), _M.next_attempt_at > after, _M.due_at <= now)
         .values(next_attempt_at=now, updated_at=now)
     )
     return connection.execute(statement).rowcount

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import State
+from sendctl.store import holds
 from sendctl.store.tables import contacts, enrollments, messages
 
 _M, _E = messages.c, enrollments.c
@@ -30,7 +31,10 @@ class LetterRow(NamedTuple):
 
 
 def of_campaign(connection: Connection, campaign_id: int) -> LetterRow | None:
-    """The message of the letter; None where it has none. Who will change it holds the campaign."""
+    """The message of the letter, or the last copy that an operator had sent once more; None where it has none.
+
+    Who will change it holds the campaign.
+    """
     statement = (
         sa.select(
             _M.id, _M.enrollment_id, _M.status, _M.recipient, contacts.c.address_key, _M.due_at, _M.sent_at,
@@ -39,7 +43,7 @@ def of_campaign(connection: Connection, campaign_id: int) -> LetterRow | None:
         .join(enrollments, _E.id == _M.enrollment_id)
         .join(contacts, contacts.c.id == _E.contact_id)
         .where(_M.campaign_id == campaign_id)
-        .order_by(_M.id)
+        .order_by(_M.copy.desc())
         .limit(1)
     )  # fmt: skip
     row: Any = connection.execute(statement).one_or_none()
@@ -79,16 +83,21 @@ def first_due(connection: Connection, campaign_id: int) -> datetime | None:
 
 def move(
     connection: Connection, campaign_id: int, timezone: str | None, due_at: datetime, expires_at: datetime | None,
-    now: datetime,
+    now: datetime, *, unpaid: bool,
 ) -> int:  # fmt: skip
-    """Let the queued messages of people in a time zone be due at another moment; returns how many are not yet."""
+    """Let the queued messages of people in a time zone be due at another moment; returns how many are not yet.
+
+    `unpaid`: they have to get a share of their account for that.
+    """
     here = _E.timezone.is_(None) if timezone is None else _E.timezone == timezone
     people = sa.select(_E.id).where(_E.campaign_id == campaign_id, here)
     moved = connection.execute(
         sa.update(messages)
         .where(_M.campaign_id == campaign_id, _M.status == State.QUEUED, _M.due_at != due_at)
         .where(_M.enrollment_id.in_(people))
-        .values(due_at=due_at, next_attempt_at=due_at, expires_at=expires_at, updated_at=now)
+        .values(
+            due_at=due_at, next_attempt_at=due_at, expires_at=expires_at, updated_at=now, **holds.moved(unpaid=unpaid)
+        )
         .returning(_M.enrollment_id)
     )
     return _plan(connection, list(moved.scalars()), due_at, now)

@@ -72,6 +72,26 @@ def keep(
     )  # fmt: skip
 
 
+def silent_teller(connection: Connection, message_id: int) -> int | None:
+    """The campaign that would have told of a letter, and has nothing to tell; None when it has, or there is none."""
+    n = notices.c
+    told = sa.exists().where(messages.c.campaign_id == n.campaign_id)
+    found: int | None = connection.execute(
+        sa.select(n.campaign_id).where(n.message_id == message_id, ~told)
+    ).scalar_one_or_none()
+    return found
+
+
+def keep_for_copy(connection: Connection, message_id: int, copy_id: int) -> None:
+    """Have the same person told of a copy of a letter: of each kind of outcome that they have not been told of."""
+    n = notices.c
+    kept = sa.select(
+        sa.literal(copy_id, type_=n.message_id.type), n.campaign_id, n.contact_id, n.first_enrollment_id,
+        n.first_message_id,
+    ).where(n.message_id == message_id)  # fmt: skip
+    connection.execute(sa.insert(notices).from_select([column.name for column in n], kept))
+
+
 def after_move(connection: Connection, transition: str, moved: Collection[int], now: datetime) -> None:
     """Plan the notices that follow from a transition of these messages."""
     kind = OF_MOVE.get(transition)

@@ -142,8 +142,15 @@ def unfreeze_campaign(connection: Connection, campaign_id: int) -> None:
 
 
 def _unfreeze() -> sa.Update:
-    """What an operator has sent once more says what was sent before, whatever the campaign says by now."""
+    """Not of a copy of what was accepted: that says the same again, whatever the campaign says by now."""
     perhaps = (AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
     received = sa.exists().where(_A.message_id == messages.c.id, _A.outcome.in_(perhaps))
-    unread = sa.update(messages).where(messages.c.status == State.QUEUED, messages.c.copy == 0, ~received)
+    first = messages.alias("first")
+    says_the_same = sa.exists().where(
+        first.c.enrollment_id == messages.c.enrollment_id, first.c.step_index == messages.c.step_index,
+        first.c.occurrence == messages.c.occurrence, first.c.channel == messages.c.channel,
+        first.c.copy < messages.c.copy, first.c.status.in_([State.SENT, State.BOUNCED]),
+    )  # fmt: skip
+    told = sa.and_(messages.c.copy > 0, says_the_same)
+    unread = sa.update(messages).where(messages.c.status == State.QUEUED, ~told, ~received)
     return unread.values(revision=None, composed_at=None)

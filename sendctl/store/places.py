@@ -22,7 +22,7 @@ from sendctl.states import EnrollmentStatus, State
 from sendctl.store.bulk import bound, given
 from sendctl.store.claims import Due, OfPlace, of_places
 from sendctl.store.enrollments import Passed, advance, end
-from sendctl.store.tables import enrollments
+from sendctl.store.tables import enrollments, messages
 
 Fate = Literal["sent", "dropped", "expired", "failed", "suppressed"]
 
@@ -96,6 +96,20 @@ def hold(connection: Connection, enrollment_ids: Iterable[int]) -> None:
         return
     statement = _chosen(connection).order_by(_E.id).with_for_update(key_share=True)
     connection.execute(statement, bound((one,) for one in sorted(set(enrollment_ids)))).all()
+
+
+def hold_of(connection: Connection, message_ids: Iterable[int]) -> None:
+    """Keep the enrollments of these messages, in order, before any of them is moved.
+
+    For who moves several one after the other: next steps take their ids from a row that others want, too, and whoever
+    held that and waited for an enrollment would close a ring.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    rows = given(connection, messages.c.id)
+    theirs = sa.select(messages.c.enrollment_id).where(messages.c.id.in_(sa.select(rows.c.id)))
+    found = connection.execute(theirs, bound((one,) for one in sorted(set(message_ids)))).scalars().all()
+    hold(connection, found)
 
 
 def hold_free(connection: Connection, enrollment_ids: Iterable[int]) -> set[int]:

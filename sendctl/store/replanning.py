@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.states import EnrollmentStatus, State
+from sendctl.store import holds
 from sendctl.store.bulk import bound, given
 from sendctl.store.tables import enrollments, messages
 
@@ -65,24 +66,40 @@ def waiting(connection: Connection, campaign_id: int, steps: Iterable[int]) -> I
             yield found
 
 
-def move(connection: Connection, moved: Sequence[Moved], now: datetime) -> None:
-    """Let queued messages be due at other times."""
+def move(connection: Connection, moved: Sequence[Moved], now: datetime, *, unpaid: bool = False) -> None:
+    """Let queued messages be due at other times. `unpaid`: they have to get a share of their account for that."""
     if not moved:
         return
     rows = given(connection, _M.id, _M.due_at, _M.expires_at)
     connection.execute(
         sa.update(messages)
         .where(_M.id == rows.c.id, _M.status == State.QUEUED)
-        .values(due_at=rows.c.due_at, next_attempt_at=rows.c.due_at, expires_at=rows.c.expires_at, updated_at=now),
+        .values(
+            due_at=rows.c.due_at,
+            next_attempt_at=rows.c.due_at,
+            expires_at=rows.c.expires_at,
+            updated_at=now,
+            **holds.moved(unpaid=unpaid),
+        ),
         bound((item.id, item.due_at, item.expires_at) for item in moved),
     )
-    places = given(connection, _E.id, _E.next_scheduled_at)
+    # Not for a copy that an operator had sent once more, nor for the late message of a place that was left.
+    rows = given(connection, _M.id, _M.due_at)
+    here = (
+        sa.select(_M.enrollment_id, _M.step_index, _M.occurrence, rows.c.due_at)
+        .join(rows, rows.c.id == _M.id)
+        .where(_M.copy == 0)
+        .subquery("here")
+    )
     connection.execute(
         sa.update(enrollments)
-        .where(_E.id == places.c.id)
-        .values(next_scheduled_at=places.c.next_scheduled_at, updated_at=now),
-        bound((item.enrollment_id, item.due_at) for item in moved),
-    )
+        .where(
+            _E.id == here.c.enrollment_id, _E.current_step_index == here.c.step_index,
+            _E.current_occurrence == here.c.occurrence,
+        )
+        .values(next_scheduled_at=here.c.due_at, updated_at=now),
+        bound((item.id, item.due_at) for item in moved),
+    )  # fmt: skip
 
 
 def past(connection: Connection, campaign_id: int, later: Sequence[int]) -> int:

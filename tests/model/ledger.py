@@ -196,9 +196,9 @@ class ModelStore(Store):
         self._pause = pause
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, rebuilding: bool = False) -> Iterator[Connection]:
         unheard = self._pause(f"write: {_where()}") != "go"
-        with in_one_go(), super().write() as connection:
+        with in_one_go(), super().write(rebuilding=rebuilding) as connection:
             if not self.sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             connection.info["constant"] = False

@@ -161,7 +161,7 @@ def test_recover_asks_too_and_its_plan_sends_nothing(ground: Ground, resend: New
     ground.enqueue(1)
     ground.send_due()
     plan = planning.plan(ground.context, "sale")
-    assert (len(plan.doubtful), plan.unlooked, keys(double)) == (1, 1, [])
+    assert (len(plan.doubtful), plan.keyed, keys(double)) == (1, 1, [])
     assert ground.recover().proven_sent == 1
     assert ground.states() == {"sent": 1}
     assert len(keys(double)) == 1

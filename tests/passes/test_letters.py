@@ -170,7 +170,7 @@ def test_a_corrected_text_reaches_a_letter_that_nobody_has(sqlite_ground: Ground
     ground = sqlite_ground
     ground.letter(text="Deer {{ contact.name }}")
     report = ground.letter(text="Dear {{ contact.name }}")
-    assert (report.changed, report.revision, report.known) == (["steps[0].text"], 2, 1)
+    assert (report.changed, report.revision, report.known) == (["steps.letter.text"], 2, 1)
     ground.send_due()
     (mail,) = (ground.folder / "primary" / "new").iterdir()
     assert "Dear Ann" in mail.read_text()
