@@ -178,4 +178,6 @@ def _since(listed: Listed, now: datetime) -> str:
     """When it came into its state, or when it will leave it."""
     row = listed.row
     moment = {State.SENT: row.sent_at, State.FAILED: row.failed_at, State.IN_DOUBT: row.in_doubt_at}.get(row.status)
+    if moment is None and row.status in (State.CANCELLED, State.SUPPRESSED, State.EXPIRED):
+        return ""  # it will never leave it
     return ago(moment or row.next_attempt_at, now)

@@ -90,6 +90,7 @@ def _done(report: ReconcileReport) -> list[str]:
         (report.policy_resent, "message", "in doubt queued again, as the campaign says"),
         (report.policy_skipped, "message", "in doubt given up, as the campaign says"),
         (report.retried, "failed message", "queued again: its cause may have passed"),
+        (report.shared, "message", "given a share of its account"),
         (report.journals_removed, "old journal", "removed"),
     )
     events = [*ingest.lines(report.events)] if report.events.applied.fresh or report.events.files else []

@@ -120,6 +120,8 @@ def _plan_lines(made: Resend) -> Iterator[str]:
 def _notes(made: Resend) -> Iterator[str]:
     if made.known:
         yield f"{made.known}: it is recorded, and nothing is sent"
+    if made.account:
+        yield f"it waits for a share of account {made.account}, which the next pass gives it if there is one left"
     if made.campaign_status is CampaignStatus.PAUSED:
         yield f"the campaign is paused: it waits for `sendctl resume {made.row.campaign}`"
     if made.enrollment_status is EnrollmentStatus.FAILED:

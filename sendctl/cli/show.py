@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -63,10 +64,13 @@ def _lines(shown: Shown) -> Iterator[str]:
 
 def _standing(shown: Shown) -> Iterator[str]:
     """Where a person stands in each campaign, and why they go no further."""
-    for place in shown.places:
+    for _, places in groupby(shown.places, lambda place: place.enrollment_id):
+        every = list(places)
+        place = every[0]
         about = f", about {clean(place.subject_key)}" if place.subject_key else ""
         named = f"{place.campaign}{about}" if shown.contact is not None else "enrollment"
-        words = f"{named} {place.status}, step {step_of(place.step, place.occurrence)}: {stands(place, shown.now)}"
+        waits = dict.fromkeys(stands(one, shown.now) for one in every)  # of two channels both, where they differ
+        words = f"{named} {place.status}, step {step_of(place.step, place.occurrence)}: {'; '.join(waits)}"
         yield from hanging(words, " " * 14, first="  stands      ")
 
 
@@ -122,7 +126,7 @@ def _verdict(row: MessageRow, shown: Shown) -> str:
         State.QUEUED: f"not sent yet{tried}; next attempt {ago(row.next_attempt_at, now)}{_held(row)}",
         State.BOUNCED: "accepted by the provider, then returned by the receiving side",
         State.SUPPRESSED: "not sent: the address must not be contacted",
-        State.CANCELLED: "not sent: the campaign or the enrollment was cancelled",
+        State.CANCELLED: "not sent: its step was removed, or its campaign or enrollment has ended",
         State.EXPIRED: f"not sent: it would have been later than {utc(row.expires_at or row.due_at)}",
     }[row.status]
 

@@ -210,6 +210,8 @@ def _failures(situation: Situation, state: CampaignState) -> Iterator[Advice]:
     passing = sum(failure.count for failure in state.failures if failure.transient)
     lasting = sum(failure.count for failure in state.failures if not failure.transient)
     level = Level.WARNING if state.failed_recently else Level.OK
+    if state.campaign.status in (CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED):
+        return  # nothing of it is sent again
     if lasting:
         yield Advice(
             level, name, f"{_did(lasting, 'failed')} for good. Read why; to try again after mending the cause:"

@@ -47,6 +47,7 @@ class ReconcileReport:
     policy_resent: int = 0
     policy_skipped: int = 0
     retried: int = 0
+    shared: int = 0  # messages that got their share of an account
     events: IngestReport = field(default_factory=IngestReport)  # what the spool had
     spool_trouble: str = ""  # why it could not be read
     caught_up: Applied = field(default_factory=Applied)  # what events said before it could be done
@@ -66,7 +67,15 @@ class ReconcileReport:
 
     def as_detail(self) -> dict[str, object]:
         """The counts, for the run's record."""
-        names = ("claims_expired", "proven_sent", "proven_absent", "policy_resent", "policy_skipped", "retried")
+        names = (
+            "claims_expired",
+            "proven_sent",
+            "proven_absent",
+            "policy_resent",
+            "policy_skipped",
+            "retried",
+            "shared",
+        )
         counts = {name: getattr(self, name) for name in names}
         pending = {name: getattr(self.caught_up, name) for name in ("proven", "bounced", "cancelled")}
         return self.imported.as_detail() | counts | {
@@ -154,7 +163,7 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
         report.retried = len(ids) - len(desk.requeue(connection, list(due.values()), "retry"))
         notices.tell_exhausted(connection, settings.max_total_attempts, desk.now)
     report.caught_up.add(sweep(desk))
-    share_out(context, every=True)
+    report.shared = share_out(context, every=True)
     with desk.transaction() as connection:
         people.ask_again(desk, connection)
     with desk.transaction() as connection:  # campaigns are locked before messages, or in a transaction of their own

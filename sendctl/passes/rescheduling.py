@@ -104,7 +104,7 @@ def _move(
     context: Context, connection: Connection, campaign: Campaign, definition: Definition, start_at: datetime,
     now: datetime,
 ) -> int:  # fmt: skip
-    """Plan each person's message in their own time zone; returns how many are due at another moment now."""
+    """Plan each person's message in their own hours from there; returns how many are due at another moment now."""
     calendar, wanted = context.calendar(definition), start_at + timedelta(seconds=definition.steps[0].after_s)
     moved = 0
     for zone in letters.zones(connection, campaign.id):

@@ -69,6 +69,7 @@ class Resend:
     slot: Slot
     campaign_status: CampaignStatus
     enrollment_status: EnrollmentStatus
+    account: str = ""  # of which it needs a share
     known: str = ""
     new_id: int | None = None
 
@@ -166,7 +167,7 @@ def _planned(context: Context, connection: Connection, row: MessageRow, now: dat
     return Resend(
         now, base, copy, len(sent), max((one.sent_at or now for one in sent), default=None), revision, frozen,
         campaign.revision, calendar.slot(now, due.timezone), campaign.status, EnrollmentStatus(due.enrollment_status),
-        _known(connection, campaign.name, due, copy),
+        definition.account, _known(connection, campaign.name, due, copy),
     )  # fmt: skip
 
 

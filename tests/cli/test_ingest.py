@@ -72,7 +72,7 @@ def test_an_event_of_somebody_who_got_nothing_yet_is_on_their_timeline(any_world
     any_world.run("ingest", "-", stdin=line("unsubscribed", campaign="spring", email=FIRST))
     told = any_world.run("show", FIRST).out
     assert "event: unsubscribed\n" in told
-    assert "not sent: the campaign or the enrollment was cancelled" in told
+    assert "not sent: its step was removed, or its campaign or enrollment has ended" in told
     assert "): unsubscribed\n" in told
     assert "event: " not in any_world.run("show", SECOND).out
 
