@@ -197,8 +197,9 @@ class ModelStore(Store):
 
     @contextmanager
     def write(self, *, rebuilding: bool = False) -> Iterator[Connection]:
+        """`rebuilding` needs a connection that is closed at the end: with this one the whole ledger would go."""
         unheard = self._pause(f"write: {_where()}") != "go"
-        with in_one_go(), super().write(rebuilding=rebuilding) as connection:
+        with in_one_go(), super().write() as connection:
             if not self.sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             connection.info["constant"] = False
