@@ -17,9 +17,9 @@ from sqlalchemy.engine import Connection
 from sendctl.definition import Definition, fingerprint
 from sendctl.passes.context import Context
 from sendctl.policy import decide
-from sendctl.providers.base import Outcome
-from sendctl.states import AttemptOutcome
-from sendctl.store import campaigns, claims, doubts, enrollments, meta, outcomes, places
+from sendctl.providers.base import OPTED_OUT, Outcome
+from sendctl.states import AttemptOutcome, EventType
+from sendctl.store import campaigns, claims, doubts, effects, enrollments, meta, outcomes, places
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Due
 from sendctl.store.doubts import Held
@@ -146,6 +146,10 @@ class Desk:
         for item in settled:
             if item.due.id in lost and item.outcome.kind is not AttemptOutcome.UNKNOWN:
                 self.resolve(connection, item.due.id, item.outcome, evidence="reply", claim_id=item.claim_id)
+        # Whoever has told the service to let nothing through is not written to through another one.
+        left = {item.due.recipient_key for item in settled if item.outcome.error_class == OPTED_OUT}
+        if left:
+            effects.suppress(connection, dict.fromkeys(sorted(left), EventType.UNSUBSCRIBED), self.now)
         return lost
 
     def resolve(

@@ -54,6 +54,9 @@ class Outgoing(NamedTuple):
     smtputf8: bool = False  # an address or header is not ASCII: needs SMTPUTF8 (RFC 6531)
 
 
+OPTED_OUT = "opted-out"  # an error_class: the recipient has told the service to let nothing through any more
+
+
 class Outcome(NamedTuple):
     """What came of one submission. `kind` is never OPEN or ABANDONED.
 

@@ -68,6 +68,14 @@ FACTS: Mapping[str, Facts] = {
         "the run's journal; reconcile looks for it: a hit is proof; else a person",
         ("postmarkapp.com/developer/api/email-api", "postmarkapp.com/developer/api/messages-api"),
     ),
+    "twilio": Facts(
+        Capabilities(channels=("sms",)),
+        "Twilio has queued it",
+        "two messages: Twilio knows no key",
+        "none by key",
+        "the run's journal; an event of it is proof; else a person",
+        ("twilio.com/docs/messaging/api/message-resource", "twilio.com/docs/api/errors"),
+    ),
     "sendgrid": Facts(
         Capabilities(),
         "SendGrid has queued it",

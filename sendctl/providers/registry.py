@@ -77,6 +77,14 @@ def _ses(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
     return _http(table, ses.Ses(signer, base_url, str(table.options.get("configuration_set", ""))), base_url)
 
 
+def _twilio(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
+    from sendctl.providers.http import twilio  # noqa: PLC0415  # lazy, see above
+
+    options = {key: str(table.options.get(key, "")) for key in ("messaging_service_sid", "sender")}
+    service = twilio.Twilio(str(table.options["account_sid"]), _secret(table, "auth_token", environ), **options)
+    return _http(table, service, twilio.BASE_URL)
+
+
 def _secret(table: ProviderTable, name: str, environ: Mapping[str, str]) -> str:
     return resolve_secret(table.options, name, environ) or ""
 
@@ -96,5 +104,5 @@ def _sms_file(table: ProviderTable, _environ: Mapping[str, str]) -> Provider:
 
 _ADAPTERS: Mapping[str, _Build] = {
     "smtp": _smtp, "maildir": _maildir, "resend": _resend, "postmark": _postmark, "sendgrid": _sendgrid,
-    "mailgun": _mailgun, "ses": _ses, "file": _sms_file,
+    "mailgun": _mailgun, "ses": _ses, "twilio": _twilio, "file": _sms_file,
 }  # fmt: skip

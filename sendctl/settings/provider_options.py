@@ -84,6 +84,13 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "configuration_set": Option("text"),
         **_HTTP,
     },
+    "twilio": {
+        "account_sid": Option("text", needed="the account's SID, such as AC..."),
+        "auth_token": Option("secret", needed="TWILIO_AUTH_TOKEN"),
+        "messaging_service_sid": Option("text"),
+        "sender": Option("text"),
+        **_HTTP,
+    },
     "file": {
         "path": Option("file", needed='such as "/var/lib/sendctl/sms.jsonl"'),
         "fsync": Option("flag"),
@@ -91,7 +98,9 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
 }
 
 # What each type carries: the adapters say the same (Capabilities.channels), but nobody imports them to ask.
-CHANNELS: Mapping[str, tuple[str, ...]] = {kind: ("sms",) if kind == "file" else ("email",) for kind in OPTIONS}
+CHANNELS: Mapping[str, tuple[str, ...]] = {
+    kind: ("sms",) if kind in ("file", "twilio") else ("email",) for kind in OPTIONS
+}
 
 
 def secret_keys(kind: str) -> list[str]:

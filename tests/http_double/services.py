@@ -184,4 +184,27 @@ class Ses(_Keyless):
         return Answer(200, {"MessageId": taken_as}, accepted=True)
 
 
-SERVICES = {"resend": Resend, "postmark": Postmark, "sendgrid": SendGrid, "mailgun": Mailgun, "ses": Ses}
+class Twilio(_Keyless):
+    """A form with a body, and codes of its own for who cannot be reached."""
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.headers.get("authorization") != "Basic " + base64.b64encode(f"AC1:{API_KEY}".encode()).decode():
+            return _twilio(401, 20003, "Authenticate")
+        if (asked.method, asked.path) != ("POST", "/2010-04-01/Accounts/AC1/Messages.json"):
+            return _twilio(404, 20404, "The requested resource was not found")
+        form = {name: values[0] for name, values in parse_qs(asked.body.decode(), strict_parsing=True).items()}
+        if form["To"].startswith("+4930"):
+            return _twilio(400, 21614, "'To' number is not a valid mobile number")
+        if form["To"].startswith("+4940"):
+            return _twilio(400, 21610, "Attempt to send to unsubscribed recipient")
+        taken_as = self._take("", form["To"], form)
+        return Answer(201, {"sid": taken_as, "status": "queued"}, accepted=True)
+
+
+def _twilio(status: int, code: int, message: str) -> Answer:
+    return Answer(status, {"code": code, "message": message, "more_info": "", "status": status})
+
+
+SERVICES = {
+    "resend": Resend, "postmark": Postmark, "sendgrid": SendGrid, "mailgun": Mailgun, "ses": Ses, "twilio": Twilio,
+}  # fmt: skip

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sendctl.passes import control
-from tests.store.ground import ACCEPTED, DEFERRED, DRIP, START, STEP, UNTOUCHED, Ground
+from sendctl.providers.base import OPTED_OUT
+from tests.passes.judge import Judge
+from tests.store.ground import ACCEPTED, DEFERRED, DRIP, REFUSED, START, STEP, UNTOUCHED, Ground
 
 
 def suppress(ground: Ground, address: str) -> None:
@@ -109,8 +111,8 @@ def test_hours_are_asked_again_at_the_claim_after_a_delay(ground: Ground) -> Non
 @pytest.mark.parametrize(
     ("night", "opens"),
     [
-        # Clocks go forward from 02:00 to 03:00 on 29 March 2026: half past two does not exist, three is its instant.
-        ("2026-03-28T22:00", "2026-03-29T01:30"),
+        # Clocks go forward from 02:00 to 03:00 on 29 March 2026: half past two does not exist, three comes next.
+        ("2026-03-28T22:00", "2026-03-29T01:00"),
         # Clocks go back from 03:00 to 02:00 on 25 October 2026: the first of the two half past twos.
         ("2026-10-24T22:00", "2026-10-25T00:30"),
     ],
@@ -162,3 +164,16 @@ def test_a_window_is_never_larger_than_the_batch_size(ground: Ground) -> None:
     assert len(ground.clerk().turn([], 100).messages) == 2
     control.tune(ground.context, "sale", {"batch_size": 3})
     assert len(ground.clerk().turn([], 100).messages) == 3
+
+
+def test_whoever_has_opted_out_at_the_provider_gets_nothing_of_any_campaign(ground: Ground, judge: Judge) -> None:
+    ground.enqueue(2, steps=(STEP, DRIP))
+    ground.enqueue(2, name="other", at=START + timedelta(hours=1))
+    gone = REFUSED._replace(error_class=OPTED_OUT)
+    judge.answer = lambda message: gone if message.recipient.startswith("p00001") else ACCEPTED
+    ground.send_due(campaign="sale")
+    assert ground.rows("SELECT address_key, reason FROM suppressions") == [("p00001@x.example", "unsubscribed")]
+    judge.answer = lambda _message: ACCEPTED
+    ground.clock.forward(hours=2)
+    ground.send_due()
+    assert ground.states("other") == {"sent": 1, "suppressed": 1}

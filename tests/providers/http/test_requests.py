@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import yaml
@@ -25,7 +26,8 @@ from sendctl.providers.http.postmark import Postmark
 from sendctl.providers.http.resend import Resend
 from sendctl.providers.http.sendgrid import SendGrid
 from sendctl.providers.http.ses import Ses, Signer
-from tests.providers.http.world import CONTENT, outgoing
+from sendctl.providers.http.twilio import Twilio
+from tests.providers.http.world import CONTENT, outgoing, text
 
 SIGNER = Signer("AKID", "secret", "eu-central-1")
 
@@ -117,6 +119,29 @@ def described(name: str) -> dict[str, Any]:
         pytest.skip(f"the official description is not at hand: {path}")
     found: dict[str, Any] = yaml.safe_load(path.read_text()) if path.suffix == ".yaml" else json.loads(path.read_text())
     return found
+
+
+def test_twilio_gets_a_form_from_the_campaigns_sender_or_from_its_own() -> None:
+    fields = {"To": ["+4915112345678"], "Body": ["Grüße, {you}"]}
+
+    def form(service: Twilio, sender: str = "") -> dict[str, list[str]]:
+        request = service.request(text()._replace(sender=sender))
+        assert request.path == "/2010-04-01/Accounts/AC1/Messages.json"
+        assert request == service.request(text(attempt=7)._replace(sender=sender))
+        return parse_qs(request.content.decode())
+
+    one, both = Twilio("AC1", "t", sender="+15005550006"), Twilio("AC1", "t", sender="+1", messaging_service_sid="MG1")
+    assert form(one) == fields | {"From": ["+15005550006"]}
+    assert form(both) == fields | {"MessagingServiceSid": ["MG1"]}
+    assert form(both, "Shop") == fields | {"From": ["Shop"]}
+
+
+def test_what_twilio_is_sent_is_what_it_describes() -> None:
+    description = described("twilio/twilio_api_v2010.json")
+    path = "/2010-04-01/Accounts/{AccountSid}/Messages.json"
+    schema = body_schema(description, path, "application/x-www-form-urlencoded")
+    sent = parse_qs(Twilio("AC1", "token", sender="+15005550006").request(text()).content.decode())
+    assert set(schema["required"]) <= sent.keys() <= schema["properties"].keys()
 
 
 def body_schema(description: dict[str, Any], path: str, kind: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sendctl.providers.http.postmark import Postmark
 from sendctl.providers.http.resend import Resend
 from sendctl.providers.http.sendgrid import SendGrid
 from sendctl.providers.http.ses import Ses, Signer
+from sendctl.providers.http.twilio import Twilio
 from sendctl.states import AttemptOutcome as A
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
@@ -162,8 +163,32 @@ def test_ses_is_taken_at_its_word(status: int, name: str, said: str, kind: A, sc
         assert (outcome.kind, outcome.scope, outcome.error_class) == (kind, scope, error_class)
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "scope", "error_class"),
+    [
+        (401, 20003, A.HALTED, "provider", "auth"),
+        (400, 21606, A.HALTED, "campaign", "sender"),
+        (400, 21608, A.HALTED, "provider", "suspended"),
+        (400, 21211, A.REFUSED, "recipient", "rcpt"),
+        (400, 21610, A.REFUSED, "recipient", "opted-out"),
+        (400, 21612, A.REFUSED, "recipient", "rcpt"),
+        (400, 21614, A.REFUSED, "recipient", "rcpt"),
+        (400, 21635, A.REFUSED, "recipient", "rcpt"),
+        (400, 21408, A.REFUSED, "recipient", "policy"),
+        (400, 21617, A.REFUSED, "recipient", "data"),
+        (429, 20429, A.DEFERRED, "provider", "throttled"),
+        (429, 63017, A.DEFERRED, "provider", "throttled"),
+        (500, 20003, A.UNKNOWN, "provider", "no-verdict"),
+        (400, 99999, A.HALTED, "provider", "protocol"),
+    ],
+)
+def test_twilio_is_taken_at_its_word(status: int, code: int, kind: A, scope: str, error_class: str) -> None:
+    outcome = Twilio("AC1", "token").outcome(reply(status, {"code": code, "message": "said", "status": status}))
+    assert (outcome.kind, outcome.scope, outcome.error_class) == (kind, scope, error_class)
+
+
 SES = Ses(Signer("AKID", "secret", "eu-central-1"), "https://x.example")
-SERVICES = [Resend(""), Postmark(""), SendGrid(""), Mailgun("", "mg.shop.example"), SES]
+SERVICES = [Resend(""), Postmark(""), SendGrid(""), Mailgun("", "mg.shop.example"), SES, Twilio("AC1", "")]
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: type(service).__name__)

@@ -13,10 +13,11 @@ from tests.providers.smtp.world import Mark, deadline
 
 SECRETS = {
     "resend": "api_key", "postmark": "server_token", "sendgrid": "api_key", "mailgun": "api_key",
-    "ses": "secret_access_key",
+    "ses": "secret_access_key", "twilio": "auth_token",
 }  # fmt: skip
 OPTIONS: dict[str, dict[str, str]] = {
     "mailgun": {"domain": "mg.shop.example"}, "ses": {"region": "eu-central-1", "access_key_id": "AKIDOFTHEDOUBLE"},
+    "twilio": {"account_sid": "AC1", "sender": "+15005550006"},
 }  # fmt: skip
 CONTENT = (
     b"From: =?utf-8?q?Caf=C3=A9_Ros=C3=A9?= <news@shop.example>\r\n"
@@ -41,6 +42,18 @@ CONTENT = (
 def outgoing(recipient: str = "b@x.example", **fields: Any) -> Outgoing:
     values = {"message_id": 1, "attempt": 1, "key": "k1", "provider": "api", "sender": "news@shop.example"} | fields
     return Outgoing(recipient=recipient, content=CONTENT, **values)
+
+
+def text(recipient: str = "+4915112345678", **fields: Any) -> Outgoing:
+    return outgoing(recipient, sender="", **fields)._replace(content="Grüße, {you}".encode())
+
+
+def message_for(service: str, **fields: Any) -> Outgoing:
+    """A message that this service carries; `bad=True`: to somebody it refuses."""
+    bad = fields.pop("bad", False)
+    if service == "twilio":
+        return text("+4930000000" if bad else "+4915112345678", **fields)
+    return outgoing("invalid@x.example" if bad else "b@x.example", **fields)
 
 
 def provider(service: str, url: str, key: str = API_KEY, **options: Any) -> Any:
