@@ -1,4 +1,4 @@
-"""`sendctl pause`, `resume`, `cancel` and `tune`: what an operator changes while a campaign lives."""
+"""`sendctl pause`, `resume`, `cancel`, `archive` and `tune`: what an operator changes while a campaign lives."""
 
 # ruff: noqa: PLC0415  see sendctl/cli/__init__.py
 from __future__ import annotations
@@ -26,7 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (doc
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    for verb in (pause, resume, tune):
+    for verb in (pause, resume, archive, tune):
         app.command(verb.__name__, cls=Verb, epilog="0 2 69 75 78")(verb)
     app.command("cancel", cls=Verb, epilog="0 2 8 69 75 78")(cancel)
 
@@ -98,6 +98,19 @@ def cancel(
     return _show(ctx, control.cancel(context, wanted, reason), as_json)
 
 
+def archive(
+    ctx: typer.Context, name: Name = None, campaign: Option = None, reason: Reason = "", as_json: Json = False
+) -> int:
+    """Put a campaign that is over away: `status` lists it no more.
+
+    It stays in the store, and `status --campaign`, `messages` and `show` still know it. There is no way back. One with
+    messages that are queued, on their way or in doubt is refused.
+    """
+    from sendctl.passes import control
+
+    return _show(ctx, control.archive(shell_of(ctx).context(), one_of(name, campaign), reason), as_json)
+
+
 def _agree(context: Context, name: str, *, as_json: bool) -> None:
     """Let a person agree to the end of a campaign. Raises UsageError without a person, StoppedEarly on a no."""
     from sendctl.passes import status
@@ -166,7 +179,7 @@ def _show(ctx: typer.Context, report: ControlReport, as_json: bool) -> int:
     return report.exit_code
 
 
-_DONE = {"pause": "paused", "resume": "running again", "cancel": "cancelled"}
+_DONE = {"pause": "paused", "resume": "running again", "cancel": "cancelled", "archive": "archived"}
 
 
 def _lines(report: ControlReport) -> list[str]:
@@ -176,7 +189,7 @@ def _lines(report: ControlReport) -> list[str]:
     lines = [f"campaign {report.campaign}: {said}"]
     if report.action == "cancel" and report.changed:
         lines.append(f"{some(report.cancelled, 'queued message')} cancelled")
-    if report.action != "resume":
+    if report.action not in ("resume", "archive"):
         lines.append(in_flight(report.in_flight, report.deadline_s))
     return lines
 

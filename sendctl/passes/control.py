@@ -21,8 +21,8 @@ from sendctl.errors import ExitCode, UsageError
 from sendctl.inputs.campaign_checks import duration_from
 from sendctl.passes.context import Context, who
 from sendctl.passes.letter_fates import letter_of, refuse_row
-from sendctl.states import CampaignStatus
-from sendctl.store import audit, campaigns, finishing, limits, notices, reports
+from sendctl.states import CampaignStatus, State
+from sendctl.store import audit, campaigns, finishing, limits, notices, proofs, reports
 from sendctl.store.campaigns import Campaign
 
 
@@ -74,6 +74,7 @@ MOVES: dict[str, Move] = {
     "pause": Move(frozenset({_RUNNING, _COMPLETED}), _PAUSED, "paused"),
     "resume": Move(frozenset({_PAUSED}), _RUNNING, "resumed"),
     "cancel": Move(frozenset({_RUNNING, _PAUSED, _COMPLETED}), CampaignStatus.CANCELLED, "cancelled"),
+    "archive": Move(frozenset({_COMPLETED, CampaignStatus.CANCELLED}), CampaignStatus.ARCHIVED, "archived"),
 }
 
 
@@ -93,6 +94,14 @@ def cancel(context: Context, name: str, reason: str = "") -> ControlReport:
     Raises TooLate for a letter that is being sent, was sent, or may have been: there is nothing left of it to cancel.
     """
     return _move(context, name, "cancel", reason)
+
+
+def archive(context: Context, name: str, reason: str = "") -> ControlReport:
+    """Put a campaign that is over away for good: no overview, no repair and no proof looks at it any more.
+
+    Raises UsageError for one that goes on, or of which something is on its way, in doubt or queued.
+    """
+    return _move(context, name, "archive", reason)
 
 
 def try_provider(context: Context, name: str, reason: str = "") -> ProviderReport:
@@ -129,6 +138,8 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
         letter = letter_of(connection, campaign) if action == "cancel" else None
         if letter is not None and campaign.status is not wanted.target:
             refuse_row(letter, campaign.name, "cancelled")
+        if action == "archive":
+            _refuse_open(connection, campaign)
         changed = campaigns.set_status(connection, campaign.id, wanted.sources, wanted.target, now)
         if not changed and campaign.status is not wanted.target:
             raise UsageError(f"campaign {name} is {campaign.status}: it cannot be {wanted.done}")
@@ -148,6 +159,19 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
     if action == "cancel":
         faults.passing("cancel.committed")
     return report
+
+
+def _refuse_open(connection: Connection, campaign: Campaign) -> None:
+    """Raises UsageError where something has still to be settled: nobody would look after it."""
+    counts = proofs.counts(connection, campaign.id)
+    left = {state: counts[state] for state in (State.QUEUED, State.SENDING, State.IN_DOUBT) if counts[state]}
+    if left and campaign.status is not CampaignStatus.ARCHIVED:
+        said = ", ".join(f"{number:,} {state.replace('_', ' ')}" for state, number in left.items())
+        raise UsageError(
+            f"campaign {campaign.name} has messages that are not settled ({said}): it cannot be archived",
+            hint="`sendctl reconcile` settles what can be, `sendctl cancel` ends what is queued, and `sendctl recover"
+            f" --campaign {campaign.name} --in-doubt skip` what is in doubt.",
+        )
 
 
 def _end_teller(connection: Connection, message_id: int, now: datetime) -> None:
