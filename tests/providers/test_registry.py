@@ -59,7 +59,6 @@ def test_adapters_are_imported_only_when_asked_for() -> None:
 def test_each_type_carries_what_the_settings_say_of_it(tmp_path: Path) -> None:
     """Nobody imports an adapter to ask; so the two must not differ."""
     assert {kind: facts.capabilities.channels for kind, facts in FACTS.items()} == CHANNELS
-    assert {kind: (facts.channel,) for kind, facts in FACTS.items()} == CHANNELS
     texts = build_provider(table("file", path=str(tmp_path / "sms.jsonl")), {})
     assert texts.capabilities == FACTS["file"].capabilities
     assert isinstance(texts, Lookup)
