@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl import faults
 from sendctl.errors import ExitCode, StoreRewound, UsageError
-from sendctl.passes import evidence, hosts, key_replay, replaying
+from sendctl.passes import evidence, hosts, key_replay, remembered, replaying
 from sendctl.passes.context import Context, who
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import expire_foreign, import_dead_runs
@@ -91,6 +91,11 @@ def _take_over(context: Context, made: Plan, done: Recovered, *, with_what_is_le
         done.recorded += done.replayed.recorded
         done.requeued += done.replayed.requeued
     expire_foreign(context)
+    # What was in flight in the backup is queued again by now: what journals know of a later attempt settles it.
+    for name in remembered.campaigns_waiting(context):
+        taken = remembered.take_up(context, name)
+        if name == made.campaign:
+            done.proven_sent += taken.sent
 
 
 def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
@@ -105,9 +110,9 @@ def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
     with desk.transaction() as connection:
         # Nobody has sent once more what is queued again here, nor the other way round.
         campaigns.lock(connection, {campaign.id}, ())
-        done.proven_sent, done.proven_absent = evidence.settle(desk, connection, proof)
-        done.proven_sent += len(again.accepted)
-        done.proven_absent += len(again.absent)
+        sent, absent = evidence.settle(desk, connection, proof)
+        done.proven_sent += sent + len(again.accepted)
+        done.proven_absent += absent + len(again.absent)
         planned = set(made.doubtful)  # a later attempt's doubt is not what was agreed to
         left = [doubt.held for doubt in doubts.in_doubt(connection, campaign.id) if doubt.held in planned]
         if made.choice == "resend":

@@ -37,6 +37,12 @@ def settle(desk: Desk, connection: Connection, due: Due, proven: Proven) -> bool
     return put_back
 
 
+def campaigns_waiting(context: Context) -> list[str]:
+    """Names of the campaigns with queued messages of which something is remembered."""
+    with context.store.read() as connection:
+        return replay.campaigns_waiting(connection)
+
+
 def take_up(context: Context, name: str) -> TakenUp:
     """Settle all of a campaign that is remembered: also of the step that an acceptance plans, and of the one after."""
     taken = TakenUp()

@@ -15,7 +15,7 @@ from sendctl.states import AttemptOutcome, State
 from sendctl.store.bulk import bound, given
 from sendctl.store.dialect import insert_ignore, upsert
 from sendctl.store.ledger import move
-from sendctl.store.tables import attempts, messages, replayed_keys
+from sendctl.store.tables import attempts, campaigns, messages, replayed_keys
 
 NO_REPLY = "a journal has its last byte and no reply"
 
@@ -104,6 +104,20 @@ def waiting(connection: Connection, campaign_id: int) -> dict[int, str]:
         .where(m.campaign_id == campaign_id, m.status == State.QUEUED)
     )
     return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def campaigns_waiting(connection: Connection) -> list[str]:
+    """Names of the campaigns that have such messages. Almost always none."""
+    m = messages.c
+    statement = (
+        sa.select(campaigns.c.name)
+        .join(messages, m.campaign_id == campaigns.c.id)
+        .join(replayed_keys, replayed_keys.c.provider_key == m.provider_key)
+        .where(m.status == State.QUEUED)
+        .distinct()
+        .order_by(campaigns.c.name)
+    )
+    return list(connection.execute(statement).scalars())
 
 
 def homeless(connection: Connection) -> int:

@@ -216,6 +216,7 @@ def test_a_later_attempt_on_another_host_is_not_lost_while_the_first_is_in_fligh
     other.recover()  # knows that it was accepted, and cannot settle what host A has in flight
     refuses(ground)
     ground.recover()  # knows that A's own attempt was deferred
+    assert ground.states() == {"sent": 1}
     ground.clock.forward(hours=1)
     ground.send_due()
     assert judge.people() == ["p00001"]
