@@ -17,7 +17,7 @@ from sendctl.evidence.model import Absent, Accepted, Finding, Wanted
 from sendctl.evidence.search import search
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
-from sendctl.providers.base import Lookup, Outcome, Phase, ProvesAbsence
+from sendctl.providers.base import Lookup, Outcome, Phase, ProvesAbsence, Sought
 from sendctl.providers.facts import can_tell, settles_by_key
 from sendctl.providers.registry import build_provider
 from sendctl.rendering.names import message_id
@@ -91,14 +91,15 @@ def _ask_providers(context: Context, doubts: Sequence[Doubt], evidence: Evidence
     tables = context.settings.providers
     providers = {name: build_provider(tables[name], context.environ) for name in {one.provider for one in doubts}
                  if name in tables}  # fmt: skip
-    left = []
-    for doubt in doubts:
-        provider = providers.get(doubt.provider)
-        if not isinstance(provider, Lookup) or not provider.capabilities.lookup:
-            left.append(doubt)
-            continue
+    asked = {name: one for name, one in providers.items() if isinstance(one, Lookup) and one.capabilities.lookup}
+    left = [doubt for doubt in doubts if doubt.provider not in asked]
+    with context.store.read() as connection:
+        desk = Desk(context)
+        sought = [(doubt, _sought(desk, connection, doubt)) for doubt in doubts if doubt.provider in asked]
+    for doubt, it in sought:
+        provider = asked[doubt.provider]
         try:
-            found = provider.find(doubt.provider_key)
+            found = provider.find(it)
             silent = "" if found is not None else _absence_unproven(context, doubt, provider)
         except OSError as error:
             evidence.cannot_tell(f"provider {doubt.provider} cannot be asked: {error.strerror}")
@@ -118,6 +119,11 @@ def _ask_providers(context: Context, doubts: Sequence[Doubt], evidence: Evidence
                 provider_message_id=found,
             )  # fmt: skip
     return left
+
+
+def _sought(desk: Desk, connection: Connection, doubt: Doubt) -> Sought:
+    name = _wanted(desk, connection, doubt).key
+    return Sought(doubt.provider_key, name, doubt.recipient, doubt.handed_over_at)
 
 
 def _absence_unproven(context: Context, doubt: Doubt, provider: Lookup) -> str:

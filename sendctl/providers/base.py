@@ -135,6 +135,15 @@ class Capabilities:
     batch_max: int = 1
 
 
+class Sought(NamedTuple):
+    """A message of which it is asked whether it was accepted, by whatever a service can find it."""
+
+    key: str
+    message_id: str  # of the e-mail, without its angle brackets
+    recipient: str
+    handed_over_at: datetime
+
+
 @runtime_checkable
 class Lookup(Protocol):
     """What a provider with `Capabilities.lookup` has besides."""
@@ -142,8 +151,8 @@ class Lookup(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
-    def find(self, key: str) -> str | None:
-        """The provider_message_id under which `key` was accepted; None when it does not have it (any more).
+    def find(self, sought: Sought) -> str | None:
+        """The provider_message_id under which it was accepted; None when the provider does not have it (any more).
 
         Raises OSError when it cannot be asked.
         """

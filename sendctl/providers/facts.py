@@ -77,20 +77,29 @@ FACTS: Mapping[str, Facts] = {
         ("twilio.com/docs/messaging/api/message-resource", "twilio.com/docs/api/errors"),
     ),
     "sendgrid": Facts(
-        Capabilities(),
+        Capabilities(lookup=True),
         "SendGrid has queued it",
         "two messages: SendGrid knows no key",
-        "not by key",
-        "the run's journal; an event of it (custom argument `sendctl`) is proof; else a person",
-        ("twilio.com/docs/sendgrid/api-reference/mail-send/mail-send",),
+        "in its log of messages (30 days), by recipient and time, then each entry for our key; the log lags, so that"
+        " absence proves nothing",
+        "the run's journal; reconcile looks for it, or an event of it (custom argument `sendctl`): a hit is proof; else"
+        " a person",
+        (
+            "twilio.com/docs/sendgrid/api-reference/mail-send/mail-send",
+            "twilio.com/docs/sendgrid/api-reference/email-logs",
+        ),
     ),
     "mailgun": Facts(
-        Capabilities(),
+        Capabilities(lookup=True),
         "Mailgun has queued it",
         "two messages: Mailgun knows no key",
-        "not by key",
-        "the run's journal; an event of it (its Message-ID is ours) is proof; else a person",
-        ("documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages",),
+        "by Message-ID, which is ours, for as long as the plan keeps events (3 to 30 days); events lag, so that absence"
+        " proves nothing",
+        "the run's journal; reconcile looks for it: a hit is proof; else a person",
+        (
+            "documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages",
+            "documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events",
+        ),
     ),
     "ses": Facts(
         Capabilities(),

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sendctl import faults
 from sendctl.clock import Deadline
-from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark, Scope
+from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark, Scope, Sought
 from sendctl.providers.facts import FACTS
 from sendctl.states import AttemptOutcome
 
@@ -68,14 +68,17 @@ class MaildirProvider:
         """
         return self._submit(message, mark)
 
-    def find(self, key: str) -> str | None:
-        """The provider_message_id under which `key` was delivered, read or unread, or None. Raises OSError."""
-        name = _file_name(key)
-        # In this order: a reader moves files from new to cur, never back.
-        return name if os.path.lexists(self._path / "new" / name) or self._read_names.has(name) else None
+    def find(self, sought: Sought) -> str | None:
+        """The provider_message_id under which its key was delivered, read or unread, or None. Raises OSError."""
+        name = _file_name(sought.key)
+        return name if self._has(name) else None
 
     async def close(self) -> None:
         """Nothing stays open between two messages."""
+
+    def _has(self, name: str) -> bool:
+        # In this order: a reader moves files from new to cur, never back.
+        return os.path.lexists(self._path / "new" / name) or self._read_names.has(name)
 
     def _submit(self, message: Outgoing, mark: PhaseMark) -> Outcome:
         if _CONTROL.search(message.sender + message.recipient):
@@ -85,7 +88,7 @@ class MaildirProvider:
         temporary = self._path / "tmp" / f"{name}.{os.getpid()}.{secrets.token_hex(8)}"
         try:
             self._prepare()
-            delivered = self.find(message.key) is not None
+            delivered = self._has(name)
         except OSError as error:
             return _failed(error, Phase.UNTOUCHED)
         mark.begin()

@@ -24,7 +24,7 @@ from pathlib import Path
 from sendctl import faults
 from sendctl.clock import Deadline
 from sendctl.providers import sms_file_watch as watches
-from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark, Scope
+from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark, Scope, Sought
 from sendctl.providers.facts import FACTS
 from sendctl.providers.sms_file_watch import Watch
 from sendctl.states import AttemptOutcome
@@ -79,13 +79,13 @@ class SmsFileProvider:
         except OSError as error:
             return _failed(error, Phase.UNTOUCHED)
 
-    def find(self, key: str) -> str | None:
+    def find(self, sought: Sought) -> str | None:
         """The key, where its line is whole, and durable from now on; None where there is none. Raises OSError."""
         with self._looking() as (_, file):
-            if file is None or not _has(file, key):
+            if file is None or not _has(file, sought.key):
                 return None
             self._sync(file)
-            return key
+            return sought.key
 
     def absence_unproven(self, since: datetime) -> str:
         """Why it proves nothing that `find` finds none of a message handed over at `since`; "" where it proves it.

@@ -14,7 +14,10 @@ from tests.http_double import API_KEY, start_http_double
 POINTS = ("claim.committed", "journal.begun", "provider.before_dot", "journal.dotted", "provider.replied",
           "journal.outcome", "settle.before_commit", "settle.committed")  # fmt: skip
 PEOPLE = 30
-SECRETS = {"resend": "api_key", "postmark": "server_token"}
+OPTIONS = {
+    "resend": 'api_key_file = "key"', "postmark": 'server_token_file = "key"', "sendgrid": 'api_key_file = "key"',
+    "mailgun": 'api_key_file = "key"\ndomain = "mg.shop.example"',
+}  # fmt: skip
 
 
 def use(world: World, service: str, url: str) -> None:
@@ -22,7 +25,7 @@ def use(world: World, service: str, url: str) -> None:
     (world.folder / "key").write_text(API_KEY)
     (world.folder / "sendctl.toml").write_text(
         '[send]\nenabled = true\nproviders = ["api"]\n[journal]\npath = "journal"\n'
-        f'[providers.api]\ntype = "{service}"\nbase_url = "{url}"\n{SECRETS[service]}_file = "key"\n'
+        f'[providers.api]\ntype = "{service}"\nbase_url = "{url}"\n{OPTIONS[service]}\n'
         f"connections = {CONNECTIONS}\n"
     )
 
@@ -50,14 +53,20 @@ def test_with_keys_everybody_is_reached_exactly_once_wherever_a_pass_is_killed(
         assert world.accepted().total() == PEOPLE
 
 
-@pytest.mark.parametrize("point", ["journal.dotted", "provider.replied"])
+@pytest.mark.parametrize(
+    ("service", "point"),
+    [
+        ("postmark", "journal.dotted"), ("postmark", "provider.replied"), ("mailgun", "provider.replied"),
+        ("sendgrid", "provider.replied"),
+    ],
+)  # fmt: skip
 def test_without_keys_what_can_be_found_is_settled_and_the_rest_is_held(
-    new_world: NewWorld, store_url: str, tmp_path: Path, point: str
+    new_world: NewWorld, store_url: str, tmp_path: Path, service: str, point: str
 ) -> None:
     world = new_world(store_url, contacts=PEOPLE)
-    with start_http_double(tmp_path, "postmark") as double:
+    with start_http_double(tmp_path, service) as double:
         world.judge = double
-        use(world, "postmark", double.url)
+        use(world, service, double.url)
         killed_at(world, point)
         world.finish()
         world.assert_finished(PEOPLE)

@@ -66,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.service.ledger.write(
             "request", method=self.command, path=self.path, headers=headers, body=body.decode(errors="replace")
         )
-        if self.command == "POST" and self._strikes("body", body):
+        if self._strikes("body" if self.command == "POST" else "asked", body):
             return
         answer = self.service.answer(asked)
         if self.command == "POST" and self._strikes("reply", body, answer):

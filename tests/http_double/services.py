@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import threading
 import time
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from email import message_from_bytes, policy
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +18,11 @@ from urllib.parse import parse_qs, urlsplit
 from tests.http_double.ledger import Ledger
 
 API_KEY = "key-of-the-double"
+_MOMENT = r'TIMESTAMP "(?P<{}>[0-9T:Z-]+)"'
+_QUERY = re.compile(
+    r'to_email = "(?P<to>[^"]+)" AND sg_message_id_created_at >= ' + _MOMENT.format("first")
+    + " AND sg_message_id_created_at <= " + _MOMENT.format("last")
+)  # fmt: skip
 
 
 class Asked(NamedTuple):
@@ -119,21 +126,31 @@ class Postmark:
 class _Keyless:
     """A service that takes every good request as another message."""
 
-    def __init__(self, ledger: Ledger, _lag_s: float) -> None:
+    def __init__(self, ledger: Ledger, lag_s: float) -> None:
         self.ledger = ledger
+        self._lag_s = lag_s
 
-    def _take(self, key: str, to: str, request: Any) -> str:
-        taken_as = str(uuid.uuid4())
+    def _indexed(self) -> list[Any]:
+        """What it took, as far as its index knows by now."""
+        before = time.time() - self._lag_s
+        return [row for row in self.ledger.accepted() if row["at"] <= before]
+
+    def _take(self, key: str, to: str, request: Any, known: str = "") -> str:
+        taken_as = known or str(uuid.uuid4())
         self.ledger.write("accepted", id=taken_as, key=key, to=to, subject="", request=request, at=time.time())
         return taken_as
 
 
 class SendGrid(_Keyless):
-    """202, an empty body, and the id in a header."""
+    """202, an empty body, and the id in a header. Its log is searched by recipient and time, then read one by one."""
 
     def answer(self, asked: Asked) -> Answer:
         if asked.headers.get("authorization") != f"Bearer {API_KEY}":
             return _sendgrid(401, "The provided authorization grant is invalid, expired, or revoked", None)
+        if (asked.method, asked.path) == ("POST", "/v3/logs"):
+            return self._searched(json.loads(asked.body))
+        if asked.method == "GET" and asked.path.startswith("/v3/logs/"):
+            return self._shown(asked.path.removeprefix("/v3/logs/"))
         if (asked.method, asked.path) != ("POST", "/v3/mail/send"):
             return Answer(404, "Not Found")
         body = json.loads(asked.body)
@@ -143,6 +160,21 @@ class SendGrid(_Keyless):
             return _sendgrid(400, "Does not contain a valid address.", "personalizations.0.to.0.email")
         taken_as = self._take(person["custom_args"]["sendctl"], to, body)
         return Answer(202, "", accepted=True, headers={"x-message-id": taken_as})
+
+    def _searched(self, body: Any) -> Answer:
+        found = _QUERY.fullmatch(body["query"])
+        if found is None:
+            return _sendgrid(400, "invalid query", "query")
+        first, last = (datetime.fromisoformat(moment).timestamp() for moment in found.group("first", "last"))
+        rows = [row for row in self._indexed() if row["to"] == found["to"] and first <= row["at"] <= last]
+        entries = [{"sg_message_id": row["id"], "to_email": row["to"], "status": "processed"} for row in rows]
+        return Answer(200, {"messages": entries[: body.get("limit", 10)]})
+
+    def _shown(self, known: str) -> Answer:
+        row = next((row for row in self._indexed() if row["id"] == known), None)
+        if row is None:
+            return _sendgrid(404, "message not found", None)
+        return Answer(200, {"sg_message_id": known, "to_email": row["to"], "custom_args": {"sendctl": row["key"]}})
 
 
 def _sendgrid(status: int, message: str, field: str | None) -> Answer:
@@ -155,6 +187,9 @@ class Mailgun(_Keyless):
     def answer(self, asked: Asked) -> Answer:
         if asked.headers.get("authorization") != "Basic " + base64.b64encode(f"api:{API_KEY}".encode()).decode():
             return Answer(401, "Forbidden")
+        url = urlsplit(asked.path)
+        if (asked.method, url.path) == ("GET", "/v3/mg.shop.example/events"):
+            return self._events(parse_qs(url.query))
         if (asked.method, asked.path) != ("POST", "/v3/mg.shop.example/messages.mime"):
             return Answer(404, {"message": "Domain not found: other.example"})
         head = f"Content-Type: {asked.headers['content-type']}\r\n\r\n".encode()
@@ -164,8 +199,14 @@ class Mailgun(_Keyless):
         if to.startswith("invalid"):
             return Answer(400, {"message": "to parameter is not a valid address. please check documentation"})
         mime = parts["message"].get_payload(0)
-        taken_as = self._take(parts["v:sendctl"].get_content().strip(), to, {"message_id": str(mime["Message-ID"])})
-        return Answer(200, {"id": f"<{taken_as}@mg.shop.example>", "message": "Queued. Thank you."}, accepted=True)
+        name = str(mime["Message-ID"])
+        self._take(parts["v:sendctl"].get_content().strip(), to, {"message_id": name}, name[1:].partition("@")[0])
+        return Answer(200, {"id": name, "message": "Queued. Thank you."}, accepted=True)
+
+    def _events(self, query: Mapping[str, list[str]]) -> Answer:
+        names = {row["request"]["message_id"] for row in self._indexed()} & {f"<{query['message-id'][0]}>"}
+        items = [{"event": "accepted", "message": {"headers": {"message-id": name.strip("<>")}}} for name in names]
+        return Answer(200, {"items": items, "paging": {}})
 
 
 class Ses(_Keyless):

@@ -22,7 +22,7 @@ from sendctl.errors import UsageError
 from sendctl.passes import control, deciding, enqueue, ingest, reconcile
 from sendctl.passes import suppress as suppressing
 from sendctl.providers import registry
-from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark
+from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark, Sought
 from sendctl.settings import ProviderTable
 from sendctl.store.engine import open_store
 from tests.lives.life import Life, Step
@@ -85,8 +85,8 @@ class Asked:
         mark.dot()
         return self.relay.answer(message)
 
-    def find(self, key: str) -> str | None:
-        return key if key in self.relay.keys else None
+    def find(self, sought: Sought) -> str | None:
+        return sought.key if sought.key in self.relay.keys else None
 
     async def close(self) -> None:
         """Nothing to give back."""

@@ -22,6 +22,7 @@ from sendctl.clock import Deadline, SystemClock
 from sendctl.providers.base import ClaimExpired, Outcome, Outgoing, Phase, Scope
 from sendctl.providers.maildir import MaildirProvider
 from sendctl.states import AttemptOutcome
+from tests.providers.seeking import sought
 from tests.syncs import watched_syncs
 
 KEY = "0f3a" * 8
@@ -105,7 +106,7 @@ def test_a_replayed_key_is_found_after_it_was_read(folder: Path, provider: Maild
     first = submit(provider, folder)
     submit(provider, folder, MESSAGE._replace(key="other"))  # cur has been listed, empty
     (folder / "new" / first.provider_message_id).rename(folder / "cur" / (first.provider_message_id + marks))
-    assert provider.find(KEY) == first.provider_message_id
+    assert provider.find(sought(KEY)) == first.provider_message_id
     assert submit(provider, folder) == first
     assert len(list(folder.glob("new/*"))) == 1
 
@@ -124,22 +125,26 @@ def test_a_folder_that_has_not_changed_is_not_read_again(
         return scandir(place)
 
     monkeypatch.setattr(os, "scandir", watched)
-    assert [provider.find(KEY), provider.find(KEY), provider.find("other")] == [name, name, None]
+    assert [provider.find(sought(key)) for key in (KEY, KEY, "other")] == [
+        name,
+        name,
+        None,
+    ]
     assert listed == [folder / "cur"]
 
 
 def test_a_file_read_within_the_clocks_granularity_is_found(folder: Path, provider: MaildirProvider) -> None:
     name = submit(provider, folder).provider_message_id
     listed = (folder / "cur").stat()
-    assert provider.find("other") is None
+    assert provider.find(sought("other")) is None
     (folder / "new" / name).rename(folder / "cur" / f"{name}:2,S")
     os.utime(folder / "cur", ns=(listed.st_atime_ns, listed.st_mtime_ns))
-    assert provider.find(KEY) == name
+    assert provider.find(sought(KEY)) == name
 
 
 def test_a_key_that_was_never_delivered_is_not_found(folder: Path, provider: MaildirProvider) -> None:
     submit(provider, folder)
-    assert provider.find(KEY[:-1]) is None
+    assert provider.find(sought(KEY[:-1])) is None
 
 
 def test_another_process_delivering_the_same_key_meanwhile_wins(folder: Path, provider: MaildirProvider) -> None:
@@ -355,7 +360,7 @@ def test_no_key_leads_out_of_the_maildir(folder: Path, provider: MaildirProvider
     outcome = submit(provider, folder, MESSAGE._replace(key=key))
     assert outcome.kind is AttemptOutcome.ACCEPTED
     (file,) = list(folder.glob("new/*"))
-    assert file.name == outcome.provider_message_id == provider.find(key)
+    assert file.name == outcome.provider_message_id == provider.find(sought(key))
     assert len(list(mailbox.Maildir(folder, create=False))) == 1
 
 

@@ -21,6 +21,7 @@ from sendctl.clock import Deadline, SystemClock
 from sendctl.providers.base import Lookup, Outcome, Outgoing, Phase, ProvesAbsence, Scope
 from sendctl.providers.sms_file import SmsFileProvider
 from sendctl.states import AttemptOutcome
+from tests.providers.seeking import sought
 
 NOW = datetime.now(UTC)
 KEYS = [f"{number:032x}" for number in range(1, 100)]
@@ -79,7 +80,8 @@ def test_a_message_is_one_line_of_json_that_is_found_by_its_key(path: Path) -> N
     assert first.pop("at").endswith("Z")
     assert first == {"key": KEYS[0], "from": "Shop", "to": "+4930123456", "text": "Grüße\n2. Zeile"}
     assert len(lines) == 2
-    assert [provider.find(key) for key in KEYS[:3]] == [KEYS[0], KEYS[1], None]  # not the one that a text quotes
+    # Not the one that a text quotes.
+    assert [provider.find(sought(key)) for key in KEYS[:3]] == [KEYS[0], KEYS[1], None]
     assert unproven(path) == ""
     assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
 
@@ -90,7 +92,7 @@ def test_a_torn_line_is_no_message_and_is_cut_off_by_the_next(path: Path) -> Non
     line = whole.replace(KEYS[0].encode(), KEYS[1].encode())
     for torn in (line[:1], line[:40], line[:-1]):  # the last lacks nothing but its line feed
         path.write_bytes(whole + torn)
-        assert SmsFileProvider("texts", path).find(KEYS[1]) is None
+        assert SmsFileProvider("texts", path).find(sought(KEYS[1])) is None
         assert unproven(path) == ""
         assert submit(path, message(KEYS[2])).kind is AttemptOutcome.ACCEPTED
         assert [json.loads(each)["key"] for each in path.read_text().splitlines()] == [KEYS[0], KEYS[2]]
@@ -183,7 +185,7 @@ def test_a_full_disk_is_definite_non_acceptance_and_leaves_no_piece(path: Path) 
     assert (outcome.kind, outcome.phase) == (AttemptOutcome.DEFERRED, Phase.REPLIED)
     assert os.strerror(errno.EFBIG) in outcome.text
     assert path.read_bytes() == before
-    assert SmsFileProvider("texts", path).find(KEYS[1]) is None
+    assert SmsFileProvider("texts", path).find(sought(KEYS[1])) is None
     assert unproven(path) == ""
     assert submit(path, message(KEYS[1])).kind is AttemptOutcome.ACCEPTED
 
@@ -199,7 +201,7 @@ def test_a_line_whose_durability_is_unknown_is_in_doubt(path: Path, monkeypatch:
     outcome = submit(path, message(KEYS[1]))
     assert (outcome.kind, outcome.phase) == (AttemptOutcome.UNKNOWN, Phase.DOTTED)
     with pytest.raises(OSError, match="Input/output"):
-        SmsFileProvider("texts", path).find(KEYS[1])  # it cannot be made durable: no proof
+        SmsFileProvider("texts", path).find(sought(KEYS[1]))  # it cannot be made durable: no proof
 
 
 def test_who_holds_the_lock_is_waited_for_until_the_deadline(path: Path) -> None:

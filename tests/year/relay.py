@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sendctl.clock import Deadline
-from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark
+from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark, Sought
 from tests.store.ground import ACCEPTED, DEFERRED, UNKNOWN, OwnedClock
 
 _SUBJECT = re.compile(rb"^Subject: (\S+)\r$", re.MULTILINE)
@@ -65,9 +65,9 @@ class YearProvider:
         mark.dot()
         return self.relay.answer(message)
 
-    def find(self, key: str) -> str | None:
-        """Whether the relay has accepted a key; it never forgets."""
-        return key if key in self.relay.keys else None
+    def find(self, sought: Sought) -> str | None:
+        """Whether the relay has accepted it; it never forgets."""
+        return sought.key if sought.key in self.relay.keys else None
 
     async def close(self) -> None:
         """Nothing to give back."""

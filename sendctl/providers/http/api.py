@@ -24,6 +24,7 @@ from sendctl.states import AttemptOutcome
 
 REPLY_CAP_BYTES = 1 << 20
 _POOL_IDLE_S = 5.0  # shorter than what services keep a connection for: one that they close just then is doubt
+_ASK_S = 30.0
 _HEADERS, _BODY = "http11.send_request_headers.started", "http11.send_request_body.started"
 
 
@@ -52,6 +53,10 @@ class Reply(NamedTuple):
         """The body if it is a JSON object; else an empty one."""
         found = self.json()
         return found if isinstance(found, dict) else {}
+
+    def shown(self) -> str:
+        """The beginning of a body that is not what was agreed on."""
+        return printable(self.body[:200].strip()) or "an empty reply"
 
 
 class CutOff(Exception):
@@ -92,14 +97,21 @@ class Api:
         finally:
             await response.aclose()
 
-    def get(self, path: str, params: Mapping[str, str], timeout_s: float = 30.0) -> Reply:
-        """Ask the service something, outside of any event loop. Raises OSError when it cannot be asked."""
+    def ask(
+        self, method: str, path: str, params: Mapping[str, str] | None = None, json: object = None
+    ) -> Mapping[str, Any]:
+        """Ask the service something, outside of any event loop. Raises OSError without a 200 and a JSON object."""
+        url = self._settings.base_url + path
         try:
-            with httpx2.Client(verify=self._verify(), headers=self._headers, timeout=timeout_s, trust_env=False) as one:
-                found = one.get(self._settings.base_url + path, params=dict(params))
+            with httpx2.Client(verify=self._verify(), headers=self._headers, timeout=_ASK_S, trust_env=False) as one:
+                found = one.request(method, url, params=dict(params or {}), json=json)
         except httpx2.HTTPError as error:
             raise OSError(0, printable(_words(error))) from error
-        return Reply(found.status_code, _lower(found.headers), found.content)
+        reply = Reply(found.status_code, _lower(found.headers), found.content)
+        record = reply.record()
+        if reply.status != 200 or not record:
+            raise OSError(0, f"HTTP {reply.status}: {reply.shown()}")
+        return record
 
     async def close(self) -> None:
         """Give connections back; never raises."""
@@ -182,3 +194,11 @@ def _is_about_the_certificate(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def listed(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The objects of a list in an answer. Raises OSError where there is no such list."""
+    found = record.get(name)
+    if not isinstance(found, list):
+        raise OSError(0, f"the answer has no list of {name}")
+    return [item for item in found if isinstance(item, dict)]

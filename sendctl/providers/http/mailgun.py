@@ -9,10 +9,10 @@ import base64
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from sendctl.providers.base import Outcome, Outgoing
+from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
-from sendctl.providers.http.api import Api, Reply, Request
+from sendctl.providers.http.api import Api, Reply, Request, listed
 from sendctl.providers.http.verdicts import Verdict, judged
 
 BASE_URL = "https://api.mailgun.net"  # https://api.eu.mailgun.net for domains of the EU region
@@ -61,9 +61,15 @@ class Mailgun:
             return judged(reply, _invalid(said), said)
         return judged(reply, _STATUS[reply.status], said) if reply.status in _STATUS else verdicts.unrecognised(reply)
 
-    def find(self, api: Api, key: str) -> str | None:
-        """Its events are asked for by Message-ID, not by key: not built yet."""
-        raise OSError(0, "Mailgun has no lookup by key")
+    def find(self, api: Api, sought: Sought) -> str | None:
+        """As it keeps its events: by the Message-ID, which is ours (api-reference/send/mailgun/events)."""
+        asked = {"event": "accepted", "message-id": sought.message_id, "limit": "25"}
+        events = listed(api.ask("GET", f"/v3/{quote(self._domain)}/events", asked), "items")
+        # Whatever the filter let through: only what names this message proves anything.
+        named = (item.get("message") for item in events if item.get("event") == "accepted")
+        heads = (item.get("headers") for item in named if isinstance(item, dict))
+        known = {head.get("message-id") for head in heads if isinstance(head, dict)}
+        return f"<{sought.message_id}>" if sought.message_id in known else None
 
 
 def _field(name: str, value: str) -> bytes:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from sendctl.providers.base import Outcome, Outgoing
+from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
-from sendctl.providers.http.api import Api, Reply, Request
+from sendctl.providers.http.api import Api, Reply, Request, listed
 from sendctl.providers.http.letter import parsed
 from sendctl.providers.http.verdicts import Verdict, judged
 
@@ -82,13 +82,10 @@ class Postmark:
             return judged(reply, _ERRORS[code], f"{code} {said}")
         return verdicts.unrecognised(reply)
 
-    def find(self, api: Api, key: str) -> str | None:
-        reply = api.get("/messages/outbound", {"count": "1", "offset": "0", "metadata_sendctl": key})
-        messages = reply.record().get("Messages")
-        if reply.status != 200 or not isinstance(messages, list):
-            raise OSError(0, f"HTTP {reply.status}: {verdicts.shown(reply)}")
-        known = [item.get("MessageID") for item in messages if isinstance(item, dict)]
-        return known[0] if known and isinstance(known[0], str) else None
+    def find(self, api: Api, sought: Sought) -> str | None:
+        asked = {"count": "1", "offset": "0", "metadata_sendctl": sought.key}
+        messages = listed(api.ask("GET", "/messages/outbound", asked), "Messages")
+        return next((item["MessageID"] for item in messages if isinstance(item.get("MessageID"), str)), None)
 
 
 def _invalid(said: str) -> Verdict:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from sendctl.clock import Deadline
-from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark
+from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark, Sought
 from sendctl.providers.http.api import Api, Reply, Request
 from sendctl.providers.http.settings import HttpSettings
 
@@ -28,7 +28,7 @@ class Service(Protocol):
         """What a whole reply means for the message. Never raises, whatever the service sent."""
         ...
 
-    def find(self, api: Api, key: str) -> str | None:
+    def find(self, api: Api, sought: Sought) -> str | None:
         """See `Lookup.find`."""
         ...
 
@@ -51,9 +51,9 @@ class HttpProvider:
         reply = await self._api.post(self._service.request(message), deadline, mark)
         return reply if isinstance(reply, Outcome) else self._service.outcome(reply)
 
-    def find(self, key: str) -> str | None:
+    def find(self, sought: Sought) -> str | None:
         """See `Lookup.find`."""
-        return self._service.find(self._api, key)
+        return self._service.find(self._api, sought)
 
     async def close(self) -> None:
         """Give connections back."""

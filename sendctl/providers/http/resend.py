@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from sendctl.providers.base import Outcome, Outgoing
+from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
 from sendctl.providers.http.api import Api, Reply, Request
@@ -82,7 +82,7 @@ class Resend:
             return found._replace(retry_after_s=_until_tomorrow_s()) if name == "daily_quota_exceeded" else found
         return verdicts.unrecognised(reply)
 
-    def find(self, api: Api, key: str) -> str | None:
+    def find(self, api: Api, sought: Sought) -> str | None:
         """Resend cannot be asked for a key: it is sent the same again."""
         raise OSError(0, "Resend has no lookup by key")
 

@@ -1,24 +1,29 @@
-"""SendGrid: no idempotency key. What is in doubt is held: its log of messages cannot be asked for a key of ours.
+"""SendGrid: no idempotency key. Its log of messages has our key in each entry, but is not searched by it.
 
-https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send, .../errors
+https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send, .../errors, .../email-logs
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from sendctl.addresses import parse_mailbox
-from sendctl.providers.base import Outcome, Outgoing
+from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
-from sendctl.providers.http.api import Api, Reply, Request
+from sendctl.providers.http.api import Api, Reply, Request, listed
 from sendctl.providers.http.letter import parsed
 from sendctl.providers.http.verdicts import Verdict, judged
 
 BASE_URL = "https://api.sendgrid.com"
+_ENTRIES = 20  # each of them is a request more
+_AROUND = timedelta(hours=1)  # clocks differ
 
 _STATUS: Mapping[int, Verdict] = {
     401: verdicts.BAD_KEY,
@@ -75,9 +80,27 @@ class SendGrid:
         found = judged(reply, _STATUS[reply.status], said)
         return found._replace(retry_after_s=_reset_s(reply)) if reply.status == 429 else found
 
-    def find(self, api: Api, key: str) -> str | None:
-        """SendGrid cannot be asked for a custom argument."""
-        raise OSError(0, "SendGrid has no lookup by key")
+    def find(self, api: Api, sought: Sought) -> str | None:
+        """In two steps, for its log of messages knows the recipient, and each of its entries our custom argument."""
+        query = _since(sought)
+        entries = listed(api.ask("POST", "/v3/logs", json={"query": query, "limit": _ENTRIES}), "messages")
+        for known in (entry.get("sg_message_id") for entry in entries):
+            if isinstance(known, str) and known:
+                arguments = api.ask("GET", f"/v3/logs/{quote(known, safe='')}").get("custom_args")
+                if isinstance(arguments, dict) and arguments.get("sendctl") == sought.key:
+                    return known
+        if len(entries) >= _ENTRIES:
+            raise OSError(0, f"it has {_ENTRIES} or more messages to that address within the hour")
+        return None
+
+
+def _since(sought: Sought) -> str:
+    """Raises OSError for an address that its query language cannot hold."""
+    if re.search(r'["\\\x00-\x1f]', sought.recipient):
+        raise OSError(0, "its log cannot be searched for an address with a quote or a backslash")
+    first, last = (f"{sought.handed_over_at + by:%Y-%m-%dT%H:%M:%SZ}" for by in (-_AROUND, _AROUND))
+    created = "sg_message_id_created_at"
+    return f'to_email = "{sought.recipient}" AND {created} >= TIMESTAMP "{first}" AND {created} <= TIMESTAMP "{last}"'
 
 
 def _mailbox(text: str) -> dict[str, str]:

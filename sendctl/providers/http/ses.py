@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from sendctl.providers.base import Outcome, Outgoing
+from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
 from sendctl.providers.http.api import Api, Reply, Request
@@ -124,7 +124,7 @@ class Ses:
             return verdicts.unrecognised(reply)
         return judged(reply, _meant(name, said), f"{name}: {said}")
 
-    def find(self, api: Api, key: str) -> str | None:
+    def find(self, api: Api, sought: Sought) -> str | None:
         """SES cannot be asked for a tag: its events have it."""
         raise OSError(0, "SES has no lookup by key")
 

@@ -9,7 +9,7 @@ import base64
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from sendctl.providers.base import OPTED_OUT, Outcome, Outgoing, Scope
+from sendctl.providers.base import OPTED_OUT, Outcome, Outgoing, Scope, Sought
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
 from sendctl.providers.http.api import Api, Reply, Request
@@ -82,6 +82,6 @@ class Twilio:
             return judged(reply, _ERRORS[code], f"{code} {record.get('message', '')}")
         return verdicts.unrecognised(reply)
 
-    def find(self, api: Api, key: str) -> str | None:
+    def find(self, api: Api, sought: Sought) -> str | None:
         """Twilio keeps nothing of ours with a message."""
         raise OSError(0, "Twilio has no lookup by key")

@@ -52,7 +52,7 @@ def judged(reply: Reply, verdict: Verdict, text: str = "") -> Outcome:
         Phase.DOTTED if verdict.kind is AttemptOutcome.UNKNOWN else Phase.REPLIED,
         verdict.scope,
         code=reply.status,
-        text=printable(f"HTTP {reply.status}: {text or shown(reply)}"),
+        text=printable(f"HTTP {reply.status}: {text or reply.shown()}"),
         error_class=verdict.error_class,
         retry_after_s=retry_after_s(reply) if verdict in (THROTTLED, AWAY, QUOTA) else None,
     )
@@ -65,11 +65,6 @@ def unrecognised(reply: Reply) -> Outcome:
     if 300 <= reply.status < 500 and reply.status not in (303, 408):
         return judged(reply, MISUSED)
     return judged(reply, UNCLEAR)
-
-
-def shown(reply: Reply) -> str:
-    """The beginning of a body that is not what was agreed on."""
-    return printable(reply.body[:200].strip()) or "an empty reply"
 
 
 def retry_after_s(reply: Reply) -> float | None:

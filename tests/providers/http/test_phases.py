@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from sendctl.providers.base import ClaimExpired, Phase, Scope
 from sendctl.states import AttemptOutcome
 from tests.http_double import start_http_double
 from tests.providers.http.world import SECRETS, message_for, outgoing, provider, submit
+from tests.providers.seeking import sought
 from tests.providers.smtp.world import Mark
 
 STOPS = dict.fromkeys(SECRETS, "auth") | {"mailgun": "protocol"}  # its answer is no JSON
@@ -117,13 +120,51 @@ def test_the_same_key_is_taken_once_by_a_service_that_knows_keys(tmp_path: Path)
     assert len(bodies) == 1
 
 
-def test_postmark_finds_what_it_has_taken_by_our_key(tmp_path: Path) -> None:
-    with start_http_double(tmp_path, "postmark") as double:
-        one = provider("postmark", double.url)
+@pytest.mark.parametrize("service", ["postmark", "mailgun", "sendgrid"])
+def test_what_a_service_has_taken_is_found(tmp_path: Path, service: str) -> None:
+    with start_http_double(tmp_path, service) as double:
+        one = provider(service, double.url)
         [(outcome, _)] = submit(one)
-        assert one.find("k1") == outcome.provider_message_id
-        assert one.find("k2") is None
-        with pytest.raises(OSError, match="401"):
-            provider("postmark", double.url, key="another").find("k1")
+        assert one.find(sought()) == outcome.provider_message_id
+        assert one.find(sought("k2")) is None
+        assert one.find(sought("k2", "c@x.example")) is None
+        with pytest.raises(OSError, match="HTTP 401"):
+            provider(service, double.url, key="another").find(sought())
     with pytest.raises(OSError):
-        one.find("k1")
+        one.find(sought())
+
+
+@pytest.mark.parametrize("service", ["postmark", "mailgun", "sendgrid"])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(429, "{}"), (500, "<html>"), (200, "<html>"), (200, '{"items": 1, "messages": 1, "Messages": 1}'), (200, "{}")],
+)
+def test_an_answer_that_is_none_is_no_proof(tmp_path: Path, service: str, status: int, body: str) -> None:
+    script = [{"at": at, "do": "answer", "status": status, "body": body, "first": 1} for at in ("asked", "body")]
+    with start_http_double(tmp_path, service, script=script) as double, pytest.raises(OSError):
+        provider(service, double.url).find(sought())
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"event": "accepted", "message": {"headers": {"message-id": "k2@shop.example"}}},
+        {"event": "rejected", "message": {"headers": {"message-id": "k1@shop.example"}}},
+        {"event": "accepted", "message": None},
+    ],
+)
+def test_only_an_event_that_names_the_message_proves_that_it_was_taken(tmp_path: Path, item: dict[str, Any]) -> None:
+    answer = json.dumps({"items": [item, 1]})
+    script = [{"at": "asked", "do": "answer", "status": 200, "body": answer, "first": 1}]
+    with start_http_double(tmp_path, "mailgun", script=script) as double:
+        assert provider("mailgun", double.url).find(sought()) is None
+
+
+def test_a_log_that_cannot_be_searched_to_its_end_proves_nothing(tmp_path: Path) -> None:
+    with start_http_double(tmp_path, "sendgrid") as double:
+        one = provider("sendgrid", double.url)
+        submit(one, *(outgoing(key=f"k{number}") for number in range(20)))
+        with pytest.raises(OSError, match="20 or more messages"):
+            one.find(sought("other"))
+        with pytest.raises(OSError, match="quote"):
+            one.find(sought(recipient='"a b"@x.example'))
