@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sendctl.definition import Controls
-from sendctl.providers.base import Outcome, Phase, Scope
+from sendctl.providers.base import OPTED_OUT, Outcome, Phase, Scope
 from sendctl.schedule import retry_delay_s
 from sendctl.states import AttemptOutcome
 
@@ -30,8 +30,9 @@ _ACCEPT = Decision("accept", charged=True)
 # Refusals that speak of what a provider can carry, and of nothing that is wrong with the message.
 UNSUPPORTED = frozenset({"size", "8bitmime-unsupported", "smtputf8-unsupported"})
 
-# Refusals for how the recipient's own address is written: people like that stand together in a sorted file.
-OF_AN_ADDRESS = frozenset({"address", "smtputf8-unsupported"})
+# Refusals that are the recipient's own, for how the address is written or what they asked for: people like that may
+# stand together in a file.
+OF_AN_ADDRESS = frozenset({"address", "smtputf8-unsupported", OPTED_OUT})
 
 # A message that never gets through to a verdict leaves the queue in the end, whoever is to blame.
 MOST_ATTEMPTS = 50

@@ -103,8 +103,8 @@ def archive(
 ) -> int:
     """Put a campaign that is over away: `status` lists it no more.
 
-    It stays in the store, and `status --campaign`, `messages` and `show` still know it. There is no way back. One with
-    messages that are queued, on their way or in doubt is refused.
+    It stays in the store, and `status --campaign`, `messages` and `show` still know it. There is no way back: what has
+    failed is not retried any more. One with messages that are queued, on their way or in doubt is refused.
     """
     from sendctl.passes import control
 

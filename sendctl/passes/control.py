@@ -97,7 +97,9 @@ def cancel(context: Context, name: str, reason: str = "") -> ControlReport:
 
 
 def archive(context: Context, name: str, reason: str = "") -> ControlReport:
-    """Put a campaign that is over away for good: no overview, no repair and no proof looks at it any more.
+    """Put a campaign that is over away for good: no overview, no retry and no proof looks at it any more.
+
+    What a late proof plans in it is cancelled, as in a campaign that was cancelled.
 
     Raises UsageError for one that goes on, or of which something is on its way, in doubt or queued.
     """
@@ -142,7 +144,8 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
             _refuse_open(connection, campaign)
         changed = campaigns.set_status(connection, campaign.id, wanted.sources, wanted.target, now)
         if not changed and campaign.status is not wanted.target:
-            raise UsageError(f"campaign {name} is {campaign.status}: it cannot be {wanted.done}")
+            hint = f"`sendctl cancel --campaign {name}` ends it." if action == "archive" else ""
+            raise UsageError(f"campaign {name} is {campaign.status}: it cannot be {wanted.done}", hint=hint)
         cancelled = finishing.cancel_queued(connection, campaign.id, now) if action == "cancel" and changed else 0
         flying = reports.in_flight(connection, campaign.id)
         if changed:
@@ -171,6 +174,11 @@ def _refuse_open(connection: Connection, campaign: Campaign) -> None:
             f"campaign {campaign.name} has messages that are not settled ({said}): it cannot be archived",
             hint="`sendctl reconcile` settles what can be, `sendctl cancel` ends what is queued, and `sendctl recover"
             f" --campaign {campaign.name} --in-doubt skip` what is in doubt.",
+        )
+    if notices.tells(connection, campaign.id):
+        raise UsageError(
+            f"campaign {campaign.name} tells somebody what becomes of a letter, which may still come back: it cannot be"
+            " archived"
         )
 
 

@@ -51,14 +51,30 @@ class Desk:
         self._definitions: dict[tuple[int, int], Definition] = {}
         self._campaigns: dict[int, Campaign] = {}
         self._secret = ""
+        self._opted_out = set[str]()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One write transaction; campaigns and their controls are read afresh in each."""
+        self._opted_out.clear()
         with self.context.store.write() as connection:
             self.now = self.context.store.now(connection)
             self._campaigns.clear()
             yield connection
+        self._suppress_opted_out()
+
+    def note_opted_out(self, recipient_keys: Iterable[str]) -> None:
+        """They have told a service to let nothing through. After the commit they are suppressed at all of them."""
+        self._opted_out.update(recipient_keys)
+
+    def _suppress_opted_out(self) -> None:
+        """One by one, in transactions of their own: who holds one row of the list waits for nobody who holds another.
+
+        A death before leaves them to the service, which refuses each message to them and says so again.
+        """
+        while self._opted_out:
+            with self.context.store.write() as connection:
+                effects.suppress(connection, {self._opted_out.pop(): EventType.UNSUBSCRIBED}, self.now)
 
     def campaign(self, connection: Connection, campaign_id: int) -> Campaign:
         """The campaign's row as of this transaction."""
@@ -146,10 +162,7 @@ class Desk:
         for item in settled:
             if item.due.id in lost and item.outcome.kind is not AttemptOutcome.UNKNOWN:
                 self.resolve(connection, item.due.id, item.outcome, evidence="reply", claim_id=item.claim_id)
-        # Whoever has told the service to let nothing through is not written to through another one.
-        left = {item.due.recipient_key for item in settled if item.outcome.error_class == OPTED_OUT}
-        if left:
-            effects.suppress(connection, dict.fromkeys(sorted(left), EventType.UNSUBSCRIBED), self.now)
+        self.note_opted_out(item.due.recipient_key for item in settled if item.outcome.error_class == OPTED_OUT)
         return lost
 
     def resolve(
@@ -162,6 +175,8 @@ class Desk:
         """
         due = claims.by_id(connection, [message_id])[message_id]
         self.load(connection, [due])
+        if outcome.error_class == OPTED_OUT:
+            self.note_opted_out([due.recipient_key])
         accepted = outcome.kind is AttemptOutcome.ACCEPTED
         verdict = partial(
             outcomes.resolve_attempt, connection, message_id, outcome=outcome, evidence=evidence, now=self.now,

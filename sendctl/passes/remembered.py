@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
-from sendctl.states import State
+from sendctl.providers.base import Outcome, Phase
+from sendctl.states import AttemptOutcome, State
 from sendctl.store import campaigns, claims, places, replay
 from sendctl.store.claims import Due
 from sendctl.store.places import Over
@@ -27,7 +28,7 @@ class TakenUp:
 
 
 def settle(desk: Desk, connection: Connection, due: Due, proven: Proven) -> bool:
-    """Record what is proven of a queued message; an acceptance moves its enrollment on. False when it had moved."""
+    """Record what is proven of a message; an acceptance moves its enrollment on. False when it had moved."""
     place = replay.Place(due.id, due.campaign_id, due.attempts, State.QUEUED)
     revision = desk.revision_with(connection, due.campaign_id, proven.contents)
     put_back = replay.put_back(connection, place, proven, revision=revision, now=desk.now)
@@ -38,7 +39,7 @@ def settle(desk: Desk, connection: Connection, due: Due, proven: Proven) -> bool
 
 
 def campaigns_waiting(context: Context) -> list[str]:
-    """Names of the campaigns with queued messages of which something is remembered."""
+    """Names of the campaigns with messages that something remembered settles."""
     with context.store.read() as connection:
         return replay.campaigns_waiting(connection)
 
@@ -50,11 +51,26 @@ def take_up(context: Context, name: str) -> TakenUp:
     with desk.transaction() as connection:
         campaign = campaigns.find(connection, name)
         while campaign is not None and (found := replay.waiting(connection, campaign.id)):
-            proven = replay.remembered(connection, found.values())
+            proven = replay.remembered(connection, [key for key, _ in found.values()])
             places.hold_of(connection, found)
             for message_id, due in claims.by_id(connection, found).items():
-                item = proven.get(found[message_id])  # None: a claim has taken it up since we looked
-                if item is not None and settle(desk, connection, due, item):
+                key, state = found[message_id]
+                item = proven.get(key)  # None: a claim has taken it up since we looked
+                if item is not None and _settle_in(state, desk, connection, due, item):
                     taken.sent += item.accepted
                     taken.in_doubt += not item.accepted
     return taken
+
+
+def _settle_in(state: State, desk: Desk, connection: Connection, due: Due, proven: Proven) -> bool:
+    if state is not State.IN_DOUBT:
+        return settle(desk, connection, due, proven)
+    replay.forget(connection, due.key)
+    return desk.resolve(connection, due.id, acceptance(proven), evidence="journal")
+
+
+def acceptance(proven: Proven) -> Outcome:
+    """What a journal proves, as the outcome of an attempt."""
+    return Outcome(
+        AttemptOutcome.ACCEPTED, Phase.REPLIED, text=proven.text, provider_message_id=proven.provider_message_id
+    )

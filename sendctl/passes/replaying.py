@@ -6,7 +6,7 @@ every claim. Nothing is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,9 +21,10 @@ from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import import_run, traces_of
 from sendctl.passes.place import elsewhere
-from sendctl.providers.base import Outcome, Phase
+from sendctl.passes.remembered import acceptance
+from sendctl.providers.base import OPTED_OUT
 from sendctl.states import TRANSITIONS, AttemptOutcome, State
-from sendctl.store import campaigns, claims, meta, replay, runs, touches
+from sendctl.store import campaigns, claims, effects, meta, replay, runs, touches
 from sendctl.store.doubts import Held
 from sendctl.store.places import Over
 from sendctl.store.replay import Proven
@@ -189,6 +190,7 @@ def _replay_run(context: Context, note: RunNote, done: Replayed) -> None:
         campaigns.lock(connection, {place.campaign_id for place in places}, {place.campaign_id for place in places})
         for item in unknown:
             _put_back(desk, connection, item, done)
+        desk.note_opted_out(_opted_out(connection, traces))
         touches.note_change(connection, {place.campaign_id for place in places}, desk.now)
         row = runs.find(connection, [note.run_id]).get(note.run_id)
         if row is None:
@@ -200,6 +202,16 @@ def _replay_run(context: Context, note: RunNote, done: Replayed) -> None:
             done.requeued += found.requeued
             runs.finish(connection, note.run_id, "replayed", {"attempts": len(traces)}, desk.now)
     done.runs += 1
+
+
+def _opted_out(connection: Connection, traces: Traces) -> Iterable[str]:
+    """Addresses whose owners told a service to let nothing through, in attempts that the store does not have."""
+    unknown = _unknown(connection, traces).values()
+    left = [trace.key for trace in unknown if trace.outcome is not None and trace.outcome.error_class == OPTED_OUT]
+    if not left:
+        return ()
+    messages = replay.known_messages(connection, left).values()
+    return effects.recipient_keys(connection, [place.message_id for place in messages]).values()
 
 
 def _replayed_row(context: Context, note: RunNote) -> runs.RunRow:
@@ -248,7 +260,7 @@ def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed
         if proven.accepted:
             due = claims.by_id(connection, [message_id])[message_id]
             desk.conclude(connection, [Over(due, proven.at, "sent")])
-    elif proven.accepted and desk.resolve(connection, message_id, _accepted(proven), evidence="journal"):
+    elif proven.accepted and desk.resolve(connection, message_id, acceptance(proven), evidence="journal"):
         done.sent += 1
     elif place.state in (State.SENDING, State.FAILED):
         # In flight under a claim from before the backup, or failed then and retried later: if it comes back to the
@@ -257,9 +269,3 @@ def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed
         done.remembered += 1
     else:
         done.contradicted.append(message_id)
-
-
-def _accepted(proven: Proven) -> Outcome:
-    return Outcome(
-        AttemptOutcome.ACCEPTED, Phase.REPLIED, text=proven.text, provider_message_id=proven.provider_message_id
-    )

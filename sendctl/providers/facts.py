@@ -73,7 +73,7 @@ FACTS: Mapping[str, Facts] = {
         "Twilio has queued it",
         "two messages: Twilio knows no key",
         "none by key",
-        "the run's journal; an event of it is proof; else a person",
+        "the run's journal; else a person, for its events name only its own id",
         ("twilio.com/docs/messaging/api/message-resource", "twilio.com/docs/api/errors"),
     ),
     "sendgrid": Facts(

@@ -1,4 +1,4 @@
-"""Ends: campaigns whose states add up are completed, and what a cancelled campaign got back is cancelled."""
+"""Ends: campaigns whose states add up are completed, and what a campaign that is over got back is cancelled."""
 
 from __future__ import annotations
 
@@ -79,9 +79,7 @@ def cancel_queued(connection: Connection, campaign_id: int, now: datetime) -> in
 
 
 def sweep_cancelled(connection: Connection, now: datetime) -> int:
-    """Cancel what came back into the queue of a campaign that was cancelled while it was in flight."""
-    queued = sa.exists().where(messages.c.campaign_id == campaigns.c.id, messages.c.status == State.QUEUED)
-    ids = connection.execute(
-        sa.select(campaigns.c.id).where(campaigns.c.status == CampaignStatus.CANCELLED, queued)
-    ).scalars()
+    """Cancel what came into the queue of a campaign that was over: in flight at a cancel, or after a late proof."""
+    over = campaigns.c.status.in_([CampaignStatus.CANCELLED, CampaignStatus.ARCHIVED])
+    ids = connection.execute(sa.select(campaigns.c.id).where(over, _has([State.QUEUED]))).scalars()
     return sum(cancel_queued(connection, campaign_id, now) for campaign_id in list(ids))

@@ -82,6 +82,11 @@ def silent_teller(connection: Connection, message_id: int) -> int | None:
     return found
 
 
+def tells(connection: Connection, campaign_id: int) -> bool:
+    """Whether a campaign is there to tell somebody of a letter."""
+    return connection.execute(sa.select(sa.exists().where(notices.c.campaign_id == campaign_id))).scalar_one()
+
+
 def keep_for_copy(connection: Connection, message_id: int, copy_id: int) -> None:
     """Have the same person told of a copy of a letter: of each kind of outcome that they have not been told of."""
     n = notices.c

@@ -95,15 +95,22 @@ def remembered(connection: Connection, keys: Iterable[str]) -> dict[str, Proven]
     }  # fmt: skip
 
 
-def waiting(connection: Connection, campaign_id: int) -> dict[int, str]:
-    """Queued messages of a campaign of which something was remembered: id and key."""
+# What would be sent, and what is not known, or thought not, to have been accepted while a journal has proven it.
+_settles = sa.or_(
+    messages.c.status == State.QUEUED,
+    sa.and_(messages.c.status.in_([State.IN_DOUBT, State.FAILED]), replayed_keys.c.outcome == "accepted"),
+)
+
+
+def waiting(connection: Connection, campaign_id: int) -> dict[int, tuple[str, State]]:
+    """Messages of a campaign that something remembered settles: id, key and state."""
     m = messages.c
     statement = (
-        sa.select(m.id, m.provider_key)
+        sa.select(m.id, m.provider_key, m.status)
         .join(replayed_keys, replayed_keys.c.provider_key == m.provider_key)
-        .where(m.campaign_id == campaign_id, m.status == State.QUEUED)
+        .where(m.campaign_id == campaign_id, _settles)
     )
-    return {row[0]: row[1] for row in connection.execute(statement)}
+    return {row[0]: (row[1], State(row[2])) for row in connection.execute(statement)}
 
 
 def campaigns_waiting(connection: Connection) -> list[str]:
@@ -113,7 +120,7 @@ def campaigns_waiting(connection: Connection) -> list[str]:
         sa.select(campaigns.c.name)
         .join(messages, m.campaign_id == campaigns.c.id)
         .join(replayed_keys, replayed_keys.c.provider_key == m.provider_key)
-        .where(m.status == State.QUEUED)
+        .where(_settles)
         .distinct()
         .order_by(campaigns.c.name)
     )

@@ -28,6 +28,9 @@ _ERRORS: Mapping[int, Verdict] = {
     20429: verdicts.THROTTLED,
     21211: verdicts.BAD_RECIPIENT,  # invalid "To"
     21212: verdicts.BAD_SENDER,  # invalid "From"
+    21219: verdicts.SUSPENDED,  # as 21608
+    21265: verdicts.BAD_RECIPIENT,  # a short code
+    21266: verdicts.BAD_RECIPIENT,  # "To" and "From" are one number
     21408: _NOT_THERE,
     21602: verdicts.BAD_CONTENT,
     21603: verdicts.BAD_SENDER,  # no "From"
@@ -39,7 +42,11 @@ _ERRORS: Mapping[int, Verdict] = {
     21614: verdicts.BAD_RECIPIENT,  # no mobile number
     21617: verdicts.BAD_CONTENT,
     21635: verdicts.BAD_RECIPIENT,  # a landline
+    21659: verdicts.BAD_SENDER,  # "From" is no number of Twilio
+    21660: verdicts.BAD_SENDER,  # "From" is no number of this account
     21703: verdicts.BAD_SENDER,  # the messaging service has no number
+    21704: verdicts.BAD_SENDER,
+    21705: verdicts.BAD_SENDER,  # there is no such messaging service
     63017: verdicts.THROTTLED,
     90010: verdicts.SUSPENDED,
 }
