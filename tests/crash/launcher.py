@@ -132,6 +132,8 @@ def _start(
         _outputs[pid] = (out_read, err_read)
         return pid
     os.setsid()
+    # As from a terminal, whoever runs the tests: what a shell starts in the background ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for descriptor, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out_write, 1), (err_write, 2)):
         os.dup2(descriptor, target)
     _drop_capabilities()
