@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,8 @@ class Command:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the command itself, not to its workers."""
-        os.kill(self.pid, number)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(self.pid, number)
 
     def workers(self) -> list[int]:
         """Process ids of its children, oldest first."""
