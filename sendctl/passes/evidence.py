@@ -78,6 +78,10 @@ def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     for doubt in keyed:
         evidence.cannot_tell(f"provider {doubt.provider} tells when the same is sent again under its key")
     left = _ask_providers(context, [doubt for doubt in doubts if doubt not in keyed], evidence)
+    for doubt in left:
+        if not _has_message_id(doubt):
+            evidence.cannot_tell(f"provider {doubt.provider} cannot be asked about a text, and no log has texts")
+    left = [doubt for doubt in left if _has_message_id(doubt)]
     if left and not context.settings.reconcile.mta:
         for _ in left:
             evidence.cannot_tell("no MTA log is configured: [reconcile] mta, mta_logs and mta_providers")
@@ -121,8 +125,12 @@ def _ask_providers(context: Context, doubts: Sequence[Doubt], evidence: Evidence
     return left
 
 
+def _has_message_id(doubt: Doubt) -> bool:
+    return doubt.channel == "email"  # a text's sender is a number or a name, and has no domain
+
+
 def _sought(desk: Desk, connection: Connection, doubt: Doubt) -> Sought:
-    name = _wanted(desk, connection, doubt).key
+    name = _wanted(desk, connection, doubt).key if _has_message_id(doubt) else ""
     return Sought(doubt.provider_key, name, doubt.recipient, doubt.handed_over_at)
 
 

@@ -139,7 +139,7 @@ class Sought(NamedTuple):
     """A message of which it is asked whether it was accepted, by whatever a service can find it."""
 
     key: str
-    message_id: str  # of the e-mail, without its angle brackets
+    message_id: str  # of the e-mail, without its angle brackets; "" of a text
     recipient: str
     handed_over_at: datetime
 

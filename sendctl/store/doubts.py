@@ -30,6 +30,7 @@ class Doubt:
     message_id: int
     campaign_id: int
     revision: int | None  # None: the store was put back, and does not have the contents that were sent
+    channel: str
     recipient: str
     provider_key: str
     provider: str
@@ -50,7 +51,7 @@ def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Dou
     """All messages in doubt, oldest first; of one campaign when given."""
     statement = (
         sa.select(
-            messages.c.id, messages.c.campaign_id, messages.c.revision, messages.c.recipient,
+            messages.c.id, messages.c.campaign_id, messages.c.revision, messages.c.channel, messages.c.recipient,
             messages.c.provider_key, attempts.c.provider, attempts.c.run_id, attempts.c.claim_id,
             messages.c.in_doubt_at, attempts.c.started_at, attempts.c.evidence, runs.c.host_id,
         )

@@ -8,18 +8,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import double_process
+
 __all__ = ["API_KEY", "HttpDouble", "start_http_double"]
 
 API_KEY = "key-of-the-double"
-_ROOT = Path(__file__).resolve().parents[2]
-_START_S = 30.0
 
 
 @dataclass
@@ -43,13 +42,7 @@ class HttpDouble:
 
     def stop(self) -> None:
         """End the process; calling it again does nothing."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        double_process.end(self.process)
 
 
 @contextmanager
@@ -66,20 +59,10 @@ def start_http_double(
         sys.executable, "-m", "tests.http_double", "--service", service, "--port", str(port), "--log", str(log),
         "--port-file", str(port_file), "--script", json.dumps(list(script)), "--lag", str(lag_s),
     ]  # fmt: skip
-    process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=double_process.ROOT, stdin=subprocess.PIPE)
     double = HttpDouble("", log, process)
     try:
-        double.url = f"http://127.0.0.1:{_await_port(port_file, process)}"
+        double.url = f"http://127.0.0.1:{double_process.await_port(port_file, process)}"
         yield double
     finally:
         double.stop()
-
-
-def _await_port(port_file: Path, process: subprocess.Popen[bytes]) -> int:
-    give_up_at = time.monotonic() + _START_S
-    while not port_file.exists():
-        if process.poll() is not None or time.monotonic() > give_up_at:
-            process.kill()
-            raise RuntimeError(f"the double did not start (exit status {process.poll()})")
-        time.sleep(0.005)
-    return int(port_file.read_text())

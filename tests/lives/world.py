@@ -6,7 +6,6 @@ Nothing here knows what must come of it. What the relay accepted, in order, is t
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from sendctl.clock import Deadline
 from sendctl.errors import UsageError
 from sendctl.passes import control, deciding, enqueue, ingest, reconcile
 from sendctl.passes import suppress as suppressing
 from sendctl.providers import registry
-from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark, Sought
+from sendctl.providers.base import Outcome, Outgoing
 from sendctl.settings import ProviderTable
 from sendctl.store.engine import open_store
+from tests.asked_provider import AskedProvider, subject
 from tests.lives.life import Life, Step
 from tests.lives.oracle import EARLIER, ORDER_DELAY
 from tests.model.seams import EvenJitter
@@ -39,7 +38,6 @@ email = "{{{{ order.customer.email }}}}"
 delay = "{ORDER_DELAY // timedelta(hours=1)}h"
 cancel_on = ["order.refunded"]
 """
-_SUBJECT = re.compile(rb"^Subject: (\S+)\r$", re.MULTILINE)
 _PLACES = """
 SELECT e.status, (SELECT max(s.name) FROM steps s WHERE s.campaign_id = e.campaign_id
                   AND s.step_index = e.current_step_index) AS step,
@@ -64,32 +62,9 @@ class Relay:
     def answer(self, message: Outgoing) -> Outcome:
         fate = self.fates[int(message.recipient[1 : message.recipient.index("@")])]
         if fate in ("accepted", "silent"):
-            subject = _SUBJECT.search(message.content)
-            assert subject is not None
-            self.got.setdefault(message.recipient, []).append((subject[1].decode(), self.clock.now))
+            self.got.setdefault(message.recipient, []).append((subject(message), self.clock.now))
             self.keys.add(message.key)
         return REPLIES[fate]
-
-
-@dataclass
-class Asked:
-    """The provider of one pass, with the relay that outlives it."""
-
-    name: str
-    relay: Relay
-    capabilities: Capabilities = field(default_factory=lambda: Capabilities(lookup=True))
-    connections: int = 1
-
-    async def submit(self, message: Outgoing, deadline: Deadline, mark: PhaseMark) -> Outcome:
-        mark.begin()
-        mark.dot()
-        return self.relay.answer(message)
-
-    def find(self, sought: Sought) -> str | None:
-        return sought.key if sought.key in self.relay.keys else None
-
-    async def close(self) -> None:
-        """Nothing to give back."""
 
 
 class World:
@@ -102,7 +77,7 @@ class World:
         self.store = open_store(self.url, self.clock)
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(deciding, "random", type("random", (), {"Random": EvenJitter}))
-        self.patch.setitem(registry._ADAPTERS, "asked", lambda table, _environ: Asked(table.name, self.relay))
+        self.patch.setitem(registry._ADAPTERS, "asked", lambda table, _environ: AskedProvider(table.name, self.relay))
         self.lived = 0
         self.ground = self._ground()
         self.first = self.ground.backup()

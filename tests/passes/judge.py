@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sendctl.clock import Deadline
 from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark
 from sendctl.states import AttemptOutcome
-from tests.store.ground import ACCEPTED
+from tests.store.ground import ACCEPTED, DEFERRED, Backup, Ground
 
 Answer = Callable[[Outgoing], Outcome]
 
@@ -30,6 +30,20 @@ class Judge:
     def people(self) -> list[str]:
         """Who got a message, one entry for each."""
         return sorted(message.recipient.partition("@")[0] for message in self.delivered)
+
+
+def backed_up_in_flight(ground: Ground, judge: Judge) -> list[Backup]:
+    """The first message is put off while the one backup of this list is made, which has it in flight; then all go."""
+    taken: list[Backup] = []
+
+    def answer(_message: Outgoing) -> Outcome:
+        if taken:
+            return ACCEPTED
+        taken.append(ground.backup())
+        return DEFERRED
+
+    judge.answer = answer
+    return taken
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sendctl.passes import reconcile
-from sendctl.settings import ReconcileSettings
+from sendctl.settings import ProviderTable, ReconcileSettings
 from tests.evidence.writing import DOTTED_AT, NOW, framed, write
 from tests.passes.judge import Judge
 from tests.store.ground import UNKNOWN, Ground
@@ -77,3 +77,25 @@ def test_reasons_that_differ_in_their_times_only_are_one(ground: Ground, judge: 
         ground.clock.forward(seconds=1)
     ((reason, number),) = reconcile.run(ground.context).cannot_tell.items()
     assert (reason[:41], number) == ("it is too early: absence counts from 2026", 3)
+
+
+def test_a_text_is_in_no_log_of_mail_and_its_sender_needs_no_domain(ground: Ground, judge: Judge) -> None:
+    """Its doubt is held, beside that of an e-mail, which the log settles."""
+    look_into_the_log(ground)
+    token = ground.folder / "token"
+    token.write_text("t")
+    token.chmod(0o600)
+    ground.providers["texts"] = ProviderTable("texts", "twilio", {"account_sid": "AC1", "auth_token_file": str(token)})
+    ground.set(providers=("primary", "texts"))
+    ground.enqueue(1)
+    ground.enqueue(
+        contacts="phone\n+4930123456\n", campaign='channel = "sms"', steps=['name = "a"\nsms = "Hello"\n'], name="texts"
+    )
+    for campaign in ("sale", "texts"):
+        clerk = ground.clerk(campaign)
+        clerk.turn(ground.done(clerk.turn([], 1), UNKNOWN), 0)
+    complete_log(ground)
+    report = reconcile.run(ground.context)
+    assert (report.proven_absent, report.in_doubt) == (1, 1)
+    assert [reason for reason in report.cannot_tell if "provider texts cannot be asked about a text" in reason]
+    assert (ground.states("sale"), ground.states("texts")) == ({"queued": 1}, {"in_doubt": 1})

@@ -7,8 +7,8 @@ import pytest
 from sendctl.errors import StoreRewound
 from sendctl.passes import planning, reconcile
 from sendctl.providers.base import OPTED_OUT
-from tests.passes.judge import Judge
-from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, Backup, Ground
+from tests.passes.judge import Judge, backed_up_in_flight
+from tests.store.ground import ACCEPTED, REFUSED, Ground
 
 LEFT = REFUSED._replace(enhanced="", code=400, error_class=OPTED_OUT)
 
@@ -20,15 +20,7 @@ def test_proof_goes_before_the_operators_choice_where_a_host_is_given_up(
     """The backup has it in flight on a host that is lost; the other host's journal knows that it sent it later."""
     ground.enqueue(1)
     other = ground.other_host()
-    taken: list[Backup] = []
-
-    def answer(_message: object) -> object:
-        if not taken:
-            taken.append(ground.backup())
-            return DEFERRED
-        return ACCEPTED
-
-    judge.answer = answer  # type: ignore[assignment]
+    taken = backed_up_in_flight(ground, judge)
     ground.send_due()
     ground.clock.forward(days=2)
     other.send_due()

@@ -13,7 +13,7 @@ from sendctl.passes import planning, reconcile
 from sendctl.passes.startup import take_over
 from sendctl.providers.base import Outcome, Outgoing
 from sendctl.store import meta
-from tests.passes.judge import Judge, accept
+from tests.passes.judge import Judge, accept, backed_up_in_flight
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, STEP, UNKNOWN, Backup, Ground
 
 PEOPLE = ["p00001", "p00002", "p00003", "p00004", "p00005"]
@@ -172,15 +172,7 @@ def test_what_a_replay_puts_back_says_why_and_keeps_no_error_of_an_earlier_attem
 def test_an_acceptance_after_a_retry_that_the_backup_saw_in_flight_is_not_lost(ground: Ground, judge: Judge) -> None:
     """In the backup attempt 1 is in flight; it was deferred, and attempt 2 of a later run was accepted."""
     ground.enqueue(1)
-    taken: list[Backup] = []
-
-    def answer(_message: Outgoing) -> Outcome:
-        if not taken:
-            taken.append(ground.backup())
-            return DEFERRED
-        return ACCEPTED
-
-    judge.answer = answer
+    taken = backed_up_in_flight(ground, judge)
     ground.send_due()
     ground.clock.forward(hours=1)
     ground.send_due()
@@ -199,15 +191,7 @@ def test_a_later_attempt_on_another_host_is_not_lost_while_the_first_is_in_fligh
 ) -> None:
     ground.enqueue(1)
     other = ground.other_host()
-    taken: list[Backup] = []
-
-    def answer(_message: Outgoing) -> Outcome:
-        if not taken:
-            taken.append(ground.backup())
-            return DEFERRED
-        return ACCEPTED
-
-    judge.answer = answer
+    taken = backed_up_in_flight(ground, judge)
     ground.send_due()
     ground.clock.forward(hours=1)
     other.send_due()

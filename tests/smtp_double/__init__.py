@@ -8,19 +8,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import double_process
 from tests.smtp_double.certificates import Certificates, write_certificates
 
 __all__ = ["Certificates", "SmtpDouble", "start_smtp_double", "write_certificates"]
-
-_ROOT = Path(__file__).resolve().parents[2]
-_START_S = 30.0
 
 
 @dataclass
@@ -52,13 +49,7 @@ class SmtpDouble:
 
     def stop(self) -> None:
         """End the process; calling it again does nothing."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        double_process.end(self.process)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -100,8 +91,8 @@ def _start(
     command += ["--keep", str(kept)] if keep else []
     for name, value in options.items():
         command += _flags(name.replace("_", "-"), value)
-    process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE)
-    return SmtpDouble(_await_port(port_file, process), log, heard, kept, process)
+    process = subprocess.Popen(command, cwd=double_process.ROOT, stdin=subprocess.PIPE)
+    return SmtpDouble(double_process.await_port(port_file, process), log, heard, kept, process)
 
 
 def _flags(name: str, value: Any) -> list[str]:
@@ -110,13 +101,3 @@ def _flags(name: str, value: Any) -> list[str]:
     if isinstance(value, list):
         return [part for each in value for part in (f"--{name}", str(each))]
     return [f"--{name}", str(value)]
-
-
-def _await_port(port_file: Path, process: subprocess.Popen[bytes]) -> int:
-    give_up_at = time.monotonic() + _START_S
-    while not port_file.exists():
-        if process.poll() is not None or time.monotonic() > give_up_at:
-            process.kill()
-            raise RuntimeError(f"the SMTP double did not start (exit status {process.poll()})")
-        time.sleep(0.005)
-    return int(port_file.read_text())

@@ -89,7 +89,8 @@ def campaign_file(
 ) -> str:  # fmt: skip
     """A campaign file; each argument is TOML for its section."""
     purpose = '"marketing"\nunsubscribe_url = "https://x.example/u/{{ token }}"' if marketing else '"transactional"'
-    head = f'[campaign]\nname = "{name}"\npurpose = {purpose}\nfrom = "Shop <news@shop.example>"\n{campaign}\n'
+    sender = "Shop" if 'channel = "sms"' in campaign else "Shop <news@shop.example>"  # texts come from a name
+    head = f'[campaign]\nname = "{name}"\npurpose = {purpose}\nfrom = "{sender}"\n{campaign}\n'
     return f"{head}[controls]\n{controls}\n{rest}\n" + "".join(f"[[steps]]\n{step}\n" for step in steps)
 
 

@@ -17,8 +17,9 @@ from sendctl import faults
 from sendctl.passes import control, reconcile
 from sendctl.providers import registry
 from sendctl.settings import ProviderTable
+from tests.asked_provider import AskedProvider
 from tests.store.ground import Ground
-from tests.year.relay import Relay, Taken, YearProvider
+from tests.year.relay import Relay, Taken
 
 BEGIN = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Sydney")  # their clocks change on six days of 2026
@@ -78,7 +79,7 @@ class Life:
         self.joined = 0
         self.paused_until: datetime | None = None
         self.monkeypatch.setitem(
-            registry._ADAPTERS, "year", lambda table, _environ: YearProvider(table.name, self.relay)
+            registry._ADAPTERS, "year", lambda table, _environ: AskedProvider(table.name, self.relay)
         )
         self.ground.providers["primary"] = ProviderTable("primary", "year", {})
         self.ground.clock.now = BEGIN

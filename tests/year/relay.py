@@ -6,16 +6,13 @@ It recognises no keys: a message that comes twice is written down twice.
 from __future__ import annotations
 
 import random
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sendctl.clock import Deadline
-from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark, Sought
+from sendctl.providers.base import Outcome, Outgoing
+from tests.asked_provider import subject
 from tests.store.ground import ACCEPTED, DEFERRED, UNKNOWN, OwnedClock
-
-_SUBJECT = re.compile(rb"^Subject: (\S+)\r$", re.MULTILINE)
 
 
 class Taken(NamedTuple):
@@ -45,29 +42,5 @@ class Relay:
         return UNKNOWN if fate < 0.02 else ACCEPTED
 
     def _take(self, message: Outgoing) -> None:
-        subject = _SUBJECT.search(message.content)
-        assert subject is not None
-        self.log.append(Taken(message.recipient, subject[1].decode(), self.clock.now))
+        self.log.append(Taken(message.recipient, subject(message), self.clock.now))
         self.keys.add(message.key)
-
-
-@dataclass
-class YearProvider:
-    """The provider of one pass, with the relay that outlives it."""
-
-    name: str
-    relay: Relay
-    capabilities: Capabilities = field(default_factory=lambda: Capabilities(lookup=True))
-    connections: int = 1
-
-    async def submit(self, message: Outgoing, deadline: Deadline, mark: PhaseMark) -> Outcome:
-        mark.begin()
-        mark.dot()
-        return self.relay.answer(message)
-
-    def find(self, sought: Sought) -> str | None:
-        """Whether the relay has accepted it; it never forgets."""
-        return sought.key if sought.key in self.relay.keys else None
-
-    async def close(self) -> None:
-        """Nothing to give back."""
