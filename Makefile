@@ -83,7 +83,7 @@ prove-stateful: $(INSTALLED) ## Try 1,000 random histories of commands and misfo
 prove-lives: $(INSTALLED) ## Invent 5,000 lives of sequences and ask an oracle what must come of them (an hour)
 	@$(BIN)/python -m tests.lives
 
-prove-year: $(INSTALLED) ## Live through a year of a sequence with 10,000 people on each database (an hour)
+prove-year: $(INSTALLED) ## Live through a year of a sequence with 10,000 people on each database (minutes)
 	@$(BIN)/python -m tests.year
 
 prove-mutants: $(INSTALLED) ## Break the lines that carry the promise, one at a time, and see who notices (hours)

@@ -58,6 +58,7 @@ def record(table: ProviderTable) -> dict[str, Any]:
         "name": table.name, "type": table.type, "channels": list(facts.capabilities.channels),
         "rate": format_rate(table.rate) if table.rate is not None else None,
         "key_window_s": facts.capabilities.key_window_s, "lookup": facts.capabilities.lookup,
+        "batch_max": facts.capabilities.batch_max,
         "accepted": facts.accepted, "same_key": facts.same_key, "asked": facts.lookup, "doubt": facts.doubt,
         "sources": list(facts.sources),
     }  # fmt: skip

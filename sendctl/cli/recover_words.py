@@ -167,7 +167,12 @@ def recovered_lines(plan: Plan, done: Recovered) -> Iterator[str]:
     yield f"Now: planned {count(sum(done.counts.values()))} = {counts or '0'}"
     if done.waiting_for_hosts:
         yield from hanging(clean(done.waiting_for_hosts), "")
-    if done.in_doubt:
+    if done.unasked:
+        yield (
+            f"{some(done.unasked, 'message')} in doubt: not asked about yet, at the pace of the service. Again in a"
+            f" minute: sendctl recover --campaign {plan.campaign}"
+        )
+    elif done.in_doubt:
         yield f"{some(done.in_doubt, 'message')} in doubt: hold, or decide with --in-doubt resend or skip."
     elif plan.over:
         yield f"The campaign is {plan.status}: nothing more of it is sent."
@@ -221,7 +226,9 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 def recovered_json(done: Recovered) -> dict[str, Any]:
     """What was done as data."""
-    names = ("recorded", "requeued", "proven_sent", "proven_absent", "resent", "skipped", "retried", "in_doubt")
+    names = (
+        "recorded", "requeued", "proven_sent", "proven_absent", "resent", "skipped", "retried", "in_doubt", "unasked",
+    )  # fmt: skip
     return {name: getattr(done, name) for name in names} | {
         "replayed": done.replayed.as_detail() if done.replayed is not None else None,
         "contradicted_messages": done.replayed.contradicted if done.replayed is not None else [],

@@ -1,4 +1,4 @@
-"""Settling doubt by proof: a provider that can be asked, or the log of one's own MTA.
+"""What is proven of messages in doubt, and the proof that the log of one's own MTA gives.
 
 A Message-ID in the log proves acceptance. Its absence counts only when the provider hands over to that MTA only
 ([reconcile] mta_providers), the log is complete and settled, and the run is proven dead or gave the message up
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal, cast
 
 from sqlalchemy.engine import Connection
@@ -17,9 +18,8 @@ from sendctl.evidence.model import Absent, Accepted, Finding, Wanted
 from sendctl.evidence.search import search
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
-from sendctl.providers.base import Lookup, Outcome, Phase, ProvesAbsence, Sought
-from sendctl.providers.facts import can_tell, settles_by_key
-from sendctl.providers.registry import build_provider
+from sendctl.providers.base import Outcome, Phase, Sought
+from sendctl.providers.facts import can_tell, key_window_s
 from sendctl.rendering.names import message_id
 from sendctl.states import AttemptOutcome
 from sendctl.store import places
@@ -35,6 +35,9 @@ class Evidence:
     unsettled: dict[str, tuple[str, int]] = field(default_factory=dict)  # by kind: the last reason, how many
     asked: set[Held] = field(default_factory=set)  # settled by asking the provider, not by a log
     later: set[Held] = field(default_factory=set)  # what the same again under its key can still settle
+    unasked: set[Held] = field(default_factory=set)  # what the next pass asks about
+    sent: int = 0  # recorded as sent after all
+    queued: int = 0  # recorded as queued again
 
     def settles(self, held: Held) -> bool:
         return held in self.accepted or held in self.absent
@@ -50,6 +53,9 @@ class Evidence:
         self.absent |= other.absent
         self.asked |= other.asked
         self.later |= other.later
+        self.unasked |= other.unasked
+        self.sent += other.sent
+        self.queued += other.queued
         for kind, (reason, count) in other.unsettled.items():
             self.unsettled[kind] = (reason, self.unsettled.get(kind, ("", 0))[1] + count)
 
@@ -65,23 +71,30 @@ def is_possible(context: Context) -> bool:
     )
 
 
-def is_keyed(context: Context, doubt: Doubt) -> bool:
-    """Whether this doubt is settled by sending the same again (key_replay.py)."""
+def by_key(context: Context, doubts: Sequence[Doubt]) -> tuple[list[Doubt], list[Doubt]]:
+    """Those that are settled by sending the same again under their keys (key_replay.py), and the others."""
+    if not doubts:
+        return [], []
+    with context.store.read() as connection:
+        now = context.store.now(connection)
+    keyed = [doubt for doubt in doubts if now < known_until(context, doubt)]
+    return keyed, [doubt for doubt in doubts if doubt not in keyed]
+
+
+def known_until(context: Context, doubt: Doubt) -> datetime:
+    """The last moment at which its provider recognises its key, with the time that asking takes."""
     table = context.settings.providers.get(doubt.provider)
-    return table is not None and settles_by_key(table.type)
+    window_s = key_window_s(table.type) if table is not None else 0.0
+    return doubt.handed_over_at + timedelta(seconds=max(0.0, window_s - context.settings.send.deadline_s))
 
 
-def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
-    """Ask providers that can tell, and search the logs, for messages in doubt. Writes and sends nothing."""
+def of_logs(context: Context, doubts: Sequence[Doubt]) -> Evidence:
+    """What the logs say of messages about which no provider can be asked."""
     evidence = Evidence()
-    keyed = [doubt for doubt in doubts if is_keyed(context, doubt)]
-    for doubt in keyed:
-        evidence.cannot_tell(f"provider {doubt.provider} tells when the same is sent again under its key")
-    left = _ask_providers(context, [doubt for doubt in doubts if doubt not in keyed], evidence)
-    for doubt in left:
+    for doubt in doubts:
         if not _has_message_id(doubt):
             evidence.cannot_tell(f"provider {doubt.provider} cannot be asked about a text, and no log has texts")
-    left = [doubt for doubt in left if _has_message_id(doubt)]
+    left = [doubt for doubt in doubts if _has_message_id(doubt)]
     if left and not context.settings.reconcile.mta:
         for _ in left:
             evidence.cannot_tell("no MTA log is configured: [reconcile] mta, mta_logs and mta_providers")
@@ -90,63 +103,14 @@ def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     return evidence
 
 
-def _ask_providers(context: Context, doubts: Sequence[Doubt], evidence: Evidence) -> list[Doubt]:
-    """Returns the doubts about which no provider could be asked."""
-    tables = context.settings.providers
-    providers = {name: build_provider(tables[name], context.environ) for name in {one.provider for one in doubts}
-                 if name in tables}  # fmt: skip
-    asked = {name: one for name, one in providers.items() if isinstance(one, Lookup) and one.capabilities.lookup}
-    left = [doubt for doubt in doubts if doubt.provider not in asked]
-    with context.store.read() as connection:
-        desk = Desk(context)
-        sought = [(doubt, _sought(desk, connection, doubt)) for doubt in doubts if doubt.provider in asked]
-    for doubt, it in sought:
-        provider = asked[doubt.provider]
-        try:
-            found = provider.find(it)
-            silent = "" if found is not None else _absence_unproven(context, doubt, provider)
-        except OSError as error:
-            evidence.cannot_tell(f"provider {doubt.provider} cannot be asked: {error.strerror}")
-            continue
-        if silent:
-            evidence.cannot_tell(f"provider {doubt.provider} {silent}")
-        elif found is None:
-            evidence.asked.add(doubt.held)
-            evidence.absent[doubt.held] = Outcome(
-                AttemptOutcome.DEFERRED, Phase.DOTTED, text=f"provider {doubt.provider} does not have it",
-                error_class="not_there",
-            )  # fmt: skip
-        else:
-            evidence.asked.add(doubt.held)
-            evidence.accepted[doubt.held] = Outcome(
-                AttemptOutcome.ACCEPTED, Phase.REPLIED, text=f"provider {doubt.provider} has it",
-                provider_message_id=found,
-            )  # fmt: skip
-    return left
-
-
 def _has_message_id(doubt: Doubt) -> bool:
     return doubt.channel == "email"  # a text's sender is a number or a name, and has no domain
 
 
-def _sought(desk: Desk, connection: Connection, doubt: Doubt) -> Sought:
+def sought(desk: Desk, connection: Connection, doubt: Doubt) -> Sought:
+    """A doubt in the words in which a provider is asked."""
     name = _wanted(desk, connection, doubt).key if _has_message_id(doubt) else ""
     return Sought(doubt.provider_key, name, doubt.recipient, doubt.handed_over_at)
-
-
-def _absence_unproven(context: Context, doubt: Doubt, provider: Lookup) -> str:
-    """Why it proves nothing that a provider does not have a message, as what follows its name; "" if it proves it.
-
-    Raises OSError.
-    """
-    if not isinstance(provider, ProvesAbsence):  # who reads a mail may also delete it
-        return "does not have it, or has it no more"
-    if doubt.host_id != context.home.host_id:  # a file of that name there is another one
-        return "does not have it, but another host handed it over: reconcile there"
-    if doubt.evidence == "claim_expired":
-        return "does not have it, but its run may still be alive"
-    reason = provider.absence_unproven(doubt.handed_over_at)
-    return f"does not have it, which proves nothing: {reason}" if reason else ""
 
 
 def _search_logs(context: Context, doubts: Sequence[Doubt], evidence: Evidence) -> None:
@@ -204,21 +168,21 @@ def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool, 
             evidence.cannot_tell(finding.reason, finding.kind)
 
 
-def settle(desk: Desk, connection: Connection, evidence: Evidence) -> tuple[int, int]:
-    """Record what is proven; returns how many are sent after all, and how many are queued again."""
+def record(context: Context, proof: Evidence) -> None:
+    """Write down what is proven, in a transaction of its own; `sent` and `queued` say of how many it was news."""
+    if not (proof.accepted or proof.absent):
+        return
+    desk = Desk(context)
+    with desk.transaction() as connection:
+        places.hold_of(connection, (message_id for message_id, _ in (*proof.accepted, *proof.absent)))
 
-    places.hold_of(connection, (message_id for message_id, _ in (*evidence.accepted, *evidence.absent)))
+        def settled(proven: dict[Held, Outcome]) -> int:
+            return sum(
+                desk.resolve(
+                    connection, held[0], outcome, evidence="lookup" if held in proof.asked else "mta_log",
+                    claim_id=held[1],
+                )
+                for held, outcome in proven.items()
+            )  # fmt: skip
 
-    def settled(proven: dict[Held, Outcome]) -> int:
-        return sum(
-            desk.resolve(
-                connection,
-                held[0],
-                outcome,
-                evidence="lookup" if held in evidence.asked else "mta_log",
-                claim_id=held[1],
-            )
-            for held, outcome in proven.items()
-        )
-
-    return settled(evidence.accepted), settled(evidence.absent)
+        proof.sent, proof.queued = settled(proof.accepted), settled(proof.absent)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
@@ -18,17 +18,17 @@ from sqlalchemy.engine import Connection
 from sendctl.calendar import Calendar
 from sendctl.clock import Deadline
 from sendctl.errors import SendctlError
-from sendctl.passes import evidence, fates, people, sealing, timing
-from sendctl.passes.claiming import Claimed
+from sendctl.passes import evidence, fates, people, timing
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.evidence import Evidence
+from sendctl.passes.handed_over import UNKNOWN_CONTENTS, as_handed_over
 from sendctl.passes.rendered import Press
 from sendctl.providers.base import ClaimExpired, Outcome, Outgoing, Phase, Provider
 from sendctl.providers.registry import build_provider
 from sendctl.sealing import CannotOpen
 from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
-from sendctl.store import claims, limits, sealed
+from sendctl.store import claims, limits
 from sendctl.store.claims import Due
 from sendctl.store.doubts import Doubt
 
@@ -60,14 +60,13 @@ class _Mark:
 def settle(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     """Send again what a service can still recognise, and record what it says, a few at a time; returns all of it."""
     found = Evidence()
-    mine = [doubt for doubt in doubts if evidence.is_keyed(context, doubt)]
-    if mine and not context.settings.send.enabled:
-        for doubt in mine:
+    if not context.settings.send.enabled:
+        for doubt in doubts:
             found.cannot_tell("sending is disabled on this host, so that nothing is sent again under its key")
             found.later.add(doubt.held)
         return found
-    for name in sorted({doubt.provider for doubt in mine}):
-        asked = [doubt for doubt in mine if doubt.provider == name]
+    for name in sorted({doubt.provider for doubt in doubts}):
+        asked = [doubt for doubt in doubts if doubt.provider == name]
         while asked and _settle_some(context, name, asked[:AT_ONCE], found):
             asked = asked[AT_ONCE:]
         for doubt in asked[AT_ONCE:]:
@@ -92,8 +91,7 @@ def _settle_some(context: Context, name: str, doubts: Sequence[Doubt], found: Ev
     proof = Evidence()
     for again, outcome in zip(ready, outcomes, strict=True):
         _conclude(again.doubt, outcome, proof)
-    with desk.transaction() as connection:
-        evidence.settle(desk, connection, proof)
+    evidence.record(context, proof)
     found.add(proof)
     return len(granted) == len(doubts) and all(map(_is_verdict, outcomes))
 
@@ -120,13 +118,13 @@ def _prepared(
     suppressed = claims.suppressed(connection, [due.recipient_key for due in dues.values()])
     for doubt in doubts:
         due = dues[doubt.message_id]
-        until = doubt.handed_over_at + timedelta(seconds=provider.capabilities.key_window_s)
         calendar = context.calendar(desk.current(connection, doubt.campaign_id))
-        if until <= desk.now + timedelta(seconds=context.settings.send.deadline_s):
+        until = evidence.known_until(context, doubt)
+        if until <= desk.now:
             found.cannot_tell(f"provider {doubt.provider} does not know keys any more that are as old as this")
             continue
         if due.revision is None or due.composed_at is None:
-            found.cannot_tell("the contents that were sent are not known since the store was put back")
+            found.cannot_tell(UNKNOWN_CONTENTS)
             continue
         reason = _forbidden(due, calendar, suppressed=due.recipient_key in suppressed, now=desk.now)
         passing = reason or _too_early(desk, connection, doubt, due, calendar)
@@ -135,7 +133,7 @@ def _prepared(
             found.later |= set() if reason else {doubt.held}
             continue
         try:
-            outgoing = _rendered(context, desk, connection, press, doubt, due)
+            outgoing = as_handed_over(desk, connection, press, doubt, due)
         except (SendctlError, CannotOpen) as error:
             found.cannot_tell(f"it cannot be rendered as it was: {error}", "render")
             found.later.add(doubt.held)
@@ -165,19 +163,6 @@ def _too_early(desk: Desk, connection: Connection, doubt: Doubt, due: Due, calen
     if not people.is_free(desk, connection, calendar, due):
         return "it is not sent again under its key while [limits] hold what goes to its person"
     return ""
-
-
-def _rendered(
-    context: Context, desk: Desk, connection: Connection, press: Press, doubt: Doubt, due: Due
-) -> Outgoing:  # fmt: skip
-    assert due.revision is not None
-    assert due.composed_at is not None
-    definition = desk.definition(connection, doubt.campaign_id, due.revision)
-    claimed = Claimed(due, doubt.provider, due.attempts, doubt.claim_id, due.revision, due.composed_at)
-    if definition.is_sealed:
-        contents = sealing.opened(sealing.keyring(context), sealed.of(connection, [due.id]), due.id)
-        claimed = claimed._replace(contents=contents)
-    return press.render(definition, claimed)
 
 
 async def _sent_again(

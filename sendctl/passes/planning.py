@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from sendctl.errors import UsageError
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
-from sendctl.passes import evidence, hosts, replaying
+from sendctl.passes import evidence, hosts, replaying, settling
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import traces_of, verdict
@@ -142,10 +142,12 @@ def plan(
     if lost_hosts or (made.rewound and replaying.journals_miss(context)):
         made.forgotten = made.counts[State.QUEUED]
     made.hosts = hosts.known(context) if made.rewound and not context.store.sqlite else []
-    made.proof = evidence.look_up(context, found)
+    made.proof = settling.look_up(context, found)
     if evidence.is_possible(context):
-        made.unlooked = len(made.doubtful) + sum(len(dead.in_doubt) for dead in made.dead_runs)
-    made.keyed = sum(evidence.is_keyed(context, doubt) for doubt in found) if choice != "skip" else 0
+        made.unlooked = (
+            len(made.doubtful) + len(made.proof.unasked) + sum(len(dead.in_doubt) for dead in made.dead_runs)
+        )
+    made.keyed = len(evidence.by_key(context, found)[0]) if choice != "skip" else 0
     made.doubtful += [doubt.held for doubt in found if not made.proof.settles(doubt.held)]
     made.doubtful += [held for dead in made.dead_runs for held in dead.in_doubt]
     return made

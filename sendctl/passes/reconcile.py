@@ -18,7 +18,7 @@ from sendctl.inputs.spool import SpoolUnusable
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.older import remove_before
-from sendctl.passes import evidence, ingest, key_replay, people
+from sendctl.passes import ingest, people, settling
 from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -121,21 +121,17 @@ def _settle_doubt(context: Context, report: ReconcileReport) -> None:
         found = doubts.in_doubt(connection)
     if not found:
         return
-    again = key_replay.settle(context, found)
-    proof = evidence.look_up(context, [doubt for doubt in found if not evidence.is_keyed(context, doubt)])
+    proof = settling.settle(context, found)
+    report.proven_sent, report.proven_absent, report.cannot_tell = proof.sent, proof.queued, proof.reasons
     desk = Desk(context)
     with desk.transaction() as connection:
-        report.proven_sent, report.proven_absent = evidence.settle(desk, connection, proof)
-        report.proven_sent += len(again.accepted)
-        report.proven_absent += len(again.absent)
-        proof.add(again)
-        report.cannot_tell = proof.reasons
         before = desk.now - timedelta(seconds=POLICY_GRACE_S)
         held: dict[str, list[Held]] = {"resend": [], "skip": [], "hold": []}
         for doubt in found:
             if not proof.settles(doubt.held):
                 policy = _policy(desk, connection, doubt.campaign_id) if doubt.since < before else "hold"
-                waits = policy == "skip" and doubt.held in proof.later  # nobody gives up what a key can still settle
+                # Nobody gives up what a key can still settle, nor decides on what was only not asked about yet.
+                waits = doubt.held in proof.unasked or (policy == "skip" and doubt.held in proof.later)
                 held["hold" if waits else policy].append(doubt.held)
         report.policy_resent = desk.resend(connection, held["resend"], "policy")
         report.policy_skipped = desk.skip(connection, held["skip"], "policy", "in doubt, and the campaign says skip")

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl import faults
 from sendctl.errors import ExitCode, StoreRewound, UsageError
-from sendctl.passes import evidence, hosts, key_replay, remembered, replaying
+from sendctl.passes import hosts, remembered, replaying, settling
 from sendctl.passes.context import Context, who
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import expire_foreign, import_dead_runs
@@ -39,6 +39,7 @@ class Recovered:
     skipped: int = 0
     retried: int = 0
     in_doubt: int = 0  # still
+    unasked: int = 0  # of those, what its service is asked about the next time
     counts: dict[State, int] = field(default_factory=dict)
     waiting_for_hosts: str = ""  # after a rewind: who must still replay, in words
 
@@ -105,15 +106,15 @@ def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
         assert campaign is not None
         found = doubts.in_doubt(connection, campaign.id)
     # Whoever gives doubt up does not want it sent any more.
-    again = evidence.Evidence() if made.choice == "skip" else key_replay.settle(context, found)
-    proof = evidence.look_up(context, [doubt for doubt in found if not evidence.is_keyed(context, doubt)])
+    proof = settling.settle(context, found, again=made.choice != "skip")
+    done.proven_sent += proof.sent
+    done.proven_absent += proof.queued
+    done.unasked = len(proof.unasked)
     with desk.transaction() as connection:
         # Nobody has sent once more what is queued again here, nor the other way round.
         campaigns.lock(connection, {campaign.id}, ())
-        sent, absent = evidence.settle(desk, connection, proof)
-        done.proven_sent += sent + len(again.accepted)
-        done.proven_absent += absent + len(again.absent)
-        planned = set(made.doubtful)  # a later attempt's doubt is not what was agreed to
+        # A later attempt's doubt is not what was agreed to, and what can still be asked about is not guessed at.
+        planned = set(made.doubtful) - proof.unasked
         left = [doubt.held for doubt in doubts.in_doubt(connection, campaign.id) if doubt.held in planned]
         if made.choice == "resend":
             done.resent = desk.resend(connection, left, "operator")

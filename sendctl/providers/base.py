@@ -8,12 +8,14 @@ leave; the mark writes the journal and may refuse.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from sendctl.clock import Deadline
+from sendctl.durations import Rate
 from sendctl.states import AttemptOutcome
 
 
@@ -129,10 +131,13 @@ class Capabilities:
     """What a provider can prove; each figure is cited in its adapter."""
 
     key_window_s: float = 0.0  # how long a replay with the same key is answered without a second delivery
+    key_replay: bool = False  # ... which is how doubt about it is settled, while that lasts
     lookup: bool = False  # it can be asked whether it accepted a key
+    lookup_pace: Rate | None = None  # how often at most; None: a file, which minds nothing
+    lookup_by_content: bool = False  # ... and only by what was in it
     absence: bool = False  # ... and that it has none proves that it accepted none, without waiting
+    batch_max: int = 1  # messages in one request: docs/adr/0012 says why nowhere more
     channels: tuple[str, ...] = ("email",)  # what it carries; settings/provider_options.py says the same by type
-    batch_max: int = 1
 
 
 class Sought(NamedTuple):
@@ -142,6 +147,8 @@ class Sought(NamedTuple):
     message_id: str  # of the e-mail, without its angle brackets; "" of a text
     recipient: str
     handed_over_at: datetime
+    content: bytes = b""  # as it was handed over, for a service that has nothing else to know it by
+    is_another: Callable[[str], bool] = lambda _known: False  # whether an id of the service is another message's
 
 
 @runtime_checkable

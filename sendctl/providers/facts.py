@@ -7,10 +7,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from sendctl.durations import Rate
 from sendctl.providers.base import Capabilities
 
 _TEN_YEARS_S = 10 * 366 * 86400.0
 _DAY_S = 86400.0
+_MINUTE = 60
+# None of the services says how often these may be asked but by its answer 429: well below what one connection can do.
+_PACE = Rate(300, _MINUTE)
 
 
 class Facts(NamedTuple):
@@ -52,15 +56,27 @@ FACTS: Mapping[str, Facts] = {
     ),
     "resend": Facts(
         # "Idempotency keys expire after 24 hours"; less for clocks, and for the time that it takes to ask.
-        Capabilities(key_window_s=_DAY_S - 900.0),
+        Capabilities(
+            key_window_s=_DAY_S - 900.0,
+            key_replay=True,
+            lookup=True,
+            lookup_pace=Rate(10, _MINUTE),  # many pages each
+            lookup_by_content=True,
+        ),
         "Resend has queued it",
         "one message, for 24 hours; after that, two",
-        "none by key",
-        "the run's journal; reconcile sends the same again under its key, within 23 h 45 min; else a person",
-        ("resend.com/docs/dashboard/emails/idempotency-keys", "resend.com/docs/api-reference/errors"),
+        "in its list of e-mails, newest first, by recipient, time and contents; the list may lag, so that absence"
+        " proves nothing",
+        "the run's journal; reconcile sends the same again under its key, within 23 h 45 min; later it looks for it in"
+        " the list: a hit is proof; else a person",
+        (
+            "resend.com/docs/dashboard/emails/idempotency-keys",
+            "resend.com/docs/api-reference/errors",
+            "resend.com/docs/api-reference/emails/list-emails",
+        ),
     ),
     "postmark": Facts(
-        Capabilities(lookup=True),
+        Capabilities(lookup=True, lookup_pace=_PACE),
         "Postmark has queued it",
         "two messages: Postmark knows no key",
         "by metadata, for as long as the stream keeps messages (45 days by default); how long the index lags is not"
@@ -69,15 +85,16 @@ FACTS: Mapping[str, Facts] = {
         ("postmarkapp.com/developer/api/email-api", "postmarkapp.com/developer/api/messages-api"),
     ),
     "twilio": Facts(
-        Capabilities(channels=("sms",)),
+        Capabilities(lookup=True, lookup_pace=_PACE, lookup_by_content=True, channels=("sms",)),
         "Twilio has queued it",
         "two messages: Twilio knows no key",
-        "none by key",
-        "the run's journal; else a person, for its events name only its own id",
+        "by number, time and text: it keeps nothing of ours. A text that it alters is not found, so that absence proves"
+        " nothing",
+        "the run's journal; reconcile looks for a text that is no other message's: a hit is proof; else a person",
         ("twilio.com/docs/messaging/api/message-resource", "twilio.com/docs/api/errors"),
     ),
     "sendgrid": Facts(
-        Capabilities(lookup=True),
+        Capabilities(lookup=True, lookup_pace=Rate(60, _MINUTE)),  # up to 21 requests each
         "SendGrid has queued it",
         "two messages: SendGrid knows no key",
         "in its log of messages (30 days), by recipient and time, then each entry for our key; the log lags, so that"
@@ -90,7 +107,7 @@ FACTS: Mapping[str, Facts] = {
         ),
     ),
     "mailgun": Facts(
-        Capabilities(lookup=True),
+        Capabilities(lookup=True, lookup_pace=_PACE),
         "Mailgun has queued it",
         "two messages: Mailgun knows no key",
         "by Message-ID, which is ours, for as long as the plan keeps events (3 to 30 days); events lag, so that absence"
@@ -112,12 +129,12 @@ FACTS: Mapping[str, Facts] = {
 }
 
 
-def settles_by_key(kind: str) -> bool:
-    """Whether doubt about this type is settled by sending the same again: it cannot be asked, and knows its keys."""
-    found = FACTS.get(kind)
-    return found is not None and found.capabilities.key_window_s > 0 and not found.capabilities.lookup
+def key_window_s(kind: str) -> float:
+    """For how long doubt about this type is settled by sending the same again; 0.0 where it is not."""
+    known = FACTS[kind].capabilities if kind in FACTS else Capabilities()
+    return known.key_window_s if known.key_replay else 0.0
 
 
 def can_tell(kind: str) -> bool:
     """Whether this type can be made to say what became of a message."""
-    return settles_by_key(kind) or (kind in FACTS and FACTS[kind].capabilities.lookup)
+    return kind in FACTS and FACTS[kind].capabilities.lookup

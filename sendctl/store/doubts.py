@@ -65,6 +65,15 @@ def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Dou
     return [Doubt(*row) for row in rows]
 
 
+def is_anothers(connection: Connection, provider_message_id: str, doubt: Doubt) -> bool:
+    """Whether an id that this doubt's provider has given is known to be that of another message."""
+    statement = sa.select(sa.literal(1)).where(
+        attempts.c.provider_message_id == provider_message_id, attempts.c.provider == doubt.provider,
+        attempts.c.message_id != doubt.message_id,
+    )  # fmt: skip
+    return connection.execute(statement.limit(1)).first() is not None
+
+
 def _of(campaign_id: int | None) -> sa.ColumnElement[bool]:
     """Names campaigns, so that the index on (campaign_id, status) is used."""
     if campaign_id is not None:

@@ -23,7 +23,7 @@ def test_each_configured_provider_is_listed_with_what_it_proves(world: World) ->
     document = world.run("providers", "--json").json
     assert (document["schema"], document["order"]) == ("sendctl.providers/1", ["outbox"])
     assert [(one["name"], one["lookup"], one["key_window_s"] > 0) for one in document["providers"]] == [
-        ("outbox", True, True), ("api", False, True),
+        ("outbox", True, True), ("api", True, True),
     ]  # fmt: skip
 
 

@@ -10,14 +10,16 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from email.utils import formatdate
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tests.http_double.ledger import Ledger
 
 API_KEY = "key-of-the-double"
+_TEXTS = "/2010-04-01/Accounts/AC1/Messages.json"
 _MOMENT = r'TIMESTAMP "(?P<{}>[0-9T:Z-]+)"'
 _QUERY = re.compile(
     r'to_email = "(?P<to>[^"]+)" AND sg_message_id_created_at >= ' + _MOMENT.format("first")
@@ -54,13 +56,19 @@ class Service(Protocol):
 class Resend:
     """Idempotency keys for 24 hours: the same request gets the first reply, another one a conflict."""
 
-    def __init__(self, ledger: Ledger, _lag_s: float) -> None:
+    def __init__(self, ledger: Ledger, lag_s: float) -> None:
         self.ledger = ledger
+        self._lag_s = lag_s
         self._lock = threading.Lock()
 
     def answer(self, asked: Asked) -> Answer:
         if asked.headers.get("authorization") != f"Bearer {API_KEY}":
             return _resend(403, "invalid_api_key", "API key is invalid.")
+        url = urlsplit(asked.path)
+        if (asked.method, url.path) == ("GET", "/emails"):
+            return self._listed({name: values[0] for name, values in parse_qs(url.query).items()})
+        if asked.method == "GET" and asked.path.startswith("/emails/"):
+            return self._shown(asked.path.removeprefix("/emails/"))
         if (asked.method, asked.path) != ("POST", "/emails"):
             return _resend(404, "not_found", "The requested endpoint does not exist.")
         try:
@@ -83,6 +91,26 @@ class Resend:
                    "subject": body["subject"], "request": body, "at": time.time()}  # fmt: skip
             self.ledger.write("accepted", **row)
         return Answer(200, {"id": row["id"]}, accepted=True)
+
+    def _listed(self, asked: Mapping[str, str]) -> Answer:
+        """The newest first, those after an id; without their contents."""
+        rows = [row for row in reversed(self.ledger.accepted()) if row["at"] <= time.time() - self._lag_s]
+        ids = [row["id"] for row in rows]
+        rest = rows[ids.index(asked["after"]) + 1 :] if "after" in asked else rows
+        size = int(asked["limit"])
+        entries = [_entry(row) for row in rest[:size]]
+        return Answer(200, {"object": "list", "has_more": len(rest) > size, "data": entries})
+
+    def _shown(self, known: str) -> Answer:
+        row = next((row for row in self.ledger.accepted() if row["id"] == known), None)
+        if row is None:
+            return _resend(404, "not_found", "Email not found")
+        return Answer(200, _entry(row) | {name: row["request"].get(name) for name in ("text", "html")})
+
+
+def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
+    made_at = datetime.fromtimestamp(row["at"], UTC).isoformat(" ").replace("+00:00", "+00")
+    return {"id": row["id"], "to": [row["to"]], "subject": row["subject"], "created_at": made_at, "last_event": "sent"}
 
 
 def _resend(status: int, name: str, message: str) -> Answer:
@@ -231,7 +259,10 @@ class Twilio(_Keyless):
     def answer(self, asked: Asked) -> Answer:
         if asked.headers.get("authorization") != "Basic " + base64.b64encode(f"AC1:{API_KEY}".encode()).decode():
             return _twilio(401, 20003, "Authenticate")
-        if (asked.method, asked.path) != ("POST", "/2010-04-01/Accounts/AC1/Messages.json"):
+        url = urlsplit(asked.path)
+        if (asked.method, url.path) == ("GET", _TEXTS):
+            return self._listed({name: values[0] for name, values in parse_qs(url.query).items()})
+        if (asked.method, asked.path) != ("POST", _TEXTS):
             return _twilio(404, 20404, "The requested resource was not found")
         form = {name: values[0] for name, values in parse_qs(asked.body.decode(), strict_parsing=True).items()}
         if form["To"].startswith("+4930"):
@@ -240,6 +271,18 @@ class Twilio(_Keyless):
             return _twilio(400, 21610, "Attempt to send to unsubscribed recipient")
         taken_as = self._take("", form["To"], form)
         return Answer(201, {"sid": taken_as, "status": "queued"}, accepted=True)
+
+    def _listed(self, asked: Mapping[str, str]) -> Answer:
+        """The newest first, a page at a time."""
+        size, first = int(asked["PageSize"]), int(asked.get("Page", 0)) * int(asked["PageSize"])
+        rows = [row for row in reversed(self._indexed()) if row["to"] == asked["To"]]
+        texts = [
+            {"sid": row["id"], "to": row["to"], "body": row["request"]["Body"], "direction": "outbound-api",
+             "status": "sent", "date_created": formatdate(row["at"], usegmt=True)}
+            for row in rows[first : first + size]
+        ]  # fmt: skip
+        query = urlencode({"To": asked["To"], "PageSize": size, "Page": first // size + 1})
+        return Answer(200, {"messages": texts, "next_page_uri": f"{_TEXTS}?{query}" if rows[first + size :] else None})
 
 
 def _twilio(status: int, code: int, message: str) -> Answer:

@@ -80,7 +80,7 @@ def test_reasons_that_differ_in_their_times_only_are_one(ground: Ground, judge: 
 
 
 def test_a_text_is_in_no_log_of_mail_and_its_sender_needs_no_domain(ground: Ground, judge: Judge) -> None:
-    """Its doubt is held, beside that of an e-mail, which the log settles."""
+    """Its doubt is held, since its provider's section is gone; that of an e-mail is settled by the log."""
     look_into_the_log(ground)
     token = ground.folder / "token"
     token.write_text("t")
@@ -95,6 +95,8 @@ def test_a_text_is_in_no_log_of_mail_and_its_sender_needs_no_domain(ground: Grou
         clerk = ground.clerk(campaign)
         clerk.turn(ground.done(clerk.turn([], 1), UNKNOWN), 0)
     complete_log(ground)
+    del ground.providers["texts"]
+    ground.set(providers=("primary",))
     report = reconcile.run(ground.context)
     assert (report.proven_absent, report.in_doubt) == (1, 1)
     assert [reason for reason in report.cannot_tell if "provider texts cannot be asked about a text" in reason]

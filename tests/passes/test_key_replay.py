@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,6 @@ def prevent(ground: Ground, how: str) -> None:
         ground.clock.forward(hours=2)
     elif how == "at night":
         ground.clock.forward(hours=9)
-    elif how == "forgotten by the service":
-        ground.clock.forward(hours=23, minutes=44, seconds=30)
     elif how == "disabled":
         ground.set(enabled=False)
     else:
@@ -91,7 +90,6 @@ def prevent(ground: Ground, how: str) -> None:
         ("stopped", "the enrollment has ended"),
         ("expired", "it has expired"),
         ("at night", "outside of its hours"),
-        ("forgotten by the service", "does not know keys any more that are as old as this"),
         ("disabled", "sending is disabled on this host"),
         ("put back", "not known since the store was put back"),
     ],
@@ -110,6 +108,21 @@ def test_what_could_not_be_sent_now_is_not_sent_again(
     assert ground.states() == {"in_doubt": 1}
     assert keys(double) == []
     assert len(double.heard()) == 1
+
+
+def test_what_is_older_than_its_key_is_looked_for_and_never_sent_again(ground: Ground, resend: NewDouble) -> None:
+    """One was taken, the other was not: of that one nobody can tell, for the list may lag."""
+    double = resend(LOST | {"to": "p00001"}, BROKEN | {"to": "p00002"})
+    ground.clock.now = datetime.now(UTC)
+    ground.enqueue(3)
+    ground.send_due()
+    assert ground.states() == {"sent": 1, "in_doubt": 2}
+    ground.clock.forward(hours=23, minutes=44, seconds=30)
+    report = reconcile.run(ground.context)
+    assert (report.proven_sent, report.in_doubt) == (1, 1)
+    assert [found for found in report.cannot_tell if "does not have it, or has it no more" in found]
+    assert [row["method"] for row in double.heard()].count("POST") == 3
+    assert ground.one("SELECT reply FROM attempts WHERE evidence = 'lookup'") == "provider primary has it"
 
 
 def test_a_refusal_of_the_same_again_is_proof_that_nothing_was_taken(ground: Ground, resend: NewDouble) -> None:

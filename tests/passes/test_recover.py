@@ -11,7 +11,6 @@ import pytest
 from sendctl import faults
 from sendctl.errors import ExitCode, UsageError
 from sendctl.passes import control, evidence, planning, recover
-from sendctl.passes.deciding import Desk
 from sendctl.states import State
 from sendctl.store import doubts
 from tests.passes.dying import dead_run
@@ -135,9 +134,8 @@ def test_a_proof_about_one_attempt_never_settles_a_later_one(ground: Ground, ver
     getattr(proof, verdict)[doubt.held] = ACCEPTED if verdict == "accepted" else DEFERRED
     ground.recover(in_doubt="resend")
     ground.pass_with(UNKNOWN)
-    desk = Desk(ground.context)
-    with desk.transaction() as connection:
-        assert evidence.settle(desk, connection, proof) == (0, 0)
+    evidence.record(ground.context, proof)
+    assert (proof.sent, proof.queued) == (0, 0)
     assert ground.states() == {"in_doubt": 1}
     assert ground.one("SELECT outcome FROM attempts WHERE number = 2") == "unknown"
 

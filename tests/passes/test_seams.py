@@ -16,7 +16,6 @@ from sendctl.errors import TooLate, UsageError
 from sendctl.passes import control, evidence, ingest, planning, reconcile, recover, rescheduling
 from sendctl.passes import resend as resending
 from sendctl.passes.claiming import Claimed, Done
-from sendctl.passes.deciding import Desk
 from sendctl.passes.evidence import Evidence
 from sendctl.passes.resend import Wanted
 from sendctl.providers.base import Outcome
@@ -291,7 +290,7 @@ def test_proofs_of_several_people_and_a_pass_close_no_ring(ground: Ground) -> No
     clerk.turn(done(("a", "sms", ACCEPTED), ("a", "email", UNKNOWN), ("b", "email", UNKNOWN),
                     ("c", "email", ACCEPTED)), 0)  # fmt: skip
     other = ground.other_host()
-    desk, proof = Desk(other.context), Evidence()
+    proof = Evidence()
     for item in (of("a", "email"), of("b", "email")):
         proof.accepted[item.due.id, item.claim_id] = ACCEPTED
     has_taken_ids, may_go_on = threading.Event(), threading.Event()
@@ -306,8 +305,7 @@ def test_proofs_of_several_people_and_a_pass_close_no_ring(ground: Ground) -> No
 
     def prove() -> None:
         try:
-            with desk.transaction() as connection:
-                evidence.settle(desk, connection, proof)
+            evidence.record(other.context, proof)
         except Exception as error:
             failed.append(error)
 

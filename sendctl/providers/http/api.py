@@ -100,11 +100,14 @@ class Api:
     def ask(
         self, method: str, path: str, params: Mapping[str, str] | None = None, json: object = None
     ) -> Mapping[str, Any]:
-        """Ask the service something, outside of any event loop. Raises OSError without a 200 and a JSON object."""
+        """Ask the service something, outside of any event loop. Raises OSError without a 200 and a JSON object.
+
+        `params`, when there are any, take the place of a query in `path`.
+        """
         url = self._settings.base_url + path
         try:
             with httpx2.Client(verify=self._verify(), headers=self._headers, timeout=_ASK_S, trust_env=False) as one:
-                found = one.request(method, url, params=dict(params or {}), json=json)
+                found = one.request(method, url, params=params or None, json=json)
         except httpx2.HTTPError as error:
             raise OSError(0, printable(_words(error))) from error
         reply = Reply(found.status_code, _lower(found.headers), found.content)

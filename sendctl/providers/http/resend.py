@@ -1,4 +1,4 @@
-"""Resend: the one service here that knows an idempotency key, so that doubt about it can be settled by asking again.
+"""Resend: the one service here that knows an idempotency key, so that doubt about it can be settled by sending again.
 
 https://resend.com/docs/api-reference/emails/send-email, .../errors, and /docs/dashboard/emails/idempotency-keys.
 """
@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
 
 from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
-from sendctl.providers.http.api import Api, Reply, Request
+from sendctl.providers.http.api import Api, Reply, Request, listed
 from sendctl.providers.http.letter import parsed
 from sendctl.providers.http.verdicts import Verdict, judged
 
 BASE_URL = "https://api.resend.com"
+_PAGE, _PAGES = 100, 20
+_AROUND = timedelta(hours=1)  # a claim lasts minutes, and clocks differ
 
 # "Troubleshoot problems", /docs/api-reference/errors. A validation_error is looked at below.
 _ERRORS: Mapping[str, Verdict] = {
@@ -83,8 +88,37 @@ class Resend:
         return verdicts.unrecognised(reply)
 
     def find(self, api: Api, sought: Sought) -> str | None:
-        """Resend cannot be asked for a key: it is sent the same again."""
-        raise OSError(0, "Resend has no lookup by key")
+        """The newest e-mail to this address that has these contents, was made at that time, and is no other's.
+
+        For when the key is forgotten: its list is not searched by anything, but looked through from its newest end.
+        """
+        letter, after = parsed(sought.content), ""
+        for _ in range(_PAGES):
+            page = api.ask("GET", "/emails", {"limit": str(_PAGE)} | ({"after": after} if after else {}))
+            entries = listed(page, "data")
+            for entry in entries:
+                known = entry.get("id")
+                made_at = _created_at(entry)
+                if made_at < sought.handed_over_at - _AROUND:
+                    return None
+                like = sought.recipient in (entry.get("to") or ()) and entry.get("subject") == letter.subject
+                if like and made_at <= sought.handed_over_at + _AROUND and isinstance(known, str):
+                    whole = api.ask("GET", f"/emails/{quote(known, safe='')}")
+                    same = (whole.get("text") or "", whole.get("html") or "") == (letter.text, letter.html)
+                    if same and not sought.is_another(known):
+                        return known
+            after = str(entries[-1].get("id")) if entries else ""
+            if not page.get("has_more") or not after:
+                return None
+        raise OSError(0, f"it has {_PAGE * _PAGES} or more e-mails since")
+
+
+def _created_at(entry: Mapping[str, Any]) -> datetime:
+    """Raises OSError where it is none."""
+    with suppress(ValueError):
+        found = datetime.fromisoformat(str(entry.get("created_at")))
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    raise OSError(0, "the answer has no created_at")
 
 
 def _invalid(status: int, said: str) -> Verdict:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from sendctl.providers.base import ClaimExpired, Phase, Scope
 from sendctl.states import AttemptOutcome
 from tests.http_double import start_http_double
-from tests.providers.http.world import SECRETS, message_for, outgoing, provider, submit
+from tests.providers.http.world import SECRETS, message_for, outgoing, provider, submit, text
 from tests.providers.seeking import sought
 from tests.providers.smtp.world import Mark
 
@@ -120,21 +122,22 @@ def test_the_same_key_is_taken_once_by_a_service_that_knows_keys(tmp_path: Path)
     assert len(bodies) == 1
 
 
-@pytest.mark.parametrize("service", ["postmark", "mailgun", "sendgrid"])
+@pytest.mark.parametrize("service", ["postmark", "mailgun", "sendgrid", "resend"])
 def test_what_a_service_has_taken_is_found(tmp_path: Path, service: str) -> None:
+    content = outgoing().content if service == "resend" else b""
     with start_http_double(tmp_path, service) as double:
         one = provider(service, double.url)
         [(outcome, _)] = submit(one)
-        assert one.find(sought()) == outcome.provider_message_id
-        assert one.find(sought("k2")) is None
+        assert one.find(sought()._replace(content=content)) == outcome.provider_message_id
+        assert one.find(sought("k2")._replace(content=content.replace(b"you", b"thou"))) is None
         assert one.find(sought("k2", "c@x.example")) is None
-        with pytest.raises(OSError, match="HTTP 401"):
+        with pytest.raises(OSError, match="HTTP 40[13]"):
             provider(service, double.url, key="another").find(sought())
     with pytest.raises(OSError):
         one.find(sought())
 
 
-@pytest.mark.parametrize("service", ["postmark", "mailgun", "sendgrid"])
+@pytest.mark.parametrize("service", ["postmark", "mailgun", "sendgrid", "resend", "twilio"])
 @pytest.mark.parametrize(
     ("status", "body"),
     [(429, "{}"), (500, "<html>"), (200, "<html>"), (200, '{"items": 1, "messages": 1, "Messages": 1}'), (200, "{}")],
@@ -168,3 +171,73 @@ def test_a_log_that_cannot_be_searched_to_its_end_proves_nothing(tmp_path: Path)
             one.find(sought("other"))
         with pytest.raises(OSError, match="quote"):
             one.find(sought(recipient='"a b"@x.example'))
+
+
+NOW = datetime.now(UTC)
+TEXT = {
+    "sid": "SM1", "to": "+4915112345678", "body": "Grüße", "direction": "outbound-api",
+    "date_created": format_datetime(NOW),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, "SM1"),
+        ({"body": "Grüsse"}, None),
+        ({"to": "+4915112345679"}, None),
+        ({"direction": "inbound"}, None),
+        ({"date_created": format_datetime(NOW - timedelta(minutes=61))}, None),
+        ({"date_created": format_datetime(NOW + timedelta(minutes=61))}, None),
+        ({"sid": "SM of another"}, None),
+        ({"sid": None}, None),
+    ],
+)
+def test_a_text_is_known_by_its_number_its_words_and_its_time(
+    tmp_path: Path, changes: dict[str, Any], found: str | None
+) -> None:
+    asked = sought(recipient="+4915112345678")._replace(
+        content="Grüße".encode(), is_another=lambda known: known == "SM of another"
+    )
+    body = json.dumps({"messages": [TEXT | changes], "next_page_uri": None})
+    script = [{"at": "asked", "do": "answer", "status": 200, "body": body, "first": 1}]
+    with start_http_double(tmp_path, "twilio", script=script) as double:
+        assert provider("twilio", double.url).find(asked) == found
+
+
+def test_texts_are_looked_through_page_by_page_as_far_as_the_time(tmp_path: Path) -> None:
+    asked = sought(recipient="+4915112345678")
+    with start_http_double(tmp_path, "twilio") as double:
+        one = provider("twilio", double.url)
+        submit(one, text(), *([text()._replace(content=b"Later")] * 150))
+        assert one.find(asked._replace(content=text().content)) == double.accepted()[0]["id"]
+        assert one.find(asked._replace(content=b"never")) is None
+        assert len([row for row in double.heard() if row["method"] == "GET"]) == 4
+
+
+def test_the_list_of_e_mails_is_looked_through_page_by_page_as_far_as_the_time(tmp_path: Path) -> None:
+    asked = sought()._replace(content=outgoing().content)
+    other = outgoing()._replace(content=outgoing().content.replace(b"you", b"thou"))
+    with start_http_double(tmp_path, "resend") as double:
+        one = provider("resend", double.url)
+        submit(one, outgoing(key="first"), *(other._replace(key=f"k{n}", recipient="c@x.example") for n in range(120)))
+        first = double.accepted()[0]["id"]
+        assert one.find(asked) == first
+        assert one.find(asked._replace(is_another=lambda known: known == first)) is None
+        assert one.find(asked._replace(handed_over_at=asked.handed_over_at + timedelta(hours=2))) is None
+        assert one.find(asked._replace(handed_over_at=asked.handed_over_at - timedelta(hours=2))) is None
+        assert len([row for row in double.heard() if "limit" in row["path"]]) == 7
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"messages": [], "next_page_uri": "https://elsewhere.example/x"},
+        {"messages": [TEXT | {"date_created": "never"}], "next_page_uri": None},
+        {"messages": None},
+    ],
+)
+def test_a_list_of_texts_that_is_none_is_no_proof(tmp_path: Path, answer: dict[str, Any]) -> None:
+    script = [{"at": "asked", "do": "answer", "status": 200, "body": json.dumps(answer), "first": 1}]
+    with start_http_double(tmp_path, "twilio", script=script) as double, pytest.raises(OSError):
+        provider("twilio", double.url).find(sought(recipient="+4915112345678")._replace(content="Grüße".encode()))

@@ -1,0 +1,183 @@
+"""Settling doubt by asking the service that was handed a message: what it has, it has accepted.
+
+A few are asked about at a time, and what is found is recorded before more are: a kill forgets the answers of a few.
+A service over the network is asked at a pace that all hosts share, and not for ever. What it cannot tell of today
+must not keep it from being asked about the others, so that they come in no order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from sendctl.errors import SendctlError
+from sendctl.passes import evidence
+from sendctl.passes.context import Context
+from sendctl.passes.deciding import Desk
+from sendctl.passes.evidence import Evidence
+from sendctl.passes.handed_over import UNKNOWN_CONTENTS, as_handed_over
+from sendctl.passes.rendered import Press
+from sendctl.providers.base import Lookup, Outcome, Phase, ProvesAbsence, Sought
+from sendctl.providers.registry import build_provider
+from sendctl.sealing import CannotOpen
+from sendctl.states import AttemptOutcome
+from sendctl.store import claims, doubts, limits
+from sendctl.store.doubts import Doubt
+
+AT_ONCE = 20
+ASK_FOR_S = 60.0  # of one service in one pass
+PLANNED_MOST = 100  # a plan only shows what can be expected, and takes nothing of the pace
+_IN_A_ROW = 3  # so many failures mean that the service is away
+
+
+def ask(context: Context, wanted: Sequence[Doubt], *, record: bool) -> tuple[Evidence, list[Doubt]]:
+    """What services say of these, and the doubts about which none can be asked.
+
+    `record` writes what is proven, and asks all that the pace allows; without it nothing is written.
+    """
+    found, asked = Evidence(), _that_can_be_asked(context, wanted)
+    for name, provider in asked.items():
+        mine = [doubt for doubt in wanted if doubt.provider == name]
+        _Inquiry(context, name, provider, found, record=record).ask(mine)
+    return found, [doubt for doubt in wanted if doubt.provider not in asked]
+
+
+def _that_can_be_asked(context: Context, wanted: Sequence[Doubt]) -> dict[str, Any]:
+    """Providers that are a Lookup, by name."""
+    tables = context.settings.providers
+    names = sorted({doubt.provider for doubt in wanted} & tables.keys())
+    providers = {name: build_provider(tables[name], context.environ) for name in names}
+    return {name: one for name, one in providers.items() if isinstance(one, Lookup) and one.capabilities.lookup}
+
+
+@dataclass
+class _Inquiry:
+    """All that one provider is asked in one pass."""
+
+    context: Context
+    name: str
+    provider: Any  # a Lookup
+    found: Evidence
+    record: bool
+    press: Press = field(default_factory=Press)
+    ids: set[str] = field(default_factory=set)  # of the service, found in this pass
+    asked: int = 0
+    failures: int = 0  # one after the other
+    reason: str = ""  # of the last
+
+    def ask(self, wanted: list[Doubt]) -> None:
+        if self.provider.capabilities.lookup_pace is not None:
+            random.shuffle(wanted)
+        until_s = self.context.clock.boot_s() + ASK_FOR_S
+        while wanted and self.failures < _IN_A_ROW:
+            some = wanted[: self._granted(until_s)]
+            if not some:
+                break
+            self._settle(some)
+            wanted = wanted[len(some) :]
+        for doubt in wanted:
+            if self.failures >= _IN_A_ROW:
+                self.found.cannot_tell(self.reason)
+            else:
+                self.found.cannot_tell(f"provider {self.name} is asked about more of them in the next pass")
+                self.found.unasked.add(doubt.held)
+
+    def _granted(self, until_s: float) -> int:
+        """How many may be asked about now."""
+        pace = self.provider.capabilities.lookup_pace
+        if pace is None:
+            return AT_ONCE
+        if not self.record:
+            return min(AT_ONCE, PLANNED_MOST - self.asked)
+        if self.context.clock.boot_s() >= until_s:
+            return 0
+        with self.context.store.write() as connection:
+            scope, now = f"lookup:{self.name}", self.context.store.now(connection)
+            granted = min(AT_ONCE, limits.tokens_at_hand(connection, scope, pace, now))
+            limits.spend(connection, scope, granted)
+        return granted
+
+    def _settle(self, some: Sequence[Doubt]) -> None:
+        desk = Desk(self.context)
+        with self.context.store.read() as connection:
+            sought = list(self._sought(desk, connection, some))
+        proof = Evidence()
+        for doubt, it in sought:
+            self._ask(doubt, it, proof)
+        if self.record:
+            evidence.record(self.context, proof)
+        self.found.add(proof)
+
+    def _sought(self, desk: Desk, connection: Connection, some: Sequence[Doubt]) -> Iterator[tuple[Doubt, Sought]]:
+        by_content = self.provider.capabilities.lookup_by_content
+        dues = claims.by_id(connection, [doubt.message_id for doubt in some]) if by_content else {}
+        for doubt in some:
+            it = evidence.sought(desk, connection, doubt)
+            if not by_content:
+                yield doubt, it
+                continue
+            due = dues[doubt.message_id]
+            if due.revision is None or due.composed_at is None:
+                self.found.cannot_tell(UNKNOWN_CONTENTS)
+                continue
+            try:
+                content = as_handed_over(desk, connection, self.press, doubt, due).content
+            except (SendctlError, CannotOpen) as error:
+                self.found.cannot_tell(f"it cannot be rendered as it was: {error}", "render")
+                continue
+            yield doubt, it._replace(content=content, is_another=partial(self._is_anothers, doubt))
+
+    def _is_anothers(self, doubt: Doubt, known: str) -> bool:
+        if known in self.ids:
+            return True
+        with self.context.store.read() as connection:
+            return doubts.is_anothers(connection, known, doubt)
+
+    def _ask(self, doubt: Doubt, it: Sought, proof: Evidence) -> None:
+        if self.failures >= _IN_A_ROW:
+            proof.cannot_tell(self.reason)
+            return
+        self.asked += 1
+        try:
+            known = self.provider.find(it)
+            silent = "" if known is not None else _absence_unproven(self.context, doubt, self.provider)
+        except OSError as error:
+            self.failures += 1
+            self.reason = f"provider {self.name} cannot be asked: {error.strerror}"
+            proof.cannot_tell(self.reason)
+            return
+        self.failures = 0
+        if silent:
+            proof.cannot_tell(f"provider {self.name} {silent}")
+            return
+        proof.asked.add(doubt.held)
+        if known is None:
+            text = f"provider {self.name} does not have it"
+            proof.absent[doubt.held] = Outcome(
+                AttemptOutcome.DEFERRED, Phase.DOTTED, text=text, error_class="not_there"
+            )
+            return
+        self.ids.add(known)
+        proof.accepted[doubt.held] = Outcome(
+            AttemptOutcome.ACCEPTED, Phase.REPLIED, text=f"provider {self.name} has it", provider_message_id=known
+        )
+
+
+def _absence_unproven(context: Context, doubt: Doubt, provider: Lookup) -> str:
+    """Why it proves nothing that a provider does not have a message, as what follows its name; "" if it proves it.
+
+    Raises OSError.
+    """
+    if not isinstance(provider, ProvesAbsence):  # who reads a mail may also delete it
+        return "does not have it, or has it no more"
+    if doubt.host_id != context.home.host_id:  # a file of that name there is another one
+        return "does not have it, but another host handed it over: reconcile there"
+    if doubt.evidence == "claim_expired":
+        return "does not have it, but its run may still be alive"
+    reason = provider.absence_unproven(doubt.handed_over_at)
+    return f"does not have it, which proves nothing: {reason}" if reason else ""
