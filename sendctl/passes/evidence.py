@@ -77,15 +77,18 @@ def by_key(context: Context, doubts: Sequence[Doubt]) -> tuple[list[Doubt], list
         return [], []
     with context.store.read() as connection:
         now = context.store.now(connection)
-    keyed = [doubt for doubt in doubts if now < known_until(context, doubt)]
-    return keyed, [doubt for doubt in doubts if doubt not in keyed]
+    keyed, others = list[Doubt](), list[Doubt]()
+    for doubt in doubts:
+        until = known_until(context, doubt)
+        (others if until is None or until <= now else keyed).append(doubt)
+    return keyed, others
 
 
-def known_until(context: Context, doubt: Doubt) -> datetime:
-    """The last moment at which its provider recognises its key, with the time that asking takes."""
+def known_until(context: Context, doubt: Doubt) -> datetime | None:
+    """The last moment at which its provider recognises its key, less the time that asking takes; None: never."""
     table = context.settings.providers.get(doubt.provider)
     window_s = key_window_s(table.type) if table is not None else 0.0
-    return doubt.handed_over_at + timedelta(seconds=max(0.0, window_s - context.settings.send.deadline_s))
+    return doubt.handed_over_at + timedelta(seconds=window_s - context.settings.send.deadline_s) if window_s else None
 
 
 def of_logs(context: Context, doubts: Sequence[Doubt]) -> Evidence:

@@ -120,7 +120,7 @@ def _prepared(
         due = dues[doubt.message_id]
         calendar = context.calendar(desk.current(connection, doubt.campaign_id))
         until = evidence.known_until(context, doubt)
-        if until <= desk.now:
+        if until is None or until <= desk.now:
             found.cannot_tell(f"provider {doubt.provider} does not know keys any more that are as old as this")
             continue
         if due.revision is None or due.composed_at is None:

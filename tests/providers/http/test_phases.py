@@ -131,7 +131,7 @@ def test_what_a_service_has_taken_is_found(tmp_path: Path, service: str) -> None
         assert one.find(sought()._replace(content=content)) == outcome.provider_message_id
         assert one.find(sought("k2")._replace(content=content.replace(b"you", b"thou"))) is None
         assert one.find(sought("k2", "c@x.example")) is None
-        with pytest.raises(OSError, match="HTTP 40[13]"):
+        with pytest.raises(OSError, match=r"HTTP 40[13]"):
             provider(service, double.url, key="another").find(sought())
     with pytest.raises(OSError):
         one.find(sought())
