@@ -17,7 +17,24 @@ PEOPLE = 30
 OPTIONS = {
     "resend": 'api_key_file = "key"', "postmark": 'server_token_file = "key"', "sendgrid": 'api_key_file = "key"',
     "mailgun": 'api_key_file = "key"\ndomain = "mg.shop.example"',
+    "ses": 'secret_access_key_file = "key"\naccess_key_id = "AKIDOFTHEDOUBLE"\nregion = "eu-central-1"',
+    "twilio": 'auth_token_file = "key"\naccount_sid = "AC1"\nsender = "+15005550006"',
 }  # fmt: skip
+TEXTS = """\
+[campaign]
+name = "crash"
+purpose = "transactional"
+from = "Shop"
+channel = "sms"
+in_doubt = "hold"
+[controls]
+batch_size = 5
+retry_base = "1s"
+max_attempts = 9
+[[steps]]
+name = "text"
+sms = "This is the only copy."
+"""
 
 
 def use(world: World, service: str, url: str) -> None:
@@ -53,20 +70,42 @@ def test_with_keys_everybody_is_reached_exactly_once_wherever_a_pass_is_killed(
         assert world.accepted().total() == PEOPLE
 
 
-@pytest.mark.parametrize(
-    ("service", "point"),
-    [
-        ("postmark", "journal.dotted"), ("postmark", "provider.replied"), ("mailgun", "provider.replied"),
-        ("sendgrid", "provider.replied"),
-    ],
-)  # fmt: skip
+def world_for(new_world: NewWorld, store_url: str, service: str, url: str) -> World:
+    """A campaign of what the service carries: the same words to everybody, in texts."""
+    world = new_world(store_url, contacts=PEOPLE, enqueued=service != "twilio")
+    use(world, service, url)
+    if service == "twilio":
+        (world.folder / "campaign.toml").write_text(TEXTS)
+        (world.folder / "contacts.csv").write_text("phone\n" + "".join(f"+49151{n:07}\n" for n in range(PEOPLE)))
+        ran = world.run(
+            "enqueue", str(world.folder / "campaign.toml"), "--contacts", str(world.folder / "contacts.csv")
+        )
+        assert ran.code == 0, ran
+    return world
+
+
+@pytest.mark.parametrize("point", ["journal.dotted", "provider.replied"])
+def test_where_nothing_can_be_asked_doubt_is_held(
+    new_world: NewWorld, store_url: str, tmp_path: Path, point: str
+) -> None:
+    with start_http_double(tmp_path, "ses") as double:
+        world = world_for(new_world, store_url, "ses", double.url)
+        world.judge = double
+        killed_at(world, point)
+        assert world.finish().code == 3
+        world.assert_finished(PEOPLE)
+        assert 0 < world.counts()["in_doubt"] <= 2 * CONNECTIONS
+        world.assert_settled_by_choice(PEOPLE)
+
+
+@pytest.mark.parametrize("service", ["postmark", "mailgun", "sendgrid", "twilio"])
+@pytest.mark.parametrize("point", ["journal.dotted", "provider.replied"])
 def test_without_keys_what_can_be_found_is_settled_and_the_rest_is_held(
     new_world: NewWorld, store_url: str, tmp_path: Path, service: str, point: str
 ) -> None:
-    world = new_world(store_url, contacts=PEOPLE)
     with start_http_double(tmp_path, service) as double:
+        world = world_for(new_world, store_url, service, double.url)
         world.judge = double
-        use(world, service, double.url)
         killed_at(world, point)
         world.finish()
         world.assert_finished(PEOPLE)

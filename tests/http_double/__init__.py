@@ -30,10 +30,10 @@ class HttpDouble:
     process: subprocess.Popen[bytes]
 
     def accepted(self) -> list[dict[str, Any]]:
-        """Every message accepted so far, in order: id, key, rcpt, message_id (the key), subject, request."""
+        """Every message accepted so far, in order: id, key, rcpt, message_id (the key, or the id), subject, request."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         rows = [row for row in map(json.loads, lines) if row["what"] == "accepted"]
-        return [row | {"rcpt": row["to"], "message_id": row["key"]} for row in rows]
+        return [row | {"rcpt": row["to"], "message_id": row["key"] or row["id"]} for row in rows]
 
     def heard(self) -> list[dict[str, Any]]:
         """Every request received so far, in order: method, path, headers, body."""
