@@ -18,6 +18,7 @@ _KEY_OF_MESSAGE_ID = re.compile(r"<?([0-9a-f]{32})@[^>\s]*>?").fullmatch
 # away, a domain that takes no mail. 5.2.1 (section 3.3): the mailbox is disabled.
 _NOBODY_THERE = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 _SAYS_NOTHING = frozenset({"", "5.0.0"})  # RFC 3463 section 3.1: "other undefined status"
+_MOST_CHARACTERS = 2000  # of what a server said, or of a link: the rest is of no use to anybody
 
 
 class OtherForm(ValueError):
@@ -79,8 +80,11 @@ def about(key: str, known: str) -> Line:
 
 
 def line(kind: str, occurred_at: str, ident: str, whom: Line, **more: object) -> Line:
-    """One line. Of `more` only what the service said is kept; sendctl show has it."""
-    given = {name: value for name, value in more.items() if value not in (None, "", [], {})}
+    """One line. Of `more` what the service said is kept, and of a text its beginning; `sendctl show` has it."""
+    given = {
+        name: value[:_MOST_CHARACTERS] if isinstance(value, str) else value
+        for name, value in more.items() if value not in (None, "", [], {})
+    }  # fmt: skip
     return {"id": ident, "type": kind, "occurred_at": occurred_at, **whom, **given}
 
 
