@@ -80,7 +80,7 @@ def _ses(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
 def _twilio(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
     from sendctl.providers.http import twilio  # noqa: PLC0415  # lazy, see above
 
-    options = {key: str(table.options.get(key, "")) for key in ("messaging_service_sid", "sender")}
+    options = {key: str(table.options.get(key, "")) for key in ("messaging_service_sid", "sender", "status_callback")}
     service = twilio.Twilio(str(table.options["account_sid"]), _secret(table, "auth_token", environ), **options)
     return _http(table, service, twilio.BASE_URL)
 

@@ -28,6 +28,7 @@ class Option:
     """One key of an adapter. `form` is text, file, word, whole, seconds, flag or secret.
 
     Numbers lie between `least` and `most`, words are among `choices`. `needed`: an example where the key must be given.
+    `receives`: only webhooks are checked with it, so that a pass sends without it.
     """
 
     form: str
@@ -35,6 +36,7 @@ class Option:
     most: float = 0
     choices: tuple[str, ...] = ()
     needed: str = ""
+    receives: bool = False
 
 
 _TIMEOUT = Option("seconds", 0.1, 3600)
@@ -64,16 +66,27 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "path": Option("file", needed='such as "/var/lib/sendctl/outbox"'),
         "fsync": Option("flag"),
     },
-    "resend": {"api_key": Option("secret", needed="RESEND_API_KEY"), **_HTTP},
+    "resend": {
+        "api_key": Option("secret", needed="RESEND_API_KEY"),
+        "webhook_secret": Option("secret", receives=True),
+        **_HTTP,
+    },
     "postmark": {
         "server_token": Option("secret", needed="POSTMARK_SERVER_TOKEN"),
         "message_stream": Option("text"),
+        "webhook_username": Option("text"),
+        "webhook_password": Option("secret", receives=True),
         **_HTTP,
     },
-    "sendgrid": {"api_key": Option("secret", needed="SENDGRID_API_KEY"), **_HTTP},
+    "sendgrid": {
+        "api_key": Option("secret", needed="SENDGRID_API_KEY"),
+        "webhook_public_key": Option("text"),
+        **_HTTP,
+    },
     "mailgun": {
         "api_key": Option("secret", needed="MAILGUN_API_KEY"),
         "domain": Option("text", needed='such as "mg.shop.example"'),
+        "webhook_signing_key": Option("secret", receives=True),
         **_HTTP,
     },
     "ses": {
@@ -82,6 +95,8 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "secret_access_key": Option("secret", needed="AWS_SECRET_ACCESS_KEY"),
         "session_token": Option("secret"),
         "configuration_set": Option("text"),
+        "sns_topic_arn": Option("text"),
+        "sns_certificate_file": Option("file"),
         **_HTTP,
     },
     "twilio": {
@@ -89,6 +104,7 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "auth_token": Option("secret", needed="TWILIO_AUTH_TOKEN"),
         "messaging_service_sid": Option("text"),
         "sender": Option("text"),
+        "status_callback": Option("text"),
         **_HTTP,
     },
     "file": {
@@ -103,9 +119,10 @@ CHANNELS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def secret_keys(kind: str) -> list[str]:
-    """The options of a type that are secrets."""
-    return [key for key, option in OPTIONS.get(kind, {}).items() if option.form == "secret"]
+def secret_keys(kind: str, *, to_send: bool = False) -> list[str]:
+    """The options of a type that are secrets; `to_send`: without those that only webhooks are checked with."""
+    secrets = {key: option for key, option in OPTIONS.get(kind, {}).items() if option.form == "secret"}
+    return [key for key, option in secrets.items() if not (to_send and option.receives)]
 
 
 def read_options(table: Table, kind: str, folder: Path) -> dict[str, object]:

@@ -14,7 +14,9 @@ from sendctl.errors import BadConfig
 REFERENCES = ("env", "file", "credential")
 SIZE_CAP_BYTES = 65536
 
-_SECRET_KEY = re.compile(r"(?:.*_)?(?:password|passphrase|token|secret|api_?key|private_key|access_key)", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"(?:.*_)?(?:password|passphrase|token|secret|api_?key|(?:private|access|signing)_key)", re.IGNORECASE
+)
 # Greedy up to the last "@": a password may hold one, and hiding too much is the safe mistake.
 _URL_PASSWORD = re.compile(r"(://[^\s:/?#@]*:)\S*@")
 _QUERY_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^\s&]*", re.IGNORECASE)

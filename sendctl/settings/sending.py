@@ -44,7 +44,7 @@ def check_sending(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def _all_lacking(table: ProviderTable, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name in secret_keys(table.type):
+    for name in secret_keys(table.type, to_send=True):
         yield from _lacking(table.options, name, environ)
     if "ca_file" in table.options:
         problem = _without_certificate(Path(str(table.options["ca_file"])))

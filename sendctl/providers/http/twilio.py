@@ -62,11 +62,15 @@ class Twilio:
 
     capabilities = FACTS["twilio"].capabilities
 
-    def __init__(self, account_sid: str, auth_token: str, *, messaging_service_sid: str = "", sender: str = "") -> None:
+    def __init__(
+        self, account_sid: str, auth_token: str, *, messaging_service_sid: str = "", sender: str = "",
+        status_callback: str = "",
+    ) -> None:  # fmt: skip
         self._account_sid = account_sid
         self._auth_token = auth_token
         self._messaging_service_sid = messaging_service_sid
         self._sender = sender
+        self._status_callback = status_callback
 
     def headers(self) -> Mapping[str, str]:
         token = base64.b64encode(f"{self._account_sid}:{self._auth_token}".encode()).decode()
@@ -81,6 +85,7 @@ class Twilio:
         fields = {
             "To": message.recipient, "Body": message.content.decode(), "From": sender,
             "MessagingServiceSid": "" if sender else self._messaging_service_sid,
+            "StatusCallback": self._status_callback,
         }  # fmt: skip
         content = urlencode({name: value for name, value in fields.items() if value}).encode()
         return Request(f"/2010-04-01/Accounts/{quote(self._account_sid)}/Messages.json", {}, content)

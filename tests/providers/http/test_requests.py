@@ -134,13 +134,16 @@ def test_twilio_gets_a_form_from_the_campaigns_sender_or_from_its_own() -> None:
     assert form(one) == fields | {"From": ["+15005550006"]}
     assert form(both) == fields | {"MessagingServiceSid": ["MG1"]}
     assert form(both, "Shop") == fields | {"From": ["Shop"]}
+    told = Twilio("AC1", "t", sender="+15005550006", status_callback="https://hooks.shop.example/t?a=b")
+    assert form(told) == form(one) | {"StatusCallback": ["https://hooks.shop.example/t?a=b"]}
 
 
 def test_what_twilio_is_sent_is_what_it_describes() -> None:
     description = described("twilio/twilio_api_v2010.json")
     path = "/2010-04-01/Accounts/{AccountSid}/Messages.json"
     schema = body_schema(description, path, "application/x-www-form-urlencoded")
-    sent = parse_qs(Twilio("AC1", "token", sender="+15005550006").request(text()).content.decode())
+    service = Twilio("AC1", "token", sender="+15005550006", status_callback="https://hooks.shop.example/t")
+    sent = parse_qs(service.request(text()).content.decode())
     assert set(schema["required"]) <= sent.keys() <= schema["properties"].keys()
 
 

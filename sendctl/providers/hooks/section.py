@@ -1,0 +1,100 @@
+"""What one [providers.NAME] section says of its webhooks: their secrets, followed once, and a certificate of Amazon's.
+
+A section that says nothing refuses the envelope; a secret that cannot be had now leaves it for another time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sendctl.errors import BadConfig, Unreachable
+from sendctl.providers.hooks.envelope import Refused
+from sendctl.settings import ProviderTable, resolve_secret
+
+CERTIFICATE_CAP_BYTES = 65536
+_FETCH_S = 30.0
+
+Fetch = Callable[[str], bytes]
+
+
+class SecretMissing(BadConfig):
+    """What the section names for checking signatures cannot be had, or is not what it should be."""
+
+
+class CertificateAway(Unreachable):
+    """The certificate that a service signs with cannot be fetched."""
+
+
+class Section:
+    """One account at a service. `fetched` is for certificates, by their addresses; several sections share it."""
+
+    def __init__(self, table: ProviderTable, environ: Mapping[str, str], fetched: Fetch) -> None:
+        self.name = table.name
+        self.fetched = fetched
+        self._options = table.options
+        self._environ = environ
+        self._secrets: dict[str, str] = {}
+
+    def secret(self, key: str) -> str:
+        """Raises Refused where the section does not name it, SecretMissing where it cannot be had."""
+        if key not in self._secrets:
+            try:
+                found = resolve_secret(self._options, key, self._environ)
+            except BadConfig as error:
+                raise SecretMissing(f"[providers.{self.name}]: {error}", hint=error.hint) from error
+            if found is None:
+                raise Refused(
+                    f"nothing unsigned is read: set {key}_env, {key}_file or {key}_credential in {self._place}"
+                )
+            self._secrets[key] = found
+        return self._secrets[key]
+
+    def text(self, key: str) -> str:
+        """Raises Refused where the section does not say it."""
+        found = self._options.get(key)
+        if not found:
+            raise Refused(f"nothing unsigned is read: set {key} in {self._place}")
+        return str(found)
+
+    def file(self, key: str) -> bytes | None:
+        """What is in the file that the section names, or None. Raises SecretMissing."""
+        if not self._options.get(key):
+            return None
+        path = Path(self.text(key))
+        try:
+            with path.open("rb") as file:
+                return file.read(CERTIFICATE_CAP_BYTES)
+        except OSError as error:
+            raise SecretMissing(f'cannot read {path} named by "{key}" in {self._place}: {error.strerror}') from error
+
+    def unusable(self, key: str, problem: str) -> SecretMissing:
+        """The error for a key or secret that is no such thing. `problem` does not repeat it."""
+        return SecretMissing(f'"{key}" in {self._place} {problem}')
+
+    @property
+    def _place(self) -> str:
+        return f"[providers.{self.name}]"
+
+
+def fetch(url: str) -> bytes:
+    """What is at an https address, which must be one that the caller trusts. Raises CertificateAway."""
+    import ssl  # noqa: PLC0415  slow to import, and nothing else here goes out
+
+    import httpx2  # noqa: PLC0415
+
+    try:
+        with (
+            httpx2.Client(verify=ssl.create_default_context(), timeout=_FETCH_S, trust_env=False) as client,
+            client.stream("GET", url) as reply,
+        ):
+            if reply.status_code != httpx2.codes.OK:
+                raise CertificateAway(f"{url} cannot be fetched: HTTP {reply.status_code}")
+            found = bytearray()
+            for chunk in reply.iter_bytes():
+                found += chunk
+                if len(found) > CERTIFICATE_CAP_BYTES:
+                    raise CertificateAway(f"{url} has more than {CERTIFICATE_CAP_BYTES} bytes")
+            return bytes(found)
+    except httpx2.HTTPError as error:
+        raise CertificateAway(f"{url} cannot be fetched: {error or type(error).__name__}") from error
