@@ -76,6 +76,10 @@ def lines(report: IngestReport) -> Iterator[str]:
     if applied.known:
         yield f"{some(applied.known, 'event')} known before: nothing changed"
     yield from effects(applied)
+    if report.ignored:
+        yield f"{some(report.ignored, 'event')} of services without a meaning here, passed over"
+    if report.foreign:
+        yield f"{some(report.foreign, 'event')} about messages of others in the same accounts, passed over"
     if report.waiting:
         yield f"{some(report.waiting, 'event')} about nothing known yet, left in the spool"
     if report.files:
@@ -110,5 +114,8 @@ def trouble(report: IngestReport) -> Iterator[str]:
         yield f"{some(report.bad + report.unmatched, 'line')} left out, kept in {report.left_out_in}"
     for path in report.set_aside:
         yield f"not used: {path}, and why: {path}.reason"
+    yield from report.notices
+    for unopened in report.unopened:
+        yield f"left in the spool, as nobody can tell now whether it is genuine: {unopened}"
     for path in report.strangers:
         yield f"left alone: {path} is named neither .jsonl nor .ndjson nor .json"

@@ -21,7 +21,7 @@ from sendctl.inputs.contact_rows import (
     contact_row,
 )
 from sendctl.inputs.csv_header import meant_column
-from sendctl.inputs.source_file import RECORD_MAX_CHARACTERS, LineReader, RecordTooLong, find_flaw
+from sendctl.inputs.source_file import LineReader, RecordTooLong, find_flaw
 
 DEPTH_MAX = 32
 DIGITS_MAX = 100
@@ -48,7 +48,7 @@ def json_lines(lines: LineReader, made: Callable[[int, dict[str, Any]], T]) -> I
                     yield _row(lines, text, made)
                 lines.begin_record()
         except RecordTooLong:
-            reason = f"the line has more than {RECORD_MAX_CHARACTERS} characters; only its beginning is kept"
+            reason = f"the line has more than {lines.most_characters} characters; only its beginning is kept"
             yield BadRow(lines.first_line(), 1, reason, lines.raw())
             lines.begin_record()
         else:
@@ -79,7 +79,7 @@ def _object(text: str) -> dict[str, Any]:
         raise ValueError("the line is not a JSON object")
     # Deep nesting and escapes are rare: only then is a walk through all values worth its time.
     if "\\u" in text or text.count("{") + text.count("[") > DEPTH_MAX:
-        _refuse_unstorable(values, 1)
+        refuse_unstorable(values, 1)
     for name in IGNORED_COLUMNS.intersection(values):
         del values[name]
     return values
@@ -100,7 +100,8 @@ def _special_values(values: dict[str, Any]) -> tuple[str | None, str | None, str
     return special
 
 
-def _refuse_unstorable(value: object, depth: int) -> None:
+def refuse_unstorable(value: object, depth: int = 1) -> None:
+    """Raises ValueError for what no store can keep: a NUL, half of a surrogate pair, a nesting that has no end."""
     if depth > DEPTH_MAX:
         raise ValueError(f"nested deeper than {DEPTH_MAX} levels")
     if isinstance(value, str):
@@ -109,11 +110,11 @@ def _refuse_unstorable(value: object, depth: int) -> None:
             raise ValueError(f"character U+{ord(found.group()):04X} cannot be stored")
     elif isinstance(value, dict):
         for key, inner in value.items():
-            _refuse_unstorable(key, depth)
-            _refuse_unstorable(inner, depth + 1)
+            refuse_unstorable(key, depth)
+            refuse_unstorable(inner, depth + 1)
     elif isinstance(value, list):
         for inner in value:
-            _refuse_unstorable(inner, depth + 1)
+            refuse_unstorable(inner, depth + 1)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

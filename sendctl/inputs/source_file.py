@@ -13,6 +13,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from operator import length_hint
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -20,7 +21,6 @@ from typing import BinaryIO, Literal
 from sendctl.errors import BadInput, StoppedEarly
 
 RECORD_MAX_CHARACTERS = 1024 * 1024
-_LINE_KEPT_BYTES = 4 * RECORD_MAX_CHARACTERS + 1  # UTF-8 has at most 4 bytes for a character
 INPUT_MAX_BYTES = 16 * 1024**3  # what standard input may fill of the temporary file system
 _BUFFER_BYTES = 128 * 1024
 _FLAW = re.compile("[\0\udc80-\udcff]")
@@ -46,7 +46,7 @@ def find_flaw(text: str) -> tuple[int, str] | None:
 
 
 class RecordTooLong(Exception):
-    """A record has more than RECORD_MAX_CHARACTERS; the reader stands at the line after the last one it has read."""
+    """A record has more characters than it may have; the reader stands at the line after the last one it has read."""
 
 
 class ChangedInput(BadInput):
@@ -92,10 +92,10 @@ class SourceFile:
         if self.head.startswith(_WORKBOOKS):
             raise BadInput("the file is a workbook or an archive", place=self.name, hint="save it as CSV UTF-8.")
 
-    def lines(self) -> LineReader:
-        """A new reading from the start, after the byte order mark."""
+    def lines(self, most_characters: int = RECORD_MAX_CHARACTERS) -> LineReader:
+        """A new reading from the start, after the byte order mark. No record may have more characters than that."""
         self._reading = _PositionedFile(self._file.fileno(), self._start)
-        return LineReader(io.BufferedReader(self._reading, _BUFFER_BYTES))
+        return LineReader(io.BufferedReader(self._reading, _BUFFER_BYTES), most_characters)
 
     def position_bytes(self) -> int:
         """How far the newest reading is, to a buffer's length."""
@@ -106,6 +106,11 @@ class SourceFile:
         now = os.fstat(self._file.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise ChangedInput("the file changed while it was read", place=self.name, hint="run the command again.")
+
+    @property
+    def written_at(self) -> datetime:
+        """When the file was last written to."""
+        return datetime.fromtimestamp(self._stat.st_mtime, UTC)
 
     @property
     def stamp(self) -> tuple[int, int, int, int]:
@@ -123,7 +128,9 @@ class SourceFile:
 class LineReader:
     """Physical lines of one reading, decoded, line ends kept; the state that belongs to the record being read."""
 
-    def __init__(self, stream: io.BufferedReader) -> None:
+    def __init__(self, stream: io.BufferedReader, most_characters: int = RECORD_MAX_CHARACTERS) -> None:
+        self.most_characters = most_characters
+        self._line_kept_bytes = 4 * most_characters + 1  # UTF-8 has at most 4 bytes for a character
         self._stream = stream
         self._block: Iterator[str] = iter(())
         self._block_flawed = False
@@ -171,7 +178,7 @@ class LineReader:
     def read(self) -> Iterator[str]:
         """The lines from here to the end of the file; may be called again to go on.
 
-        Raises RecordTooLong when the lines since `begin_record` have more than RECORD_MAX_CHARACTERS.
+        Raises RecordTooLong when the lines since `begin_record` have more than `most_characters`.
         """
         record = self.record
         while True:
@@ -179,7 +186,7 @@ class LineReader:
                 self.line += 1
                 record.append(text)
                 self.record_characters += len(text)
-                if self.record_characters > RECORD_MAX_CHARACTERS:
+                if self.record_characters > self.most_characters:
                     raise RecordTooLong
                 if self._block_flawed and find_flaw(text):
                     self.flawed = True
@@ -193,10 +200,10 @@ class LineReader:
         if not data:
             return False
         if not data.endswith(b"\n"):
-            rest = self._stream.readline(_LINE_KEPT_BYTES)
+            rest = self._stream.readline(self._line_kept_bytes)
             data += rest
             while rest and not rest.endswith(b"\n"):  # the end of a line that is too long anyway
-                rest = self._stream.readline(_LINE_KEPT_BYTES)
+                rest = self._stream.readline(self._line_kept_bytes)
         try:
             text, self._block_flawed = data.decode(), b"\0" in data
         except UnicodeDecodeError:

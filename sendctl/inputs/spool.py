@@ -121,19 +121,25 @@ class Rest:
         self._folder = path.parent / BAD
         self._parts = tuple(self._folder / f".{path.name}.{kind}.tmp" for kind in ("lines", "reasons"))
         self._files: list[TextIO] = []
+        self._lines = set[int]()
 
     def __enter__(self) -> Rest:
         return self
 
     def write(self, line: int, where: str | None, reason: str, raw: str) -> None:
-        """Add one line, as it was written, and why; `where` is its column or key. Raises SpoolUnusable."""
+        """Add one line, as it was written, and why; `where` is its column or key. Raises SpoolUnusable.
+
+        A line of which several things cannot be used is there once, and each reason.
+        """
         try:
             if not self._files:
                 _make(self._folder)
                 self._files = [_private(part) for part in self._parts]
             self.count += 1
             place = f"line {line}" if not where else f"line {line}, {where}"
-            self._files[0].write(f"{raw}\n")
+            if line not in self._lines:
+                self._lines.add(line)
+                self._files[0].write(f"{raw}\n")
             self._files[1].write(f"{place}: {reason}\n")
         except OSError as error:
             raise _unusable(self._folder, error) from error

@@ -33,7 +33,7 @@ SAME_WITHIN = "%Y-%m-%dT%H"  # events without an id, of one type and about the s
 
 _FINDERS: dict[str, Callable[[Connection, Sequence[Named]], list[Target]]] = {
     "number": events.by_number, "key": events.by_key, "provider id": events.by_provider_id,
-    "token": events.by_token, "person": events.by_person,
+    "token": events.by_token, "person": events.by_person, "address": events.by_address,
 }  # fmt: skip
 
 
@@ -80,13 +80,34 @@ def apply(desk: Desk, connection: Connection, batch: Sequence[Event]) -> tuple[A
     targets, unmatched = _targets(connection, batch)
     facts = _facts(connection, batch, targets)
     changed = _record(desk, connection, batch, facts, applied)
-    if changed:
+    wishes = _wishes(connection, batch, facts, applied)
+    if changed or wishes:
         addresses = {
             fact.dedup_key: batch[place].address for place, some in facts.items() for fact in some
             if batch[place].by in ("token", "person")
         }  # fmt: skip
-        _Consequences(desk, connection, changed, applied, addresses).follow()
+        _Consequences(desk, connection, changed, applied, addresses, wishes).follow()
     return applied, unmatched
+
+
+def _wishes(
+    connection: Connection, batch: Sequence[Event], facts: Mapping[int, list[Fact]], applied: Applied
+) -> dict[str, EventType]:  # fmt: skip
+    """Of addresses to which nothing was sent: suppressed they are, but there is no row for the event to stand in.
+
+    So the list alone says what is new.
+    """
+    without = [event for place, event in enumerate(batch) if event.by == "address" and place not in facts]
+    there = suppressions.listed(connection, {event.address for event in without}) if without else set()
+    reasons: dict[str, EventType] = {}
+    for event in without:
+        if event.address in there or event.address in reasons:
+            applied.known += 1
+        else:
+            applied.fresh += 1
+            applied.by_type[event.type] = applied.by_type.get(event.type, 0) + 1
+        reasons[event.address] = max(reasons.get(event.address, event.type), event.type, key=SUPPRESSING.index)
+    return reasons
 
 
 # -- whom they are about ------------------------------------------------------------------------------------------
@@ -102,7 +123,7 @@ def _targets(connection: Connection, batch: Sequence[Event]) -> tuple[dict[int, 
             found[target.place].append(target)
     unmatched = []
     for place, event in enumerate(batch):
-        if place not in found:
+        if place not in found and event.by != "address":
             unmatched.append(Unmatched(event, f"{event.whom()} is nothing that this store knows"))
         elif event.by == "provider id" and len(found[place]) > 1:
             number = len(found.pop(place))
@@ -120,10 +141,22 @@ def _facts(connection: Connection, batch: Sequence[Event], targets: dict[int, li
     facts = {}
     for place, some in targets.items():
         event, ordered = batch[place], sorted(some, key=lambda target: target.enrollment_id)
-        facts[place] = [
-            _fact(event, target, tried[target.enrollment_id], first=target is ordered[0]) for target in ordered
-        ]
+        if event.by == "address":
+            ordered = _answered(event, ordered, tried)
+        if ordered:
+            facts[place] = [
+                _fact(event, target, tried[target.enrollment_id], first=target is ordered[0]) for target in ordered
+            ]
     return facts
+
+
+def _answered(event: Event, targets: Sequence[Target], tried: Mapping[int, Sequence[Tried]]) -> list[Target]:
+    """Of all that somebody is enrolled in, where the last message before the event went to that address; or none."""
+    sent = [
+        (one.composed_at, one.message_id, target) for target in targets for one in tried.get(target.enrollment_id, ())
+        if one.recipient_key == event.address and one.composed_at <= event.occurred_at
+    ]  # fmt: skip
+    return [max(sent)[2]] if sent else []
 
 
 def _fact(event: Event, target: Target, tried: Sequence[Tried], *, first: bool) -> Fact:
@@ -204,6 +237,7 @@ class _Consequences:
     facts: Sequence[Fact]
     applied: Applied
     addresses: Mapping[str, str]  # of facts that name no message: the address by which they name a person, or ""
+    wishes: Mapping[str, EventType]  # addresses to suppress for events that stand nowhere
 
     def follow(self) -> None:
         connection, reasons = self.connection, self._reasons()
@@ -234,20 +268,21 @@ class _Consequences:
     def _reasons(self) -> dict[str, EventType]:
         """The addresses to suppress, each with the strongest reason."""
         strong = [fact for fact in self.facts if fact.type in SUPPRESSING]
+        reasons = dict(self.wishes)
         if not strong:
-            return {}
+            return reasons
         people = effects.recipients(self.connection, (fact.enrollment_id for fact in strong))
         own = effects.recipient_keys(
             self.connection, (fact.message_id for fact in strong if fact.message_id is not None)
         )
-        reasons: dict[str, EventType] = {}
         for fact in sorted(strong, key=lambda one: SUPPRESSING.index(EventType(one.type))):
             keys = {own[fact.message_id]} if fact.message_id is not None else people.get(fact.enrollment_id, set())
             if address := self.addresses.get(fact.dedup_key):
                 keys = {address}
             if fact.dedup_key in self.addresses and fact.type != EventType.BOUNCED:
                 keys = keys | people.get(fact.enrollment_id, set())  # a person's wish, on whatever channel
-            reasons |= dict.fromkeys(keys, EventType(fact.type))
+            for key in keys:
+                reasons[key] = max(reasons.get(key, EventType(fact.type)), EventType(fact.type), key=SUPPRESSING.index)
         return reasons
 
     def _ends(self, campaign_id: int, kind: str) -> bool:

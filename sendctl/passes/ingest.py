@@ -23,6 +23,8 @@ from sendctl.inputs.source_file import ChangedInput
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.events import Applied, Unmatched, apply
+from sendctl.providers.hooks.opening import Opener
+from sendctl.providers.hooks.section import CertificateAway, SecretMissing
 from sendctl.store import finishing
 
 CHUNK = 2000
@@ -38,16 +40,21 @@ class IngestReport:
     applied: Applied = field(default_factory=Applied)
     bad: int = 0  # lines that are no events: left out, or set aside
     unmatched: int = 0  # events about nothing that is known here, for good
+    foreign: int = 0  # ... of services, and without our key: they are about messages of others
+    ignored: int = 0  # of services, and without a meaning here
     waiting: int = 0
     files: int = 0  # of the spool that are done with
     not_matched: list[str] = field(default_factory=list)  # the first of them, with their places
     set_aside: list[str] = field(default_factory=list)  # files with what could not be used
     strangers: list[str] = field(default_factory=list)  # files of the spool with the name of something else
+    notices: list[str] = field(default_factory=list)  # what services ask a person to do
+    unopened: list[str] = field(default_factory=list)  # files left in the spool, as nobody can check them now, and why
     left_out_in: str = ""  # the --skip-bad file, where it was written
 
     @property
     def exit_code(self) -> ExitCode:
-        return ExitCode.NEEDS_PERSON if self.unmatched or self.set_aside or self.strangers else ExitCode.DONE
+        person = self.unmatched or self.set_aside or self.strangers or self.notices or self.unopened
+        return ExitCode.NEEDS_PERSON if person else ExitCode.DONE
 
     def as_detail(self) -> dict[str, object]:
         """The counts, for programs and the run's record."""
@@ -56,8 +63,9 @@ class IngestReport:
                                      for name in names}  # fmt: skip
         return counts | {
             "by_type": dict(sorted(self.applied.by_type.items())), "bad": self.bad, "unmatched": self.unmatched,
-            "waiting": self.waiting, "files": self.files, "not_matched": self.not_matched,
-            "files_set_aside": self.set_aside, "strangers": self.strangers,
+            "foreign": self.foreign, "ignored": self.ignored, "waiting": self.waiting, "files": self.files,
+            "not_matched": self.not_matched, "files_set_aside": self.set_aside, "strangers": self.strangers,
+            "notices": self.notices, "unopened": self.unopened,
         }  # fmt: skip
 
 
@@ -73,15 +81,20 @@ def run(context: Context, source: Path | Literal["-"], *, skip_bad: Path | None 
         return report
     report = IngestReport()
     with ExitStack() as stack:
-        file = stack.enter_context(open_events(source))
+        file = stack.enter_context(open_events(source, opener=_opener(context)))
         keep = stack.enter_context(file.skip_file(skip_bad)) if skip_bad is not None else None
         _check(file, keep, report)
         _take_in(context, _read(file), report, _teller(file, keep, report))
+        report.ignored, report.notices = file.ignored, file.notices
         if keep is not None:
             keep.keep()  # last: after a death before this, the same command finds all known and writes the file
             report.left_out_in = str(skip_bad) if keep.count else ""
     _finish(context, report.applied)
     return report
+
+
+def _opener(context: Context) -> Opener:
+    return Opener(context.settings.providers, context.environ)
 
 
 def _check(file: EventFile, keep: SkipFile | None, report: IngestReport) -> None:
@@ -99,11 +112,18 @@ def _read(file: EventFile) -> Iterator[Read]:
 
 
 def _teller(file: EventFile, keep: SkipFile | None, report: IngestReport) -> Callable[[Unmatched, str], None]:
+    kept = 0  # the last line that was: an envelope may tell of many events
+
     def tell(one: Unmatched, raw: str) -> None:
+        nonlocal kept
+        if one.event.of_others:
+            report.foreign += 1
+            return
         report.unmatched += 1
         if len(report.not_matched) < SHOWN:
             report.not_matched.append(f"{file.name}:{one.event.line}: {one.reason}")
-        if keep is not None:
+        if keep is not None and kept != one.event.line:
+            kept = one.event.line
             keep.write(BadRow(one.event.line, None, one.reason, raw))
 
     return tell
@@ -137,21 +157,25 @@ def _finish(context: Context, applied: Applied) -> None:
 
 def work_off(context: Context, folder: Path) -> IngestReport | None:
     """Take in the files of a spool; None while another command does. Raises SpoolUnusable."""
-    report = IngestReport()
+    report, opener = IngestReport(), _opener(context)
     with spool.held(folder) as mine:
         if not mine:
             return None
         for path in spool.waiting(folder):
-            _work_off(context, path, report)
+            _work_off(context, path, opener, report)
         report.strangers = [str(path) for path in spool.strangers(folder)[:SHOWN]]
     _finish(context, report.applied)
     return report
 
 
-def _work_off(context: Context, path: Path, report: IngestReport) -> None:
+def _work_off(context: Context, path: Path, opener: Opener, report: IngestReport) -> None:
     try:
-        with EventFile(spool.open_waiting(path)) as file, spool.Rest(path) as rest:
+        with EventFile(spool.open_waiting(path), opener) as file, spool.Rest(path) as rest:
             done = _take_in_spooled(context, file, path, rest, report)
+    except (SecretMissing, CertificateAway) as error:  # nothing is wrong with the file
+        if len(report.unopened) < SHOWN:
+            report.unopened.append(f"{path}: {error}" + (f"; {error.hint.rstrip('.')}" if error.hint else ""))
+        return
     except ChangedInput:  # somebody writes into it: it was not put there by a rename. What was good has counted
         return
     except BadInput as error:
@@ -172,13 +196,16 @@ def _take_in_spooled(
     """Whether the file is done with: what could not be used stands aside, and nothing in it may match later."""
     age_s = context.clock.utc_now().timestamp() - path.stat().st_mtime
     young = age_s < context.settings.events.wait_s
-    bad = waiting = unmatched = 0
+    bad = waiting = unmatched = foreign = 0
     named: list[str] = []
 
     def tell(one: Unmatched, raw: str) -> None:
-        nonlocal waiting, unmatched
-        if young:
+        nonlocal waiting, unmatched, foreign
+        if young and one.event.of_others != "now":
             waiting += 1
+            return
+        if one.event.of_others:
+            foreign += 1
             return
         unmatched += 1
         rest.write(one.event.line, None, one.reason, raw)
@@ -199,6 +226,8 @@ def _take_in_spooled(
         report.waiting += waiting
         return False
     report.bad, report.unmatched = report.bad + bad, report.unmatched + unmatched
+    report.foreign, report.ignored = report.foreign + foreign, report.ignored + file.ignored
+    report.notices += file.notices[: SHOWN - len(report.notices)]
     report.not_matched += named[: SHOWN - len(report.not_matched)]
     aside = rest.keep()
     if aside is not None:

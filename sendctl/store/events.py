@@ -116,6 +116,19 @@ def by_person(connection: Connection, names: Sequence[Named]) -> list[Target]:
     return _targets(connection, sa.union(*found), [(one.place, one.name, one.more) for one in names])
 
 
+def by_address(connection: Connection, names: Sequence[Named]) -> list[Target]:
+    """All enrollments of whoever has an address (`name`, an address key), in whatever campaign."""
+    rows = given(connection, _PLACE, contacts.c.address_key)
+    found = [
+        sa.select(rows.c.place, _E.campaign_id, _E.id, sa.cast(sa.null(), sa.BigInteger))
+        .select_from(rows)
+        .join(contacts, column == rows.c.address_key)
+        .join(enrollments, _E.contact_id == contacts.c.id)
+        for column in (contacts.c.address_key, contacts.c.phone)
+    ]
+    return _targets(connection, sa.union(*found), [(one.place, one.name) for one in names])
+
+
 def _targets(
     connection: Connection, statement: sa.Select[Any] | sa.CompoundSelect[Any], rows: Sequence[tuple[Any, ...]]
 ) -> list[Target]:

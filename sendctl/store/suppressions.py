@@ -64,6 +64,13 @@ def remove(connection: Connection, keys: Sequence[str]) -> list[str]:
     return list(connection.execute(statement.returning(_S.address_key), bound((key,) for key in keys)).scalars())
 
 
+def listed(connection: Connection, keys: Iterable[str]) -> set[str]:
+    """Those of these addresses that are on the list."""
+    rows = given(connection, _S.address_key)
+    statement = sa.select(_S.address_key).join(rows, rows.c.address_key == _S.address_key)
+    return set(connection.execute(statement, bound((key,) for key in keys)).scalars())
+
+
 def every(connection: Connection) -> Iterator[Suppression]:
     """The list in order of address, streamed."""
     statement = sa.select(_S.address_key, _S.reason, _S.created_at).order_by(_S.address_key)

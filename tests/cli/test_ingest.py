@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 from typing import Any
 
@@ -146,3 +148,39 @@ def test_wrong_usage_is_refused_and_moves_nothing(
     assert (ran.code, ran.out) == (code, "")
     assert problem in ran.err
     assert {path.name for path in world.folder.iterdir()} <= {*before, ".stdin", ".stdout", ".stderr"}
+
+
+def test_envelopes_are_checked_with_what_the_section_names(any_world: World) -> None:
+    sent(any_world)
+    key = any_world.run("messages", "--json").json[0]["message_id"].strip("<>").partition("@")[0]
+    body = json.dumps({"type": "email.delivered", "created_at": "2026-11-23T09:00:05Z",
+                       "data": {"email_id": "e1", "tags": {"sendctl_key": key}}})  # fmt: skip
+    digest = hmac.digest(b"secret", f"msg_1.1795424400.{body}".encode(), "sha256")
+    headers = {"svix-id": "msg_1", "svix-timestamp": "1795424400",
+               "svix-signature": f"v1,{base64.b64encode(digest).decode()}"}  # fmt: skip
+    envelope = {"provider": "letters", "received_at": "2026-11-23T09:00:01Z", "headers": headers, "body": body}
+    section = {"SENDCTL_PROVIDERS_LETTERS_TYPE": "resend", "SENDCTL_PROVIDERS_LETTERS_API_KEY": "re_1"}
+    secret = {"SENDCTL_PROVIDERS_LETTERS_WEBHOOK_SECRET": "whsec_" + base64.b64encode(b"secret").decode()}
+    any_world.write("hooks.jsonl", json.dumps(envelope) + "\n")
+
+    ran = any_world.run("ingest", "hooks.jsonl", **section)
+    assert ran.code == ExitCode.BAD_INPUT
+    assert "hooks.jsonl:1:1: nothing unsigned is read: set webhook_secret_env" in ran.err
+    ran = any_world.run("ingest", "hooks.jsonl", **section, **secret)
+    assert (ran.code, ran.out, ran.err) == (0, "1 new event: delivered 1\n", "")
+    any_world.write("forged.jsonl", json.dumps(envelope | {"body": body.replace("delivered", "bounced")}) + "\n")
+    ran = any_world.run("ingest", "forged.jsonl", **section, **secret)
+    assert (ran.code, ran.out) == (ExitCode.BAD_INPUT, "")
+    assert "forged.jsonl:1:1: svix-signature is not that of webhook_secret" in ran.err
+    any_world.write("theirs.jsonl", json.dumps(signed(body.replace(key, "x"), headers, envelope)) + "\n")
+    ran = any_world.run("ingest", "theirs.jsonl", **section, **secret)
+    assert (ran.code, ran.out) == (
+        0, "0 new events\n1 event about messages of others in the same accounts, passed over\n",
+    )  # fmt: skip
+
+
+def signed(body: str, headers: dict[str, str], envelope: dict[str, Any]) -> dict[str, Any]:
+    """The envelope with another body, and its signature."""
+    digest = hmac.digest(b"secret", f"msg_1.1795424400.{body}".encode(), "sha256")
+    signature = f"v1,{base64.b64encode(digest).decode()}"
+    return envelope | {"body": body, "headers": headers | {"svix-signature": signature}}
