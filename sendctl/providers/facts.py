@@ -68,7 +68,7 @@ FACTS: Mapping[str, Facts] = {
         "in its list of e-mails, newest first, by recipient, time and contents; the list may lag, so that absence"
         " proves nothing",
         "the run's journal; reconcile sends the same again under its key, within 23 h 45 min; later it looks for it in"
-        " the list: a hit is proof; else a person",
+        " the list, or an event of it (tag `sendctl_key`): a hit is proof; else a person",
         (
             "resend.com/docs/dashboard/emails/idempotency-keys",
             "resend.com/docs/api-reference/errors",
@@ -81,7 +81,8 @@ FACTS: Mapping[str, Facts] = {
         "two messages: Postmark knows no key",
         "by metadata, for as long as the stream keeps messages (45 days by default); how long the index lags is not"
         " documented, so that absence proves nothing",
-        "the run's journal; reconcile looks for it: a hit is proof; else a person",
+        "the run's journal; reconcile looks for it, or an event of it (metadata `sendctl`): a hit is proof; else a"
+        " person",
         ("postmarkapp.com/developer/api/email-api", "postmarkapp.com/developer/api/messages-api"),
     ),
     "twilio": Facts(
@@ -112,7 +113,8 @@ FACTS: Mapping[str, Facts] = {
         "two messages: Mailgun knows no key",
         "by Message-ID, which is ours, for as long as the plan keeps events (3 to 30 days); events lag, so that absence"
         " proves nothing",
-        "the run's journal; reconcile looks for it: a hit is proof; else a person",
+        "the run's journal; reconcile looks for it, or an event of it (variable `sendctl`): a hit is proof; else a"
+        " person",
         (
             "documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages",
             "documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events",

@@ -179,6 +179,31 @@ def test_envelopes_are_checked_with_what_the_section_names(any_world: World) -> 
     )  # fmt: skip
 
 
+def test_what_nobody_can_check_now_is_told_and_stays_in_the_spool(world: World) -> None:
+    sent(world)
+    spool = world.folder / "spool"
+    spool.mkdir()
+    headers = {"svix-id": "m", "svix-timestamp": "1795424400", "svix-signature": "v1,eA=="}
+    envelope = {"provider": "letters", "received_at": "2026-11-23T09:00:01Z", "headers": headers, "body": "{}"}
+    (spool / "a.jsonl").write_text(json.dumps(envelope) + "\n")
+    section = {
+        "SENDCTL_PROVIDERS_LETTERS_TYPE": "resend", "SENDCTL_PROVIDERS_LETTERS_API_KEY": "re_1",
+        "SENDCTL_PROVIDERS_LETTERS_WEBHOOK_SECRET_FILE": "secret.txt", "SENDCTL_EVENTS_SPOOL": "spool",
+    }  # fmt: skip
+
+    ran = world.run("reconcile", **section)
+    assert ran.code == ExitCode.NEEDS_PERSON
+    assert "left in the spool, as nobody can tell now whether it is genuine: " in ran.err
+    assert "a.jsonl: [providers.letters]: cannot read " in ran.err
+    assert [path.name for path in spool.iterdir()] == ["a.jsonl"]
+    assert world.run("send-due", **section).code == 0  # which needs no secret of a webhook
+    world.write("secret.txt", "whsec_eA==")
+    ran = world.run("reconcile", **section)
+    assert "not used: " in ran.err
+    assert "svix-signature is not that of webhook_secret" in (spool / "bad" / "a.jsonl.reason").read_text()
+    assert not [line for line in (ran.out + ran.err).splitlines() if "whsec_eA" in line]
+
+
 def signed(body: str, headers: dict[str, str], envelope: dict[str, Any]) -> dict[str, Any]:
     """The envelope with another body, and its signature."""
     digest = hmac.digest(b"secret", f"msg_1.1795424400.{body}".encode(), "sha256")

@@ -263,6 +263,20 @@ def test_who_texts_stop_is_suppressed_and_their_last_campaign_ends(ground: Groun
     assert both.violations() == []
 
 
+def test_a_stop_ends_what_was_texted_last_and_no_later_letter(ground: Ground) -> None:
+    both = with_texts(ground)
+    both.enqueue(contacts=people(["ana"]), campaign='channel = "both"', steps=STEPS)
+    both.pass_with(ACCEPTED)
+    both.enqueue(name="letters", contacts=people(["ana"]), steps=(STEP, DRIP))
+    clerk = both.clerk("letters")
+    clerk.turn(both.done(clerk.turn([], 9), ACCEPTED), 0)
+
+    ingest(both, fact("unsubscribed", phone=f"{NUMBER}000"))
+
+    ended = both.rows("SELECT c.name, e.status FROM enrollments e JOIN campaigns c ON c.id = e.campaign_id ORDER BY 1")
+    assert [tuple(row) for row in ended] == [("letters", "active"), ("sale", "stopped")]
+
+
 def test_a_stop_in_doubt_proves_no_message(ground: Ground) -> None:
     ground.enqueue(1)
     ground.pass_with(UNKNOWN)

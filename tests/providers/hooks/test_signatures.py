@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -79,6 +80,14 @@ def test_a_body_with_one_other_byte_is_refused(service: str) -> None:
         refused(changed, fetched={signing.CERTIFICATE_URL: certificate()})
 
 
+@pytest.mark.parametrize("service", ["resend", "sendgrid"])
+def test_space_around_a_body_is_signed_as_well(service: str) -> None:
+    posted = GOOD[service]()
+
+    for body in (posted.body + b" ", b" " + posted.body, posted.body.strip() + b"\n"):
+        refused(replace(posted, body=body))
+
+
 @pytest.mark.parametrize(
     ("service", "header"),
     [
@@ -96,6 +105,7 @@ def test_a_header_that_is_missing_or_another_is_refused(service: str, header: st
     assert f"the header {header.lower()} is missing" in refused(GOOD[service]().having(header, ""))
     refused(GOOD[service]().having(header, "Basic bm90IHRoaXM="))
     refused(GOOD[service]().having(header, "1795424401"))
+    refused(GOOD[service]().having(header, "Basic ?"))
 
 
 @pytest.mark.parametrize(
@@ -129,6 +139,15 @@ def test_a_signature_is_good_near_the_time_of_receiving_and_not_of_reading(
     opened(make(NOW - within))
     assert " apart" in refused(make(NOW - within - timedelta(minutes=2)))
     assert " apart" in refused(make(NOW + within + timedelta(minutes=2)))
+
+
+@pytest.mark.parametrize("at", ["soon", "9" * 30, "-" + "9" * 30])
+def test_a_signed_time_that_is_none_is_refused(at: str) -> None:
+    signature = hmac.digest(SECRETS["MAILGUN"].encode(), f"{at}token".encode(), "sha256").hex()
+    signed = {"timestamp": at, "token": "token", "signature": signature}
+    posted = Posted("guns", {}, signing.body_of({"signature": signed, "event-data": test_mailgun.event("accepted")}))
+
+    assert "is no time of a signature" in refused(posted)
 
 
 def test_one_of_several_signatures_is_enough_while_a_secret_is_changed() -> None:
@@ -177,6 +196,7 @@ def test_twilio_signs_its_address_with_or_without_the_port(signed: str, written:
     refused(replace(posted, url=written.replace("shop", "shoq")))
     refused(replace(posted, url=written.replace("https", "http")))
     assert "url is missing" in refused(replace(posted, url=""))
+    refused(replace(posted, url="https://hooks.shop.example:port/"))
 
 
 def test_a_get_of_twilio_has_its_parameters_in_the_address() -> None:
@@ -204,6 +224,7 @@ def test_twilios_events_may_be_about_messages_of_others_only_later() -> None:
         "https://sns.eu-central-1.amazonaws.com:444/a.pem",
         "https://sns.eu-central-1.amazonaws.com/a.txt",
         "https://sns.eu-central-1.amazonaws.com/?a.pem",
+        "https://sns.eu-central-1.amazonaws.com/a.pem?b",
         "https://s3.eu-central-1.amazonaws.com/a.pem",
     ],
 )
