@@ -271,6 +271,14 @@ def test_a_certificate_is_fetched_once_for_all_envelopes() -> None:
     assert asked == [signing.CERTIFICATE_URL]
 
 
+def test_a_secret_is_followed_once_for_all_envelopes() -> None:
+    environ = dict(SECRETS)
+    one = Opener(sections(), environ)
+    assert one.open(GOOD["resend"]().envelope()).lines
+    del environ["RESEND"]
+    assert one.open(GOOD["resend"]().envelope()).lines
+
+
 def test_a_certificate_that_cannot_be_fetched_is_no_refusal() -> None:
     def fetch(url: str) -> bytes:
         raise CertificateAway(f"{url} cannot be fetched: HTTP 503")
