@@ -78,7 +78,10 @@ class Section:
 
 
 def fetch(url: str) -> bytes:
-    """What is at an https address, which must be one that the caller trusts. Raises CertificateAway."""
+    """What is at an https address, which must be one that the caller trusts.
+
+    Raises Refused where there is nothing, so that nobody who makes an address up holds a file back; CertificateAway.
+    """
     import ssl  # noqa: PLC0415  slow to import, and nothing else here goes out
 
     import httpx2  # noqa: PLC0415
@@ -88,6 +91,8 @@ def fetch(url: str) -> bytes:
             httpx2.Client(verify=ssl.create_default_context(), timeout=_FETCH_S, trust_env=False) as client,
             client.stream("GET", url) as reply,
         ):
+            if reply.is_client_error:
+                raise Refused(f"there is nothing at {url}: HTTP {reply.status_code}")
             if reply.status_code != httpx2.codes.OK:
                 raise CertificateAway(f"{url} cannot be fetched: HTTP {reply.status_code}")
             found = bytearray()

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from sendctl.providers.hooks.envelope import Refused
 from sendctl.providers.hooks.section import CERTIFICATE_CAP_BYTES, CertificateAway, fetch
 
 
@@ -49,6 +50,17 @@ def test_nobody_is_followed_elsewhere() -> None:
         serving(302, b"", location=other) as url,
         pytest.raises(CertificateAway, match=r"a\.pem cannot be fetched: HTTP 302"),
     ):
+        fetch(url)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_an_address_that_somebody_made_up_is_refused_and_holds_nothing_back(status: int) -> None:
+    with serving(status, b"") as url, pytest.raises(Refused, match=f"there is nothing at .*: HTTP {status}"):
+        fetch(url)
+
+
+def test_a_server_that_is_unwell_is_no_refusal() -> None:
+    with serving(503, b"") as url, pytest.raises(CertificateAway, match="HTTP 503"):
         fetch(url)
 
 
