@@ -40,6 +40,8 @@ FAILPOINTS: tuple[str, ...] = (
     "ingest.before_commit",
     "ingest.committed",
     "ingest.moving",
+    "pull.before_commit",
+    "pull.committed",
 )
 
 

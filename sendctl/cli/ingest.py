@@ -71,8 +71,7 @@ def _show(shell: Shell, report: IngestReport, *, as_json: bool) -> None:
 def lines(report: IngestReport) -> Iterator[str]:
     """What came in and what it did."""
     applied = report.applied
-    kinds = ", ".join(f"{kind} {count(number)}" for kind, number in sorted(applied.by_type.items()))
-    yield f"{some(applied.fresh, 'new event')}" + (f": {kinds}" if kinds else "")
+    yield fresh(applied)
     if applied.known:
         yield f"{some(applied.known, 'event')} known before: nothing changed"
     yield from effects(applied)
@@ -84,6 +83,12 @@ def lines(report: IngestReport) -> Iterator[str]:
         yield f"{some(report.waiting, 'event')} about nothing known yet, left in the spool"
     if report.files:
         yield f"{some(report.files, 'file')} done with"
+
+
+def fresh(applied: Applied) -> str:
+    """How many events are new, and of which types."""
+    kinds = ", ".join(f"{kind} {count(number)}" for kind, number in sorted(applied.by_type.items()))
+    return f"{some(applied.fresh, 'new event')}" + (f": {kinds}" if kinds else "")
 
 
 def effects(applied: Applied) -> Iterator[str]:

@@ -60,7 +60,8 @@ def record(table: ProviderTable) -> dict[str, Any]:
         "key_window_s": facts.capabilities.key_window_s, "lookup": facts.capabilities.lookup,
         "batch_max": facts.capabilities.batch_max,
         "accepted": facts.accepted, "same_key": facts.same_key, "asked": facts.lookup, "doubt": facts.doubt,
-        "sources": list(facts.sources),
+        "sources": list(facts.sources), "events": facts.events, "pulled": list(facts.capabilities.pulled),
+        "pull_events": table.options.get("pull_events") is True,
     }  # fmt: skip
 
 
@@ -80,6 +81,8 @@ def lines(settings: Settings) -> Iterator[str]:
             ("accepted", "accepted"), ("same again", "same_key"), ("asked", "asked"), ("doubt", "doubt"),
         ):  # fmt: skip
             yield from _paragraph(label, found[key])
+        off = "" if found["pull_events"] or not found["pulled"] else " (off: pull_events = true turns it on)"
+        yield from _paragraph("events", found["events"] + off)
         yield from _paragraph("sources", "; ".join(found["sources"]))
 
 

@@ -14,8 +14,10 @@ from sendctl.cli.wording import clean, hanging, iso, some, when
 from sendctl.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
+    from sendctl.passes.pulled import Pulled
     from sendctl.passes.reconcile import ReconcileReport
     from sendctl.settings import ReconcileSettings
 
@@ -31,9 +33,9 @@ def reconcile(
 ) -> int:
     """Settle what killed passes and lost replies left behind.
 
-    Imports journals, takes up dead claims, takes in the spool of [events], looks for proof about what is in doubt,
-    queues again what failed for a passing cause a day ago ([reconcile] retry_failed_after_s), and proves that the
-    states add up. Sends nothing; run it from cron.
+    Imports journals, takes up dead claims, takes in the spool of [events], asks providers with pull_events for theirs,
+    looks for proof about what is in doubt, queues again what failed for a passing cause a day ago ([reconcile]
+    retry_failed_after_s), and proves that the states add up. Sends nothing; run it from cron.
     """
     from sendctl.passes import reconcile as passes
 
@@ -67,7 +69,7 @@ def _print(shell: Shell, report: ReconcileReport, now: datetime) -> None:
         print(f"{some(report.in_doubt, 'message')} in doubt: `sendctl status` says where")
     if report.spool_trouble:
         shell.note(f"sendctl: error: {report.spool_trouble}")
-    for line in ingest.trouble(report.events):
+    for line in (*ingest.trouble(report.events), *_trouble(report.pulled, now)):
         shell.note(f"sendctl: warning: {line}")
     for run_id, number in report.stalled.items():
         print(f"run {run_id} holds {some(number, 'message')} and stands still: `sendctl status` says what to do")
@@ -94,8 +96,34 @@ def _done(report: ReconcileReport) -> list[str]:
         (report.journals_removed, "old journal", "removed"),
     )
     events = [*ingest.lines(report.events)] if report.events.applied.fresh or report.events.files else []
+    events += _pulled(report.pulled)
     events += ingest.effects(report.caught_up)
     return events + [f"{some(number, noun)} {what}" if number else "" for number, noun, what in lines]
+
+
+def _pulled(pulled: Pulled) -> Iterator[str]:
+    """What services said when they were asked."""
+    if pulled.applied.fresh:
+        yield f"pulled {ingest.fresh(pulled.applied)}"
+        yield from ingest.effects(pulled.applied)
+    if pulled.foreign:
+        yield f"{some(pulled.foreign, 'pulled event')} about nothing of this store: left out"
+    for name, said in pulled.asked_to_wait.items():
+        yield f"provider {name} is not asked for events now: {clean(said)}"
+    for name in pulled.more:
+        yield f"provider {name} has more events: the next reconcile reads on"
+
+
+def _trouble(pulled: Pulled, now: datetime) -> Iterator[str]:
+    """What a person should look at: warnings."""
+    for name, said in pulled.trouble.items():
+        yield f"no events of provider {name}: {clean(said)}"
+    for said in pulled.not_understood:
+        yield f"not understood: {clean(said)}"
+    if (left := pulled.unread - len(pulled.not_understood)) > 0:
+        yield f"... and {some(left, 'more entry', 'more entries')} not understood"
+    for name, moment in pulled.behind.items():
+        yield f"events of provider {name} are read up to {when(moment, now)} only: run reconcile more often"
 
 
 def _json(report: ReconcileReport) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
@@ -122,6 +122,12 @@ def _event(line: int, values: dict[str, Any]) -> Event:
         rest["provider"] = values["provider"]
     detail = json.dumps(rest, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return Event(line, kind, _occurred_at(values), _id(values), source, by, of, detail)
+
+
+def event_of(place: int, values: Mapping[str, Any]) -> Event:
+    """The event that a line says, as an object that stood in no file; `place` is its `line`. Raises ValueError."""
+    refuse_unstorable(dict(values))
+    return _event(place, dict(values))
 
 
 def _type(values: dict[str, Any]) -> EventType:

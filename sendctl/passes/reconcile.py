@@ -18,13 +18,14 @@ from sendctl.inputs.spool import SpoolUnusable
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.older import remove_before
-from sendctl.passes import ingest, people, settling
+from sendctl.passes import ingest, people, pulling, settling
 from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.events import Applied, catch_up, sweep
 from sendctl.passes.importing import Imported, expire_foreign, stalled_runs
 from sendctl.passes.ingest import IngestReport
+from sendctl.passes.pulled import Pulled
 from sendctl.passes.send_due import run_row
 from sendctl.passes.startup import take_over
 from sendctl.states import CampaignStatus
@@ -50,6 +51,7 @@ class ReconcileReport:
     shared: int = 0  # messages that got their share of an account
     events: IngestReport = field(default_factory=IngestReport)  # what the spool had
     spool_trouble: str = ""  # why it could not be read
+    pulled: Pulled = field(default_factory=Pulled)  # what services were asked for
     caught_up: Applied = field(default_factory=Applied)  # what events said before it could be done
     in_doubt: int = 0  # still
     overdue: dict[str, tuple[int, datetime]] = field(default_factory=dict)
@@ -62,7 +64,7 @@ class ReconcileReport:
         if self.violations:
             return ExitCode.UNEXPECTED
         person = self.in_doubt or self.overdue or self.stalled or self.imported.failed or self.spool_trouble
-        person = person or self.events.exit_code is not ExitCode.DONE
+        person = person or self.events.exit_code is not ExitCode.DONE or self.pulled.exit_code is not ExitCode.DONE
         return ExitCode.NEEDS_PERSON if person else ExitCode.DONE
 
     def as_detail(self) -> dict[str, object]:
@@ -79,7 +81,8 @@ class ReconcileReport:
         counts = {name: getattr(self, name) for name in names}
         pending = {name: getattr(self.caught_up, name) for name in ("proven", "bounced", "cancelled")}
         return self.imported.as_detail() | counts | {
-            "doubt": self.in_doubt, "ingested": self.events.as_detail(), "caught_up": pending,
+            "doubt": self.in_doubt, "ingested": self.events.as_detail(), "pulled": self.pulled.as_detail(),
+            "caught_up": pending,
         }  # fmt: skip
 
 
@@ -106,12 +109,13 @@ def run(context: Context) -> ReconcileReport:
 
 
 def _take_in_events(context: Context, report: ReconcileReport) -> None:
-    """What the spool has, and what earlier events said of messages whose outcome was not known then."""
+    """What spool and services have, and what earlier events said of messages whose outcome was not known then."""
     if context.settings.events.spool is not None:
         try:
             report.events = ingest.work_off(context, context.settings.events.spool) or report.events
         except SpoolUnusable as error:  # the rest of a reconcile does not depend on it
             report.spool_trouble = str(error)
+    report.pulled = pulling.pull(context)
     report.caught_up = catch_up(Desk(context))
 
 

@@ -138,6 +138,7 @@ class Capabilities:
     absence: bool = False  # ... and that it has none proves that it accepted none, without waiting
     batch_max: int = 1  # messages in one request: docs/adr/0012 says why nowhere more
     channels: tuple[str, ...] = ("email",)  # what it carries; settings/provider_options.py says the same by type
+    pulled: tuple[str, ...] = ()  # the types of events that it can be asked for (pull_events)
 
 
 class Sought(NamedTuple):

@@ -26,6 +26,7 @@ class Facts(NamedTuple):
     lookup: str  # how it can be asked for one
     doubt: str  # what settles doubt about it
     sources: tuple[str, ...]
+    events: str = "none by itself: they come from files (sendctl ingest, [events] spool)"  # where they come from
 
 
 FACTS: Mapping[str, Facts] = {
@@ -62,6 +63,7 @@ FACTS: Mapping[str, Facts] = {
             lookup=True,
             lookup_pace=Rate(10, _MINUTE),  # many pages each
             lookup_by_content=True,
+            pulled=("accepted", "delivered", "bounced", "deferred", "complained", "opened", "clicked", "failed"),
         ),
         "Resend has queued it",
         "one message, for 24 hours; after that, two",
@@ -74,9 +76,15 @@ FACTS: Mapping[str, Facts] = {
             "resend.com/docs/api-reference/errors",
             "resend.com/docs/api-reference/emails/list-emails",
         ),
+        "pulled from its suppressions (what bounced hard, complaints) and from the last event of each e-mail, a quarter"
+        " of an hour and a day after it was sent; the key must have full access",
     ),
     "postmark": Facts(
-        Capabilities(lookup=True, lookup_pace=_PACE),
+        Capabilities(
+            lookup=True,
+            lookup_pace=_PACE,
+            pulled=("bounced", "deferred", "complained", "unsubscribed", "failed"),
+        ),
         "Postmark has queued it",
         "two messages: Postmark knows no key",
         "by metadata, for as long as the stream keeps messages (45 days by default); how long the index lags is not"
@@ -84,18 +92,32 @@ FACTS: Mapping[str, Facts] = {
         "the run's journal; reconcile looks for it, or an event of it (metadata `sendctl`): a hit is proof; else a"
         " person",
         ("postmarkapp.com/developer/api/email-api", "postmarkapp.com/developer/api/messages-api"),
+        "pulled from its bounces, which have complaints and who unsubscribed as well; deliveries, opens and clicks come"
+        " by webhook",
     ),
     "twilio": Facts(
-        Capabilities(lookup=True, lookup_pace=_PACE, lookup_by_content=True, channels=("sms",)),
+        Capabilities(
+            lookup=True,
+            lookup_pace=_PACE,
+            lookup_by_content=True,
+            channels=("sms",),
+            pulled=("accepted", "delivered", "bounced", "failed", "unsubscribed"),
+        ),
         "Twilio has queued it",
         "two messages: Twilio knows no key",
         "by number, time and text: it keeps nothing of ours. A text that it alters is not found, so that absence proves"
         " nothing",
         "the run's journal; reconcile looks for a text that is no other message's: a hit is proof; else a person",
         ("twilio.com/docs/messaging/api/message-resource", "twilio.com/docs/api/errors"),
+        "pulled from its list of messages: the status of each, some minutes and half a day after it was sent, and who"
+        " answered STOP",
     ),
     "sendgrid": Facts(
-        Capabilities(lookup=True, lookup_pace=Rate(60, _MINUTE)),  # up to 21 requests each
+        Capabilities(
+            lookup=True,
+            lookup_pace=Rate(60, _MINUTE),  # up to 21 requests each
+            pulled=("bounced", "complained", "unsubscribed"),
+        ),
         "SendGrid has queued it",
         "two messages: SendGrid knows no key",
         "in its log of messages (30 days), by recipient and time, then each entry for our key; the log lags, so that"
@@ -106,9 +128,26 @@ FACTS: Mapping[str, Facts] = {
             "twilio.com/docs/sendgrid/api-reference/mail-send/mail-send",
             "twilio.com/docs/sendgrid/api-reference/email-logs",
         ),
+        "pulled from its lists of addresses that bounced, complained or unsubscribed, without any message; what became"
+        " of a message comes by webhook",
     ),
     "mailgun": Facts(
-        Capabilities(lookup=True, lookup_pace=_PACE),
+        Capabilities(
+            lookup=True,
+            lookup_pace=_PACE,
+            pulled=(
+                "accepted",
+                "delivered",
+                "bounced",
+                "deferred",
+                "rejected",
+                "failed",
+                "complained",
+                "unsubscribed",
+                "opened",
+                "clicked",
+            ),
+        ),
         "Mailgun has queued it",
         "two messages: Mailgun knows no key",
         "by Message-ID, which is ours, for as long as the plan keeps events (3 to 30 days); events lag, so that absence"
@@ -119,14 +158,33 @@ FACTS: Mapping[str, Facts] = {
             "documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messages",
             "documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events",
         ),
+        "pulled: all events of the domain, each at once and once more when it is half an hour old, as its index lags",
     ),
     "ses": Facts(
-        Capabilities(),
+        Capabilities(
+            pulled=(
+                "accepted",
+                "delivered",
+                "bounced",
+                "deferred",
+                "rejected",
+                "failed",
+                "complained",
+                "unsubscribed",
+                "opened",
+                "clicked",
+            ),
+        ),
         "SES has queued it",
         "two messages: SES knows no key",
         "none",
-        "the run's journal; an event of it (tag `sendctl`, with a configuration set) is proof; else a person",
-        ("docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html",),
+        "the run's journal; an event of it (tag `sendctl`, with a configuration set) is proof, which reconcile takes"
+        " from a queue (sqs_queue_url); else a person",
+        (
+            "docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html",
+            "docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html",
+        ),
+        "pulled from the SQS queue to which a topic of SNS passes what a configuration set publishes",
     ),
 }
 

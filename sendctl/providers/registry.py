@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sendctl.providers.base import Provider
+from sendctl.providers.source import EventLists, EventQueue
 from sendctl.settings import ProviderTable, resolve_secret
 
 if TYPE_CHECKING:
+    from sendctl.providers.http.feeds.lists import Lists
     from sendctl.providers.http.provider import Service
+    from sendctl.providers.http.ses import Signer
 
 _Build = Callable[[ProviderTable, Mapping[str, str]], Provider]
+_BuildSource = Callable[[ProviderTable, Mapping[str, str]], EventLists | EventQueue]
 
 
 def build_provider(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
@@ -25,6 +29,11 @@ def build_provider(table: ProviderTable, environ: Mapping[str, str]) -> Provider
     Raises BadConfig for a secret that cannot be had.
     """
     return _ADAPTERS[table.type](table, environ)
+
+
+def build_source(table: ProviderTable, environ: Mapping[str, str]) -> EventLists | EventQueue:
+    """Where the events of one section are pulled from; no connection is made. Raises BadConfig as above."""
+    return _SOURCES[table.type](table, environ)
 
 
 def _smtp(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
@@ -70,11 +79,17 @@ def _ses(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
 
     region = str(table.options["region"])
     base_url = str(table.options.get("base_url", ses.base_url(region)))
-    signer = ses.Signer(
-        str(table.options["access_key_id"]), _secret(table, "secret_access_key", environ), region,
+    service = ses.Ses(_signer(table, environ), base_url, str(table.options.get("configuration_set", "")))
+    return _http(table, service, base_url)
+
+
+def _signer(table: ProviderTable, environ: Mapping[str, str]) -> Signer:
+    from sendctl.providers.http.ses import Signer  # noqa: PLC0415  # lazy, see above
+
+    return Signer(
+        str(table.options["access_key_id"]), _secret(table, "secret_access_key", environ), str(table.options["region"]),
         resolve_secret(table.options, "session_token", environ) or "",
     )  # fmt: skip
-    return _http(table, ses.Ses(signer, base_url, str(table.options.get("configuration_set", ""))), base_url)
 
 
 def _twilio(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
@@ -105,4 +120,68 @@ def _sms_file(table: ProviderTable, _environ: Mapping[str, str]) -> Provider:
 _ADAPTERS: Mapping[str, _Build] = {
     "smtp": _smtp, "maildir": _maildir, "resend": _resend, "postmark": _postmark, "sendgrid": _sendgrid,
     "mailgun": _mailgun, "ses": _ses, "twilio": _twilio, "file": _sms_file,
+}  # fmt: skip
+
+
+def _resend_lists(table: ProviderTable, environ: Mapping[str, str]) -> EventLists:
+    from sendctl.providers.http import resend  # noqa: PLC0415  # lazy, see above
+    from sendctl.providers.http.feeds.resend import ResendLists  # noqa: PLC0415  # lazy, see above
+
+    service = resend.Resend(_secret(table, "api_key", environ))
+    return _lists(table, service.headers(), ResendLists(), resend.BASE_URL)
+
+
+def _postmark_lists(table: ProviderTable, environ: Mapping[str, str]) -> EventLists:
+    from sendctl.providers.http import postmark  # noqa: PLC0415  # lazy, see above
+    from sendctl.providers.http.feeds.postmark import PostmarkLists  # noqa: PLC0415  # lazy, see above
+
+    service = postmark.Postmark(_secret(table, "server_token", environ))
+    return _lists(table, service.headers(), PostmarkLists(), postmark.BASE_URL)
+
+
+def _sendgrid_lists(table: ProviderTable, environ: Mapping[str, str]) -> EventLists:
+    from sendctl.providers.http import sendgrid  # noqa: PLC0415  # lazy, see above
+    from sendctl.providers.http.feeds.sendgrid import SendGridLists  # noqa: PLC0415  # lazy, see above
+
+    service = sendgrid.SendGrid(_secret(table, "api_key", environ))
+    return _lists(table, service.headers(), SendGridLists(), sendgrid.BASE_URL)
+
+
+def _mailgun_lists(table: ProviderTable, environ: Mapping[str, str]) -> EventLists:
+    from sendctl.providers.http import mailgun  # noqa: PLC0415  # lazy, see above
+    from sendctl.providers.http.feeds.mailgun import MailgunLists  # noqa: PLC0415  # lazy, see above
+
+    domain = str(table.options["domain"])
+    service = mailgun.Mailgun(_secret(table, "api_key", environ), domain)
+    return _lists(table, service.headers(), MailgunLists(domain), mailgun.BASE_URL)
+
+
+def _twilio_lists(table: ProviderTable, environ: Mapping[str, str]) -> EventLists:
+    from sendctl.providers.http import twilio  # noqa: PLC0415  # lazy, see above
+    from sendctl.providers.http.feeds.twilio import TwilioLists  # noqa: PLC0415  # lazy, see above
+
+    sid = str(table.options["account_sid"])
+    service = twilio.Twilio(sid, _secret(table, "auth_token", environ))
+    return _lists(table, service.headers(), TwilioLists(sid), twilio.BASE_URL)
+
+
+def _ses_queue(table: ProviderTable, environ: Mapping[str, str]) -> EventQueue:
+    from sendctl.providers.http.feeds.sqs import SqsQueue  # noqa: PLC0415  # lazy, see above
+    from sendctl.providers.http.settings import settings_from_table  # noqa: PLC0415  # lazy, see above
+
+    own = {name: value for name, value in table.options.items() if name != "base_url"}  # that is SES's
+    url = str(table.options["sqs_queue_url"])
+    return SqsQueue(settings_from_table(table.name, own, base_url=url), _signer(table, environ), url)
+
+
+def _lists(table: ProviderTable, headers: Mapping[str, str], lists: Lists, base_url: str) -> EventLists:
+    from sendctl.providers.http.feeds.lists import HttpLists  # noqa: PLC0415  # lazy, see above
+    from sendctl.providers.http.settings import settings_from_table  # noqa: PLC0415  # lazy, see above
+
+    return HttpLists(settings_from_table(table.name, table.options, base_url=base_url), headers, lists)
+
+
+_SOURCES: Mapping[str, _BuildSource] = {
+    "resend": _resend_lists, "postmark": _postmark_lists, "sendgrid": _sendgrid_lists, "mailgun": _mailgun_lists,
+    "ses": _ses_queue, "twilio": _twilio_lists,
 }  # fmt: skip

@@ -45,6 +45,7 @@ _HTTP: Mapping[str, Option] = {
     "connections": Option("whole", 1, 100),
     "connect_timeout_s": _TIMEOUT,
     "ca_file": Option("file"),
+    "pull_events": Option("flag"),
 }
 
 OPTIONS: Mapping[str, Mapping[str, Option]] = {
@@ -97,6 +98,7 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "configuration_set": Option("text"),
         "sns_topic_arn": Option("text"),
         "sns_certificate_file": Option("file"),
+        "sqs_queue_url": Option("text"),
         **_HTTP,
     },
     "twilio": {
@@ -143,8 +145,10 @@ def read_options(table: Table, kind: str, folder: Path) -> dict[str, object]:
             table.missing(key, option.needed)
     if kind == "smtp":
         _check_smtp(table, options)
+    if kind == "ses":
+        _check_queue(table, options)
     if "base_url" in options:
-        _check_base_url(table, str(options["base_url"]))
+        _check_url(table, "base_url", str(options["base_url"]))
     return options
 
 
@@ -181,7 +185,17 @@ def reference(table: Table, key: str, folder: Path) -> dict[str, object]:
     return {given[0]: str(resolve(target, folder)) if target and given[0].endswith("_file") else target}
 
 
-def _check_base_url(table: Table, text: str) -> None:
+def _check_queue(table: Table, options: Mapping[str, object]) -> None:
+    """Events of SES come through a queue, or not at all."""
+    if options.get("pull_events") is True and "sqs_queue_url" not in options:
+        table.missing("sqs_queue_url", 'such as "https://sqs.eu-central-1.amazonaws.com/123456789012/ses-events"')
+    elif "sqs_queue_url" in options and options.get("pull_events") is not True:
+        table.wrong("sqs_queue_url", '"sqs_queue_url" is read with pull_events = true alone: add it, or leave this out')
+    if "sqs_queue_url" in options:
+        _check_url(table, "sqs_queue_url", str(options["sqs_queue_url"]))
+
+
+def _check_url(table: Table, key: str, text: str) -> None:
     """A key must not travel in clear text, but to this machine."""
     url = urlsplit(text)
     try:
@@ -189,9 +203,9 @@ def _check_base_url(table: Table, text: str) -> None:
     except ValueError:
         host = ""
     if url.scheme not in ("https", "http") or not host or url.query or url.fragment or url.username is not None:
-        table.wrong("base_url", f'"base_url" is "{printable(text)}": want "https://HOST", perhaps with a path')
+        table.wrong(key, f'"{key}" is "{printable(text)}": want "https://HOST", perhaps with a path')
     elif url.scheme == "http" and not is_loopback(host):
-        table.wrong("base_url", f'"base_url" is "{printable(text)}": the key would go to {host} in clear text')
+        table.wrong(key, f'"{key}" is "{printable(text)}": the key would go to {host} in clear text')
 
 
 def _check_smtp(table: Table, options: Mapping[str, object]) -> None:

@@ -180,6 +180,14 @@ events = Table(
     _int("proves_sent"), _time("occurred_at"), _time("received_at"), _text("detail"),
 )  # fmt: skip
 
+event_cursors = Table(
+    "event_cursors", metadata,
+    _key("provider"), _key("feed"), Column("lag_s", Integer, primary_key=True, autoincrement=False),
+    _time("read_until"), _time("window_until", null=True), _text("page", null=True), _time("again_from", null=True),
+    _time("again_for", null=True), _time("not_before", null=True), Column("turn", BigInteger, nullable=False),
+    _time("updated_at"),
+)  # fmt: skip
+
 subjects = Table(
     "subjects", metadata,
     Column("campaign_id", BigInteger, ForeignKey("campaigns.id"), primary_key=True, autoincrement=False),

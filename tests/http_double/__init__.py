@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 from tests import double_process
 
@@ -39,6 +40,35 @@ class HttpDouble:
         """Every request received so far, in order: method, path, headers, body."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [row for row in map(json.loads, lines) if row["what"] == "request"]
+
+    def tell(self, *events: Any, **more: Any) -> None:
+        """From now on the service has these events, each in its own form; `hidden=True`: its index has not yet."""
+        self._control({"events": events, **more})
+
+    def reveal(self) -> None:
+        """The index of the service has caught up."""
+        self._control({"reveal": True})
+
+    def pages_of(self, entries: int) -> None:
+        """No page has more than so many entries, whatever is asked for."""
+        self._control({"page_size": entries})
+
+    def let_come_again(self) -> None:
+        """What was received from the queue and not taken out of it can be received once more."""
+        self._control({"visible": True})
+
+    def left(self) -> list[Any]:
+        """What is in the queue, received or not."""
+        return list(self._control({})["left"])
+
+    def _control(self, wanted: dict[str, Any]) -> Any:
+        asked = Request(f"{self.url}/double", json.dumps(wanted).encode(), method="POST")
+        with urlopen(asked, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def asked(self, path: str = "") -> list[dict[str, Any]]:
+        """The requests for events, or whose path begins so."""
+        return [row for row in self.heard() if row["path"].startswith(path or "/") and row["path"] != "/double"]
 
     def stop(self) -> None:
         """End the process; calling it again does nothing."""

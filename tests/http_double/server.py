@@ -2,7 +2,8 @@
 
 A script is a list of rules `{"at": ..., "do": ..., "to": REGEX, "skip": N, "first": N}`:
 
-at      connect (nothing is read), headers (the body is not read), body (nothing is taken), reply (taken and logged)
+at      connect (nothing is read), headers (the body is not read), body (nothing is taken), reply (taken and logged);
+        asked (nothing is looked up), answered (it was): of a GET, with `to` about its path
 do      close | reset | silence | cut (half of the reply) | answer (with "status", "headers", "body" of the rule)
 """
 
@@ -66,10 +67,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.service.ledger.write(
             "request", method=self.command, path=self.path, headers=headers, body=body.decode(errors="replace")
         )
-        if self._strikes("body" if self.command == "POST" else "asked", body):
+        if self.path == "/double":
+            self._reply(200, self.service.told.control(json.loads(body)), {})
+            return
+        if self._strikes(*(("body", body) if self.command == "POST" else ("asked", self.path.encode()))):
             return
         answer = self.service.answer(asked)
         if self.command == "POST" and self._strikes("reply", body, answer):
+            return
+        if self.command == "GET" and self._strikes("answered", self.path.encode(), answer):
             return
         self._reply(answer.status, answer.body, dict(answer.headers))
 

@@ -16,7 +16,9 @@ from email.utils import formatdate
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from tests.http_double import lists
 from tests.http_double.ledger import Ledger
+from tests.http_double.told import Told
 
 API_KEY = "key-of-the-double"
 _TEXTS = "/2010-04-01/Accounts/AC1/Messages.json"
@@ -49,6 +51,7 @@ class Service(Protocol):
     """One of the services."""
 
     ledger: Ledger
+    told: Told
 
     def answer(self, asked: Asked) -> Answer: ...
 
@@ -59,6 +62,7 @@ class Resend:
     def __init__(self, ledger: Ledger, lag_s: float) -> None:
         self.ledger = ledger
         self._lag_s = lag_s
+        self.told = Told(ledger)
         self._lock = threading.Lock()
 
     def answer(self, asked: Asked) -> Answer:
@@ -66,7 +70,10 @@ class Resend:
             return _resend(403, "invalid_api_key", "API key is invalid.")
         url = urlsplit(asked.path)
         if (asked.method, url.path) == ("GET", "/emails"):
-            return self._listed({name: values[0] for name, values in parse_qs(url.query).items()})
+            taken = [_entry(row) for row in self.ledger.accepted() if row["at"] <= time.time() - self._lag_s]
+            return Answer(200, lists.of_resend(self.told, "emails", parse_qs(url.query), taken))
+        if (asked.method, url.path) == ("GET", "/suppressions"):
+            return Answer(200, lists.of_resend(self.told, "suppressions", parse_qs(url.query)))
         if asked.method == "GET" and asked.path.startswith("/emails/"):
             return self._shown(asked.path.removeprefix("/emails/"))
         if (asked.method, asked.path) != ("POST", "/emails"):
@@ -92,15 +99,6 @@ class Resend:
             self.ledger.write("accepted", **row)
         return Answer(200, {"id": row["id"]}, accepted=True)
 
-    def _listed(self, asked: Mapping[str, str]) -> Answer:
-        """The newest first, those after an id; without their contents."""
-        rows = [row for row in reversed(self.ledger.accepted()) if row["at"] <= time.time() - self._lag_s]
-        ids = [row["id"] for row in rows]
-        rest = rows[ids.index(asked["after"]) + 1 :] if "after" in asked else rows
-        size = int(asked["limit"])
-        entries = [_entry(row) for row in rest[:size]]
-        return Answer(200, {"object": "list", "has_more": len(rest) > size, "data": entries})
-
     def _shown(self, known: str) -> Answer:
         row = next((row for row in self.ledger.accepted() if row["id"] == known), None)
         if row is None:
@@ -122,6 +120,7 @@ class Postmark:
 
     def __init__(self, ledger: Ledger, lag_s: float) -> None:
         self.ledger = ledger
+        self.told = Told(ledger)
         self._lag_s = lag_s
 
     def answer(self, asked: Asked) -> Answer:
@@ -130,6 +129,8 @@ class Postmark:
         url = urlsplit(asked.path)
         if (asked.method, url.path) == ("GET", "/messages/outbound"):
             return self._found(parse_qs(url.query).get("metadata_sendctl", [""])[0])
+        if (asked.method, url.path) == ("GET", "/bounces"):
+            return Answer(200, lists.of_postmark(self.told, parse_qs(url.query)))
         if (asked.method, url.path) != ("POST", "/email"):
             return Answer(404, "<html>Not found</html>")
         body = json.loads(asked.body)
@@ -156,6 +157,7 @@ class _Keyless:
 
     def __init__(self, ledger: Ledger, lag_s: float) -> None:
         self.ledger = ledger
+        self.told = Told(ledger)
         self._lag_s = lag_s
 
     def _indexed(self) -> list[Any]:
@@ -177,6 +179,9 @@ class SendGrid(_Keyless):
             return _sendgrid(401, "The provided authorization grant is invalid, expired, or revoked", None)
         if (asked.method, asked.path) == ("POST", "/v3/logs"):
             return self._searched(json.loads(asked.body))
+        url = urlsplit(asked.path)
+        if asked.method == "GET" and url.path.startswith("/v3/suppression/"):
+            return Answer(200, lists.of_sendgrid(self.told, url.path.rpartition("/")[2], parse_qs(url.query)))
         if asked.method == "GET" and asked.path.startswith("/v3/logs/"):
             return self._shown(asked.path.removeprefix("/v3/logs/"))
         if (asked.method, asked.path) != ("POST", "/v3/mail/send"):
@@ -216,8 +221,8 @@ class Mailgun(_Keyless):
         if asked.headers.get("authorization") != "Basic " + base64.b64encode(f"api:{API_KEY}".encode()).decode():
             return Answer(401, "Forbidden")
         url = urlsplit(asked.path)
-        if (asked.method, url.path) == ("GET", "/v3/mg.shop.example/events"):
-            return self._events(parse_qs(url.query))
+        if asked.method == "GET" and url.path.startswith("/v3/mg.shop.example/events"):
+            return self._events(url.path.removeprefix("/v3/mg.shop.example/events"), parse_qs(url.query))
         if (asked.method, asked.path) != ("POST", "/v3/mg.shop.example/messages.mime"):
             return Answer(404, {"message": "Domain not found: other.example"})
         head = f"Content-Type: {asked.headers['content-type']}\r\n\r\n".encode()
@@ -231,10 +236,12 @@ class Mailgun(_Keyless):
         self._take(parts["v:sendctl"].get_content().strip(), to, {"message_id": name}, name[1:].partition("@")[0])
         return Answer(200, {"id": name, "message": "Queued. Thank you."}, accepted=True)
 
-    def _events(self, query: Mapping[str, list[str]]) -> Answer:
-        names = {row["request"]["message_id"] for row in self._indexed()} & {f"<{query['message-id'][0]}>"}
-        items = [{"event": "accepted", "message": {"headers": {"message-id": name.strip("<>")}}} for name in names]
-        return Answer(200, {"items": items, "paging": {}})
+    def _events(self, page: str, query: Mapping[str, list[str]]) -> Answer:
+        if "message-id" in query:
+            names = {row["request"]["message_id"] for row in self._indexed()} & {f"<{query['message-id'][0]}>"}
+            found = [{"event": "accepted", "message": {"headers": {"message-id": name.strip("<>")}}} for name in names]
+            return Answer(200, {"items": found, "paging": {}})
+        return Answer(200, lists.of_mailgun(self.told, page.strip("/"), query))
 
 
 class Ses(_Keyless):
@@ -244,6 +251,8 @@ class Ses(_Keyless):
         if "Credential=AKIDOFTHEDOUBLE/" not in asked.headers.get("authorization", ""):
             return Answer(403, {"message": "The security token included in the request is invalid."},
                           headers={"x-amzn-errortype": "UnrecognizedClientException"})  # fmt: skip
+        if asked.path == "/":
+            return Answer(*lists.of_sqs(self.told, asked.headers, json.loads(asked.body)))
         body = json.loads(asked.body)
         to = body["Destination"]["ToAddresses"][0]
         if to.startswith("invalid"):
@@ -261,7 +270,8 @@ class Twilio(_Keyless):
             return _twilio(401, 20003, "Authenticate")
         url = urlsplit(asked.path)
         if (asked.method, url.path) == ("GET", _TEXTS):
-            return self._listed({name: values[0] for name, values in parse_qs(url.query).items()})
+            query = parse_qs(url.query)
+            return self._listed(query) if "To" in query else Answer(200, lists.of_twilio(self.told, url.path, query))
         if (asked.method, asked.path) != ("POST", _TEXTS):
             return _twilio(404, 20404, "The requested resource was not found")
         form = {name: values[0] for name, values in parse_qs(asked.body.decode(), strict_parsing=True).items()}
@@ -272,16 +282,17 @@ class Twilio(_Keyless):
         taken_as = self._take("", form["To"], form)
         return Answer(201, {"sid": taken_as, "status": "queued"}, accepted=True)
 
-    def _listed(self, asked: Mapping[str, str]) -> Answer:
-        """The newest first, a page at a time."""
-        size, first = int(asked["PageSize"]), int(asked.get("Page", 0)) * int(asked["PageSize"])
-        rows = [row for row in reversed(self._indexed()) if row["to"] == asked["To"]]
+    def _listed(self, asked: Mapping[str, list[str]]) -> Answer:
+        """The texts to one number, the newest first, a page at a time."""
+        (number,), size = asked["To"], int(asked["PageSize"][0])
+        first = int(asked.get("Page", ["0"])[0]) * size
+        rows = [row for row in reversed(self._indexed()) if row["to"] == number]
         texts = [
             {"sid": row["id"], "to": row["to"], "body": row["request"]["Body"], "direction": "outbound-api",
              "status": "sent", "date_created": formatdate(row["at"], usegmt=True)}
             for row in rows[first : first + size]
         ]  # fmt: skip
-        query = urlencode({"To": asked["To"], "PageSize": size, "Page": first // size + 1})
+        query = urlencode({"To": number, "PageSize": size, "Page": first // size + 1})
         return Answer(200, {"messages": texts, "next_page_uri": f"{_TEXTS}?{query}" if rows[first + size :] else None})
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import httpx2
@@ -59,6 +59,14 @@ class Reply(NamedTuple):
         return printable(self.body[:200].strip()) or "an empty reply"
 
 
+class Declined(OSError):
+    """A whole reply to a question that is no answer to it."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(0, f"HTTP {reply.status}: {reply.shown()}")
+        self.reply = reply
+
+
 class CutOff(Exception):
     """A reply that ended early, or would not end."""
 
@@ -70,6 +78,7 @@ class Api:
         self._settings = settings
         self._headers = {"user-agent": f"sendctl/{__version__}", **headers}
         self._client: httpx2.AsyncClient | None = None
+        self._kept: httpx2.Client | None = None
 
     async def post(self, request: Request, deadline: Deadline, mark: PhaseMark) -> Reply | Outcome:
         """Hand one message over: the service's reply, or the outcome when there is none.
@@ -104,17 +113,46 @@ class Api:
 
         `params`, when there are any, take the place of a query in `path`.
         """
+        reply = self.fetch(method, path, params, json=json)
+        record = reply.record()
+        if not record:
+            raise OSError(0, f"HTTP {reply.status}: {reply.shown()}")
+        return record
+
+    def fetch(
+        self, method: str, path: str, params: Mapping[str, str] | None = None, *, json: object = None,
+        content: bytes | None = None, headers: Mapping[str, str] | None = None,
+    ) -> Reply:  # fmt: skip
+        """The same, for a whole reply of any form. Raises Declined for another status than 200, OSError without one."""
         url = self._settings.base_url + path
+        wanted = dict(params) if params else None  # an empty one would cut off what the path has
         try:
-            with httpx2.Client(verify=self._verify(), headers=self._headers, timeout=_ASK_S, trust_env=False) as one:
-                found = one.request(method, url, params=params or None, json=json)
+            with self._asking() as one:
+                found = one.request(method, url, params=wanted, json=json, content=content, headers=dict(headers or {}))
         except httpx2.HTTPError as error:
             raise OSError(0, printable(_words(error))) from error
         reply = Reply(found.status_code, _lower(found.headers), found.content)
-        record = reply.record()
-        if reply.status != 200 or not record:
-            raise OSError(0, f"HTTP {reply.status}: {reply.shown()}")
-        return record
+        if reply.status != 200:
+            raise Declined(reply)
+        return reply
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is asked within goes over one connection, as long as the service keeps it."""
+        with self._asking() as kept:
+            self._kept = kept
+            try:
+                yield
+            finally:
+                self._kept = None
+
+    @contextmanager
+    def _asking(self) -> Iterator[httpx2.Client]:
+        if self._kept is not None:
+            yield self._kept
+            return
+        with httpx2.Client(verify=self._verify(), headers=self._headers, timeout=_ASK_S, trust_env=False) as one:
+            yield one
 
     async def close(self) -> None:
         """Give connections back; never raises."""

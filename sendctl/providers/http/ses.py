@@ -22,6 +22,7 @@ from sendctl.providers.http.api import Api, Reply, Request
 from sendctl.providers.http.verdicts import Verdict, judged
 
 PATH = "/v2/email/outbound-emails"
+_JSON: Mapping[str, str] = {"content-type": "application/json"}
 
 # The errors of SendEmail, and those that all actions share (CommonErrors).
 _ERRORS: Mapping[str, Verdict] = {
@@ -56,26 +57,28 @@ def base_url(region: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Signs requests to SES with one access key, Signature Version 4."""
+    """Signs requests to SES, or another service of Amazon's, with one access key: Signature Version 4."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     region: str = ""
     session_token: str = field(default="", repr=False)
 
-    def signed(self, url: str, content: bytes, now: datetime) -> dict[str, str]:
-        """The headers that a POST of JSON to this address must have."""
+    def signed(
+        self, url: str, content: bytes, now: datetime, *, service: str = "ses", given: Mapping[str, str] = _JSON
+    ) -> dict[str, str]:  # fmt: skip
+        """The headers that a POST of this to this address must have; `given` are those it has besides, signed too."""
         place = urlsplit(url)
         stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
         digest = hashlib.sha256(content).hexdigest()
-        headers = {"content-type": "application/json", "host": place.netloc, "x-amz-date": stamp}
+        headers = {**given, "host": place.netloc, "x-amz-date": stamp}
         if self.session_token:
             headers["x-amz-security-token"] = self.session_token
         names = ";".join(sorted(headers))
         canonical = "\n".join(
             ["POST", place.path or "/", "", *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest]
         )
-        scope = f"{day}/{self.region}/ses/aws4_request"
+        scope = f"{day}/{self.region}/{service}/aws4_request"
         wanted = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
         key = f"AWS4{self.secret_access_key}".encode()
         for part in scope.split("/"):
