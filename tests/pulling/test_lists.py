@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from sendctl import faults
 from sendctl.errors import ExitCode
@@ -113,21 +110,6 @@ def test_a_death_at_a_page_of_the_last_reading_loses_nothing(world: World, monke
     assert len(world.events()) == 4
 
 
-@contextmanager
-def once_begun(world: World, deed: Callable[[], object]) -> Iterator[None]:
-    """Do something when a pass has seen how far the events have been read, and has asked for nothing yet."""
-    left = [deed]
-
-    def happen(*_: object) -> None:
-        if left:
-            left.pop()()
-
-    sa.event.listen(world.ground.store.engine, "checkin", happen)
-    yield
-    sa.event.remove(world.ground.store.engine, "checkin", happen)
-    assert not left
-
-
 def test_two_that_read_at_once_lose_nothing_and_one_moves_on(world: World) -> None:
     double = world.serve("mailgun")
     messages = world.sent(6)
@@ -135,7 +117,7 @@ def test_two_that_read_at_once_lose_nothing_and_one_moves_on(world: World) -> No
     double.tell(*(mailgun("delivered", one, world.ago(number)) for number, one in enumerate(messages)))
     other = world.ground.other_host()
     beside: list[Any] = []
-    with once_begun(world, lambda: beside.append(pull(other.context))):
+    with world.once_between(lambda: beside.append(pull(other.context))):
         mine = world.pull()
     other.close()
     assert beside[0].applied.fresh == 6

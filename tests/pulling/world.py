@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from sendctl.passes import reconcile
 from sendctl.passes.deciding import Desk
@@ -29,19 +32,38 @@ class World:
     ground: Ground
     folder: Path
     stack: ExitStack
+    double: HttpDouble = field(init=False)
 
     def serve(self, service: str, *script: dict[str, Any], **options: Any) -> HttpDouble:
         """From now on `primary` is this service, whose events are pulled."""
-        double = self.stack.enter_context(start_http_double(self.folder, service, script=script))
+        self.double = double = self.stack.enter_context(start_http_double(self.folder, service, script=script))
         key = self.folder / "key"
         key.write_text(API_KEY)
         given: dict[str, Any] = {f"{SECRETS[service]}_file": str(key), "base_url": double.url, "pull_events": True}
         if service == "ses":
             given["sqs_queue_url"] = f"{double.url}/123456789012/ses-events"
-        self.ground.close()
-        table = ProviderTable("primary", service, given | OPTIONS.get(service, {}) | {"connections": 1} | options)
-        self.ground.providers["primary"] = table
+        self.configure(given | OPTIONS.get(service, {}) | {"connections": 1} | options, service)
         return double
+
+    def configure(self, options: Mapping[str, Any], service: str = "") -> None:
+        """From now on these are the options of `primary`."""
+        self.ground.close()
+        kind = service or self.ground.providers["primary"].type
+        self.ground.providers["primary"] = ProviderTable("primary", kind, options)
+
+    @contextmanager
+    def once_between(self, deed: Callable[[], object]) -> Iterator[None]:
+        """Do something when this host has ended its next transaction, and begun no other."""
+        left = [deed]
+
+        def happen(*_: object) -> None:
+            if left:
+                left.pop()()
+
+        sa.event.listen(self.ground.store.engine, "checkin", happen)
+        yield
+        sa.event.remove(self.ground.store.engine, "checkin", happen)
+        assert not left
 
     def sent(self, people: int) -> list[dict[str, Any]]:
         """So many people are enqueued and sent to; the messages in order: id, provider_key, provider_message_id."""
