@@ -2,7 +2,7 @@
 
 A page's events and the place behind it are one transaction, so that a death between two pages repeats and loses
 nothing; a page that is read twice changes nothing. Each moment of a list is read soon, and again when the service must
-know all of it; what matches nothing even then is not ours, unless an outcome is missing (docs/adr/0012).
+know all of it; what matches nothing even then is not ours, unless an outcome is missing (docs/adr/0013).
 """
 
 from __future__ import annotations
