@@ -84,8 +84,8 @@ def _later(
     if worn_out or (charged and charged_attempts + 1 >= controls.max_attempts):
         return Decision("refuse", charged=charged, transient=True)
     following = _after(provider, providers)
-    if outcome.kind is AttemptOutcome.DEFERRED and outcome.scope is Scope.PROVIDER and following:
-        # The provider's doing: the next one may try at once.
+    if outcome.scope is Scope.PROVIDER and following:
+        # The provider's doing: the next one may try at once, also where this one has named a time for itself.
         return Decision("release", charged=charged, next_provider=following)
     tries = charged_attempts + 1 if charged else attempts
     if outcome.kind is AttemptOutcome.HALTED and outcome.phase is Phase.UNTOUCHED:

@@ -1,15 +1,21 @@
-"""Passes over HTTP services are killed at every point of a submission: with keys everybody is reached exactly once."""
+"""Passes over HTTP services are killed at every point of a submission: with keys everybody is reached exactly once.
+
+With a second service behind the first, whatever a killed pass left in doubt at the first is never handed to the second.
+"""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.crash.conftest import NewWorld
 from tests.crash.world import CONNECTIONS, World
-from tests.http_double import API_KEY, start_http_double
+from tests.http_double import API_KEY, HttpDouble, start_http_double
 
 POINTS = ("claim.committed", "journal.begun", "provider.before_dot", "journal.dotted", "provider.replied",
           "journal.outcome", "settle.before_commit", "settle.committed")  # fmt: skip
@@ -37,13 +43,27 @@ sms = "This is the only copy."
 """
 
 
-def use(world: World, service: str, url: str) -> None:
-    """From now on the only provider is this service."""
+@dataclass
+class Both:
+    """Two services as one judge: what either of them took."""
+
+    doubles: Sequence[HttpDouble]
+
+    def accepted(self) -> list[dict[str, Any]]:
+        return [row for double in self.doubles for row in double.accepted()]
+
+
+def use(world: World, service: str, url: str, *more: tuple[str, str]) -> None:
+    """From now on the only providers are this service, and `more` behind it, each with its URL."""
     (world.folder / "key").write_text(API_KEY)
+    chain = [("api", service, url), *((f"api-{name}", name, at) for name, at in more)]
+    names = ", ".join(f'"{name}"' for name, _, _ in chain)
+    sections = "".join(
+        f'[providers.{name}]\ntype = "{kind}"\nbase_url = "{at}"\n{OPTIONS[kind]}\nconnections = {CONNECTIONS}\n'
+        for name, kind, at in chain
+    )
     (world.folder / "sendctl.toml").write_text(
-        '[send]\nenabled = true\nproviders = ["api"]\n[journal]\npath = "journal"\n'
-        f'[providers.api]\ntype = "{service}"\nbase_url = "{url}"\n{OPTIONS[service]}\n'
-        f"connections = {CONNECTIONS}\n"
+        f'[send]\nenabled = true\nproviders = [{names}]\n[journal]\npath = "journal"\n{sections}'
     )
 
 
@@ -111,4 +131,26 @@ def test_without_keys_what_can_be_found_is_settled_and_the_rest_is_held(
         world.assert_finished(PEOPLE)
         missing = PEOPLE - world.accepted().total()
         assert world.counts()["in_doubt"] == missing, "who was taken is found; who was not cannot be told"
+        world.assert_settled_by_choice(PEOPLE)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_pass_killed_between_two_services_hands_nothing_that_is_in_doubt_to_the_second(
+    new_world: NewWorld, store_url: str, tmp_path: Path, point: str
+) -> None:
+    world = new_world(store_url, contacts=PEOPLE)
+    throttled = {"at": "body", "do": "answer", "status": 429, "body": {"name": "rate_limit_exceeded"},
+                 "skip": 4, "first": 8}  # fmt: skip
+    with (
+        start_http_double(tmp_path, "resend", script=[throttled]) as first,
+        start_http_double(tmp_path, "postmark") as second,
+    ):
+        world.judge = Both([first, second])  # type: ignore[assignment]
+        use(world, "resend", first.url, ("postmark", second.url))
+        killed_at(world, point)
+        world.finish()
+        world.assert_finished(PEOPLE)
+        assert second.accepted(), "nothing failed over: the test shows nothing"
+        missing = PEOPLE - world.accepted().total()
+        assert world.counts()["in_doubt"] == missing
         world.assert_settled_by_choice(PEOPLE)

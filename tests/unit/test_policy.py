@@ -56,7 +56,7 @@ def test_unknown_is_always_doubt_and_nothing_else_is(
     assert (rule.target is State.SENT) == (outcome.kind is AttemptOutcome.ACCEPTED)
     assert decision.delay_s >= 0
     if decision.next_provider is not None:
-        assert outcome.kind is AttemptOutcome.DEFERRED
+        assert outcome.kind in (AttemptOutcome.DEFERRED, AttemptOutcome.HALTED)
         assert rule.target is State.QUEUED
 
 
@@ -72,9 +72,20 @@ def test_failover_waits_for_nothing_and_charges_nothing() -> None:
     assert (decision.transition, decision.delay_s, decision.charged) == ("release", 0.0, False)
 
 
-@pytest.mark.parametrize("kind", [AttemptOutcome.UNKNOWN, AttemptOutcome.REFUSED, AttemptOutcome.HALTED])
+@pytest.mark.parametrize("kind", [AttemptOutcome.UNKNOWN, AttemptOutcome.REFUSED])
 def test_no_failover_after_what_is_not_a_passing_refusal(kind: AttemptOutcome) -> None:
     assert decided(kind, Scope.PROVIDER).next_provider is None
+
+
+def test_a_halt_of_the_provider_fails_over_at_once_and_one_of_the_campaign_does_not() -> None:
+    assert decided(AttemptOutcome.HALTED, Scope.PROVIDER) == Decision("release", next_provider="fallback")
+    quota = Outcome(AttemptOutcome.HALTED, Phase.REPLIED, Scope.PROVIDER, code=429, retry_after_s=50_000.0)
+    wanted = {"attempts": 1, "charged_attempts": 0, "controls": Controls(), "jitter": random.Random(7)}
+    over = decide(quota, provider="primary", providers=PROVIDERS, **wanted)  # type: ignore[arg-type]
+    assert (over.next_provider, over.delay_s) == ("fallback", 0.0), "the wait is the first one's own"
+    last = decide(quota, provider="fallback", providers=PROVIDERS, **wanted)  # type: ignore[arg-type]
+    assert (last.next_provider, last.delay_s >= 50_000.0) == (None, True)
+    assert decided(AttemptOutcome.HALTED, Scope.CAMPAIGN).next_provider is None
 
 
 @pytest.mark.parametrize("error_class", ["size", "8bitmime-unsupported", "smtputf8-unsupported"])
