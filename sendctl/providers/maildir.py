@@ -13,12 +13,14 @@ import re
 import secrets
 import stat
 import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from sendctl import faults
 from sendctl.clock import Deadline
 from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark, Scope, Sought
+from sendctl.providers.checks import Checked, failed, ok, unusable_folder
 from sendctl.providers.facts import FACTS
 from sendctl.states import AttemptOutcome
 
@@ -72,6 +74,23 @@ class MaildirProvider:
         """The provider_message_id under which its key was delivered, read or unread, or None. Raises OSError."""
         name = _file_name(sought.key)
         return name if self._has(name) else None
+
+    async def check(self, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """See `Checkable.check`. A maildir knows no senders. Makes nothing."""
+        try:
+            there = _is_folder(self._path)
+            found = [folder for folder in _FOLDERS if there and _is_folder(self._path / folder)]
+            stranger = there and not found and any(self._path.iterdir())
+        except OSError as error:
+            yield failed("maildir", f"{error.filename}: {error.strerror}", "mend path.")
+            return
+        places = [self._path, *(self._path / folder for folder in found)] if there else [self._path.parent]
+        problem = f"{self._path} is neither a maildir nor empty" if stranger else ""
+        problem = problem or next(filter(None, map(unusable_folder, places)), "")
+        if problem:
+            yield failed("maildir", problem, "mend path, or the folder's owner and mode.")
+        else:
+            yield ok("maildir", str(self._path) + ("" if there else ", which the first message makes"))
 
     async def close(self) -> None:
         """Nothing stays open between two messages."""

@@ -16,7 +16,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from sendctl import faults
 from sendctl.clock import Deadline
 from sendctl.providers import sms_file_watch as watches
 from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark, Scope, Sought
+from sendctl.providers.checks import Checked, failed, ok, unusable_folder
 from sendctl.providers.facts import FACTS
 from sendctl.providers.sms_file_watch import Watch
 from sendctl.states import AttemptOutcome
@@ -97,6 +98,22 @@ class SmsFileProvider:
             if file is None or watch is None or not watch.fits(file):
                 return f"{self._path} was removed, replaced or shortened"
             return "" if watch.proves_since(since) else f"{self._path} has been watched only since {watch.known_from}"
+
+    async def check(self, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """See `Checkable.check`. A file takes any sender. Makes nothing."""
+        problem = unusable_folder(self._path.parent)
+        for path in (self._path, self._lock_path):
+            try:
+                with _opened(path, _LOCK_FLAGS):
+                    pass
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                problem = problem or f"{path}: {error.strerror}"
+        if problem:
+            yield failed("file", problem, "mend path, or the folder's owner and mode.")
+        else:
+            yield ok("file", str(self._path) + ("" if self._path.exists() else ", which the first message makes"))
 
     async def close(self) -> None:
         """Nothing stays open between two messages."""

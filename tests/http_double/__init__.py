@@ -16,10 +16,9 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from tests import double_process
+from tests.http_double.services import API_KEY, SENDING_KEY
 
-__all__ = ["API_KEY", "HttpDouble", "start_http_double"]
-
-API_KEY = "key-of-the-double"
+__all__ = ["API_KEY", "SENDING_KEY", "HttpDouble", "start_http_double"]
 
 
 @dataclass

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.utils import formatdate
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from tests.http_double import lists
 from tests.http_double.ledger import Ledger
@@ -22,6 +22,7 @@ from tests.http_double.told import Told
 
 API_KEY = "key-of-the-double"
 _TEXTS = "/2010-04-01/Accounts/AC1/Messages.json"
+SENDING_KEY = "key-that-may-only-send"  # of Resend and Mailgun
 _MOMENT = r'TIMESTAMP "(?P<{}>[0-9T:Z-]+)"'
 _QUERY = re.compile(
     r'to_email = "(?P<to>[^"]+)" AND sg_message_id_created_at >= ' + _MOMENT.format("first")
@@ -66,7 +67,7 @@ class Resend:
         self._lock = threading.Lock()
 
     def answer(self, asked: Asked) -> Answer:
-        if asked.headers.get("authorization") != f"Bearer {API_KEY}":
+        if asked.headers.get("authorization") not in (f"Bearer {API_KEY}", f"Bearer {SENDING_KEY}"):
             return _resend(403, "invalid_api_key", "API key is invalid.")
         url = urlsplit(asked.path)
         if (asked.method, url.path) == ("GET", "/emails"):
@@ -76,6 +77,8 @@ class Resend:
             return Answer(200, lists.of_resend(self.told, "suppressions", parse_qs(url.query)))
         if asked.method == "GET" and asked.path.startswith("/emails/"):
             return self._shown(asked.path.removeprefix("/emails/"))
+        if (asked.method, url.path) == ("GET", "/domains"):
+            return self._domains(asked)
         if (asked.method, asked.path) != ("POST", "/emails"):
             return _resend(404, "not_found", "The requested endpoint does not exist.")
         try:
@@ -105,6 +108,19 @@ class Resend:
             return _resend(404, "not_found", "Email not found")
         return Answer(200, _entry(row) | {name: row["request"].get(name) for name in ("text", "html")})
 
+    def _domains(self, asked: Asked) -> Answer:
+        """Two pages of them."""
+        if asked.headers["authorization"].endswith(SENDING_KEY):
+            return _resend(401, "restricted_api_key", "This API key is restricted to only send emails")
+        states = {"shop": "verified", "pending": "pending", "half": "partially_verified", "off": "verified"}
+        rows = [{"id": name, "name": f"{name}.example", "status": state,
+                 "capabilities": {"sending": "disabled" if name == "off" else "enabled"}}
+                for name, state in states.items()]  # fmt: skip
+        if "after" not in parse_qs(urlsplit(asked.path).query):
+            return Answer(200, {"object": "list", "has_more": True, "data": rows})
+        last = {"id": "last", "name": "second.example", "status": "verified"}
+        return Answer(200, {"object": "list", "has_more": False, "data": [last]})
+
 
 def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
     made_at = datetime.fromtimestamp(row["at"], UTC).isoformat(" ").replace("+00:00", "+00")
@@ -131,6 +147,12 @@ class Postmark:
             return self._found(parse_qs(url.query).get("metadata_sendctl", [""])[0])
         if (asked.method, url.path) == ("GET", "/bounces"):
             return Answer(200, lists.of_postmark(self.told, parse_qs(url.query)))
+        if (asked.method, url.path) == ("GET", "/server"):
+            return Answer(200, {"ID": 1, "Name": "shop", "DeliveryType": "Live"})
+        if (asked.method, url.path) == ("GET", "/message-streams/broadcast"):
+            return Answer(200, {"ID": "broadcast", "MessageStreamType": "Broadcasts", "ArchivedAt": None})
+        if asked.method == "GET" and url.path.startswith("/message-streams/"):
+            return Answer(404, {"ErrorCode": 1226, "Message": "The message stream for the provided ID was not found."})
         if (asked.method, url.path) != ("POST", "/email"):
             return Answer(404, "<html>Not found</html>")
         body = json.loads(asked.body)
@@ -184,6 +206,8 @@ class SendGrid(_Keyless):
             return Answer(200, lists.of_sendgrid(self.told, url.path.rpartition("/")[2], parse_qs(url.query)))
         if asked.method == "GET" and asked.path.startswith("/v3/logs/"):
             return self._shown(asked.path.removeprefix("/v3/logs/"))
+        if asked.method == "GET":
+            return self._told(urlsplit(asked.path).path)
         if (asked.method, asked.path) != ("POST", "/v3/mail/send"):
             return Answer(404, "Not Found")
         body = json.loads(asked.body)
@@ -193,6 +217,17 @@ class SendGrid(_Keyless):
             return _sendgrid(400, "Does not contain a valid address.", "personalizations.0.to.0.email")
         taken_as = self._take(person["custom_args"]["sendctl"], to, body)
         return Answer(202, "", accepted=True, headers={"x-message-id": taken_as})
+
+    def _told(self, path: str) -> Answer:
+        match path:
+            case "/v3/scopes":
+                return Answer(200, {"scopes": ["mail.send", "whitelabel.read"]})
+            case "/v3/whitelabel/domains":
+                rows = [("shop.example", True), ("pending.example", False)]
+                return Answer(200, [{"domain": name, "valid": valid} for name, valid in rows])
+            case "/v3/verified_senders":
+                return Answer(200, {"results": [{"from_email": "one@single.example", "verified": True}]})
+        return Answer(404, "Not Found")
 
     def _searched(self, body: Any) -> Answer:
         found = _QUERY.fullmatch(body["query"])
@@ -218,11 +253,17 @@ class Mailgun(_Keyless):
     """A form of parts, one of which is the message itself."""
 
     def answer(self, asked: Asked) -> Answer:
-        if asked.headers.get("authorization") != "Basic " + base64.b64encode(f"api:{API_KEY}".encode()).decode():
+        url, who = urlsplit(asked.path), asked.headers.get("authorization")
+        sending = (asked.method, url.path) == ("POST", "/v3/mg.shop.example/messages")
+        known = [API_KEY, SENDING_KEY] if sending else [API_KEY]
+        if who not in ["Basic " + base64.b64encode(f"api:{key}".encode()).decode() for key in known]:
             return Answer(401, "Forbidden")
-        url = urlsplit(asked.path)
         if asked.method == "GET" and url.path.startswith("/v3/mg.shop.example/events"):
             return self._events(url.path.removeprefix("/v3/mg.shop.example/events"), parse_qs(url.query))
+        if sending and not asked.body:
+            return Answer(400, {"message": "to parameter is not a valid address. please check documentation"})
+        if (asked.method, url.path) == ("GET", "/v4/domains/mg.shop.example"):
+            return Answer(200, {"domain": {"name": "mg.shop.example", "state": "active", "type": "custom"}})
         if (asked.method, asked.path) != ("POST", "/v3/mg.shop.example/messages.mime"):
             return Answer(404, {"message": "Domain not found: other.example"})
         head = f"Content-Type: {asked.headers['content-type']}\r\n\r\n".encode()
@@ -253,6 +294,8 @@ class Ses(_Keyless):
                           headers={"x-amzn-errortype": "UnrecognizedClientException"})  # fmt: skip
         if asked.path == "/":
             return Answer(*lists.of_sqs(self.told, asked.headers, json.loads(asked.body)))
+        if asked.method == "GET":
+            return self._told(unquote(asked.path))
         body = json.loads(asked.body)
         to = body["Destination"]["ToAddresses"][0]
         if to.startswith("invalid"):
@@ -260,6 +303,18 @@ class Ses(_Keyless):
                           headers={"x-amzn-errortype": "BadRequestException:http://internal.amazon.com/"})  # fmt: skip
         taken_as = self._take(body["EmailTags"][0]["Value"], to, body)
         return Answer(200, {"MessageId": taken_as}, accepted=True)
+
+    def _told(self, path: str) -> Answer:
+        if path == "/v2/email/account":
+            quota = {"Max24HourSend": 50000.0, "MaxSendRate": 14.0, "SentLast24Hours": 120.0}
+            return Answer(200, {"SendingEnabled": True, "ProductionAccessEnabled": True, "SendQuota": quota,
+                                "EnforcementStatus": "HEALTHY"})  # fmt: skip
+        states = {"shop.example": True, "pending.example": False, "one@single.example": True}
+        identity = path.removeprefix("/v2/email/identities/")
+        if identity in states:
+            return Answer(200, {"IdentityType": "DOMAIN", "VerifiedForSendingStatus": states[identity]})
+        return Answer(404, {"message": f"Email identity {identity} does not exist."},
+                      headers={"x-amzn-errortype": "NotFoundException"})  # fmt: skip
 
 
 class Twilio(_Keyless):
@@ -272,6 +327,8 @@ class Twilio(_Keyless):
         if (asked.method, url.path) == ("GET", _TEXTS):
             query = parse_qs(url.query)
             return self._listed(query) if "To" in query else Answer(200, lists.of_twilio(self.told, url.path, query))
+        if asked.method == "GET":
+            return self._told(url)
         if (asked.method, asked.path) != ("POST", _TEXTS):
             return _twilio(404, 20404, "The requested resource was not found")
         form = {name: values[0] for name, values in parse_qs(asked.body.decode(), strict_parsing=True).items()}
@@ -294,6 +351,19 @@ class Twilio(_Keyless):
         ]  # fmt: skip
         query = urlencode({"To": number, "PageSize": size, "Page": first // size + 1})
         return Answer(200, {"messages": texts, "next_page_uri": f"{_TEXTS}?{query}" if rows[first + size :] else None})
+
+    def _told(self, url: Any) -> Answer:
+        match url.path:
+            case "/2010-04-01/Accounts/AC1.json":
+                return Answer(200, {"sid": "AC1", "friendly_name": "Shop", "status": "active", "type": "Full"})
+            case "/2010-04-01/Accounts/AC1/IncomingPhoneNumbers.json":
+                wanted = parse_qs(url.query)["PhoneNumber"][0]
+                rows = [{"phone_number": number, "capabilities": {"sms": sms, "voice": True}}
+                        for number, sms in {"+15005550006": True, "+15005550009": False}.items()]  # fmt: skip
+                return Answer(200, {"incoming_phone_numbers": [row for row in rows if row["phone_number"] == wanted]})
+            case "/v1/Services/MG1":
+                return Answer(200, {"sid": "MG1", "friendly_name": "shop"})
+        return _twilio(404, 20404, "The requested resource was not found")
 
 
 def _twilio(status: int, code: int, message: str) -> Answer:

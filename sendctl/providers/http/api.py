@@ -67,6 +67,15 @@ class Declined(OSError):
         self.reply = reply
 
 
+class Unanswered(OSError):
+    """A question to which no whole reply came; `certificate`: the service is not who it says."""
+
+    def __init__(self, text: str, *, certificate: bool = False) -> None:
+        super().__init__(0, text)
+        self.text = text
+        self.certificate = certificate
+
+
 class CutOff(Exception):
     """A reply that ended early, or would not end."""
 
@@ -75,6 +84,7 @@ class Api:
     """The client of one account. Belongs to the event loop that first uses it."""
 
     def __init__(self, settings: HttpSettings, headers: Mapping[str, str]) -> None:
+        self.base_url = settings.base_url
         self._settings = settings
         self._headers = {"user-agent": f"sendctl/{__version__}", **headers}
         self._client: httpx2.AsyncClient | None = None
@@ -97,7 +107,7 @@ class Api:
     async def _exchange(self, request: Request, phases: _Phases) -> Reply:
         client = self._open()
         built = client.build_request(
-            "POST", self._settings.base_url + request.path, content=request.content, headers=dict(request.headers),
+            "POST", self.base_url + request.path, content=request.content, headers=dict(request.headers),
             extensions={"trace": phases.heard, "timeout": self._timeouts()},
         )  # fmt: skip
         response = await client.send(built, stream=True)
@@ -124,7 +134,7 @@ class Api:
         content: bytes | None = None, headers: Mapping[str, str] | None = None,
     ) -> Reply:  # fmt: skip
         """The same, for a whole reply of any form. Raises Declined for another status than 200, OSError without one."""
-        url = self._settings.base_url + path
+        url = self.base_url + path
         wanted = dict(params) if params else None  # an empty one would cut off what the path has
         try:
             with self._asking() as one:
@@ -153,6 +163,30 @@ class Api:
             return
         with httpx2.Client(verify=self._verify(), headers=self._headers, timeout=_ASK_S, trust_env=False) as one:
             yield one
+
+    async def look(
+        self, path: str, params: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Reply:  # fmt: skip
+        """Ask something that hands nothing over, in an event loop: a GET, or a POST of `content`. `path` may be a URL.
+
+        Raises Unanswered when no whole reply came. Whoever waits sets the limit.
+        """
+        url = path if "://" in path else self.base_url + path
+        method = "GET" if content is None else "POST"
+        try:
+            client = self._open()
+            built = client.build_request(
+                method, url, params=dict(params) if params else None, headers=dict(headers or {}), content=content,
+                extensions={"timeout": self._timeouts()},
+            )  # fmt: skip
+            response = await client.send(built, stream=True)
+            try:
+                return await _whole(response)
+            finally:
+                await response.aclose()
+        except (CutOff, httpx2.HTTPError, OSError) as error:
+            raise Unanswered(printable(_words(error)), certificate=_is_about_the_certificate(error)) from error
 
     async def close(self) -> None:
         """Give connections back; never raises."""

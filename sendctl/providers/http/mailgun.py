@@ -6,13 +6,15 @@ https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messag
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import quote
 
 from sendctl.providers.base import Outcome, Outgoing, Sought
+from sendctl.providers.checks import Checked, Standing, about, cannot_tell, domain_of, failed, is_within, ok
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
 from sendctl.providers.http.api import Api, Reply, Request, listed
+from sendctl.providers.http.asking import refused
 from sendctl.providers.http.verdicts import Verdict, judged
 
 BASE_URL = "https://api.mailgun.net"  # https://api.eu.mailgun.net for domains of the EU region
@@ -70,6 +72,55 @@ class Mailgun:
         heads = (item.get("headers") for item in named if isinstance(item, dict))
         known = {head.get("message-id") for head in heads if isinstance(head, dict)}
         return f"<{sought.message_id}>" if sought.message_id in known else None
+
+    async def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """By the domain: api-reference/send/mailgun/domains (v4).
+
+        A domain's sending key may do nothing but send (api-reference/mg-auth): it is asked to send to nobody, which is
+        refused for the missing recipient where the key is good.
+        """
+        reply = await api.look(f"/v4/domains/{quote(self._domain)}")
+        domain = reply.record().get("domain")
+        if reply.status == 401:
+            found = await self._sending_key(api)
+            yield found
+            for sender in senders if found.standing is Standing.OK else ():
+                yield self._sender(sender)
+            return
+        if reply.status == 404:
+            to_do = "mend domain; a domain of the EU region needs base_url = https://api.eu.mailgun.net."
+            yield failed("key", f"this account has no domain {self._domain} in this region", to_do)
+            return
+        if reply.status != 200 or not isinstance(domain, dict):
+            yield refused(reply, str(reply.record().get("message") or ""))
+            return
+        yield ok("key", "it is valid")
+        yield self._domain_checked(str(domain.get("state")), str(domain.get("type")))
+        for sender in senders:
+            yield self._sender(sender)
+
+    def _domain_checked(self, state: str, kind: str) -> Checked:
+        if state != "active":
+            return failed("domain", f"{self._domain} is {state}", "app.mailgun.com: verify its DNS records.")
+        if kind == "sandbox":
+            said = f"{self._domain} is a sandbox: it reaches authorised recipients only"
+            return failed("domain", said, "name a domain of your own.")
+        return ok("domain", f"{self._domain} is {state}")
+
+    async def _sending_key(self, api: Api) -> Checked:
+        path = f"/v3/{quote(self._domain)}/messages"
+        reply = await api.look(path, headers={"content-type": "application/x-www-form-urlencoded"}, content=b"")
+        if reply.status == 400:
+            return ok("key", f"it is valid; it may send as {self._domain}, and do nothing else")
+        return refused(reply, str(reply.record().get("message") or ""))
+
+    def _sender(self, sender: str) -> Checked:
+        """Mailgun takes any From; what its signature is for is the domain of the section (DMARC: RFC 7489 3.1)."""
+        name = domain_of(sender)
+        if is_within(name, self._domain) or is_within(self._domain, name):
+            return ok(about(sender), f"Mailgun signs for {self._domain}")
+        said = f"Mailgun takes it and signs for {self._domain}, which is not {name}: DMARC may fail"
+        return cannot_tell(about(sender), said, "send as a domain that fits `from`.")
 
 
 def _field(name: str, value: str) -> bytes:

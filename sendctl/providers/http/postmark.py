@@ -6,12 +6,15 @@ https://postmarkapp.com/developer/api/email-api, .../overview#error-codes, .../m
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from urllib.parse import quote
 
 from sendctl.providers.base import Outcome, Outgoing, Sought
+from sendctl.providers.checks import Checked, cannot_tell, failed, ok
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
 from sendctl.providers.http.api import Api, Reply, Request, listed
+from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.letter import parsed
 from sendctl.providers.http.verdicts import Verdict, judged
 
@@ -86,6 +89,33 @@ class Postmark:
         asked = {"count": "1", "offset": "0", "metadata_sendctl": sought.key}
         messages = listed(api.ask("GET", "/messages/outbound", asked), "Messages")
         return next((item["MessageID"] for item in messages if isinstance(item.get("MessageID"), str)), None)
+
+    async def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """By the server that the token belongs to: developer/api/server-api, .../message-streams-api."""
+        reply = await api.look("/server")
+        record = reply.record()
+        if reply.status != 200 or "ID" not in record:
+            yield refused(reply, f"{record['ErrorCode']} {record.get('Message', '')}" if "ErrorCode" in record else "")
+            return
+        yield ok("key", f"it belongs to server {record.get('Name', record['ID'])}")
+        if record.get("DeliveryType") == "Sandbox":
+            yield failed("delivery", "this is a sandbox server: what it takes reaches nobody", "use a live server's.")
+        if self._stream:
+            yield await self._stream_checked(api)
+        for sender in senders:
+            yield not_asked(sender, "a server's token may not ask for sender signatures and domains")
+
+    async def _stream_checked(self, api: Api) -> Checked:
+        reply = await api.look(f"/message-streams/{quote(self._stream, safe='')}")
+        record, what = reply.record(), f"stream {self._stream}"
+        if reply.status == 200 and record.get("MessageStreamType") in ("Transactional", "Broadcasts"):
+            if record.get("ArchivedAt"):
+                return failed(what, "it is archived", "name another one in message_stream.")
+            return ok(what, f"it is there, for {str(record['MessageStreamType']).lower()} messages")
+        if reply.status in (200, 404, 422):
+            said = record.get("Message") or "it takes no outgoing messages"
+            return failed(what, f"HTTP {reply.status}: {said}", "name one of the server's in message_stream.")
+        return cannot_tell(what, f"HTTP {reply.status}: {reply.shown()}")
 
 
 def _invalid(said: str) -> Verdict:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from sendctl.clock import Deadline
 from sendctl.providers.base import Capabilities, Outcome, Outgoing, PhaseMark, Sought
-from sendctl.providers.http.api import Api, Reply, Request
+from sendctl.providers.checks import Checked, failed
+from sendctl.providers.http.api import Api, Reply, Request, Unanswered
 from sendctl.providers.http.settings import HttpSettings
 
 
 class Service(Protocol):
-    """What is particular to a service: pure functions but for `find`."""
+    """What is particular to a service: pure functions but for `find` and `check`."""
 
     capabilities: Capabilities
 
@@ -32,6 +33,10 @@ class Service(Protocol):
         """See `Lookup.find`."""
         ...
 
+    def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """See `Checkable.check`. Raises Unanswered when no whole reply came."""
+        ...
+
 
 class HttpProvider:
     """One account at one service."""
@@ -40,6 +45,7 @@ class HttpProvider:
         self.name = settings.name
         self.capabilities = service.capabilities
         self.connections = settings.connections
+        self._base_url = settings.base_url
         self._service = service
         self._api = Api(settings, service.headers())
 
@@ -54,6 +60,18 @@ class HttpProvider:
     def find(self, sought: Sought) -> str | None:
         """See `Lookup.find`."""
         return self._service.find(self._api, sought)
+
+    async def check(self, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """See `Checkable.check`."""
+        try:
+            async for found in self._service.check(self._api, senders):
+                yield found
+        except Unanswered as error:
+            cure = "mend the certificate, its name or the time; verification is never turned off."
+            to_do = cure if error.certificate else "does this machine reach the service? is base_url right?"
+            yield failed("service", f"{self._base_url}: {error.text}", to_do, passing=not error.certificate)
+        except OSError as error:  # an answer without what it should have
+            yield failed("service", f"{self._base_url}: {error.strerror}", "is base_url right?")
 
     async def close(self) -> None:
         """Give connections back."""

@@ -6,21 +6,23 @@ https://resend.com/docs/api-reference/emails/send-email, .../errors, and /docs/d
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 from sendctl.providers.base import Outcome, Outgoing, Sought
+from sendctl.providers.checks import Checked, about, cannot_tell, domain_of, failed, ok
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
 from sendctl.providers.http.api import Api, Reply, Request, listed
+from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.letter import parsed
 from sendctl.providers.http.verdicts import Verdict, judged
 
 BASE_URL = "https://api.resend.com"
-_PAGE, _PAGES = 100, 20
+_PAGE, _PAGES = 100, 20  # of any list
 _AROUND = timedelta(hours=1)  # a claim lasts minutes, and clocks differ
 
 # "Troubleshoot problems", /docs/api-reference/errors. A validation_error is looked at below.
@@ -112,6 +114,23 @@ class Resend:
                 return None
         raise OSError(0, f"it has {_PAGE * _PAGES} or more e-mails since")
 
+    async def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """By its list of domains: /docs/api-reference/domains/list-domains. A key that may only send is told so."""
+        reply = await api.look("/domains", {"limit": "100"})
+        name = reply.record().get("name")
+        if name == "restricted_api_key":
+            yield ok("key", "it is valid; it may send, and do nothing else")
+            for sender in senders:
+                yield not_asked(sender, "a key that may only send may not ask for domains")
+            return
+        if reply.status != 200:
+            yield refused(reply, f"{name}: {reply.record().get('message', '')}" if isinstance(name, str) else "")
+            return
+        domains = await _domains(api, reply)
+        yield ok("key", "it is valid")
+        for sender in senders:
+            yield _sender(sender, domains.get(domain_of(sender)))
+
 
 def _created_at(entry: Mapping[str, Any]) -> datetime:
     """Raises OSError where it is none."""
@@ -119,6 +138,32 @@ def _created_at(entry: Mapping[str, Any]) -> datetime:
         found = datetime.fromisoformat(str(entry.get("created_at")))
         return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
     raise OSError(0, "the answer has no created_at")
+
+
+async def _domains(api: Api, reply: Reply) -> dict[str, Mapping[str, Any]]:
+    """All domains of the account by name, from the first page on. Raises OSError."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for _ in range(_PAGES):
+        page = listed(reply.record(), "data")
+        found |= {str(domain.get("name", "")).lower(): domain for domain in page}
+        if not page or reply.record().get("has_more") is not True:
+            break
+        reply = await api.look("/domains", {"limit": "100", "after": str(page[-1].get("id", ""))})
+    return found
+
+
+def _sender(sender: str, domain: Mapping[str, Any] | None) -> Checked:
+    name, cure = domain_of(sender), "add and verify the domain: resend.com/domains."
+    if domain is None:
+        return failed(about(sender), f"{name} is no domain of this account", cure)
+    status, able = str(domain.get("status", "")), domain.get("capabilities")
+    if isinstance(able, dict) and able.get("sending") == "disabled":
+        return failed(about(sender), f"sending is switched off for {name}", "switch it on: resend.com/domains.")
+    if status == "verified":
+        return ok(about(sender), f"{name} is verified")
+    if status.startswith("partially"):  # some record of it is not, perhaps one for what comes in
+        return cannot_tell(about(sender), f"{name} is {status}", "look at its records: resend.com/domains.")
+    return failed(about(sender), f"{name} is not verified: {status}", cure)
 
 
 def _invalid(status: int, said: str) -> Verdict:

@@ -8,20 +8,23 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 from sendctl.addresses import parse_mailbox
 from sendctl.providers.base import Outcome, Outgoing, Sought
+from sendctl.providers.checks import Checked, about, cannot_tell, domain_of, failed, is_within, ok
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
 from sendctl.providers.http.api import Api, Reply, Request, listed
+from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.letter import parsed
 from sendctl.providers.http.verdicts import Verdict, judged
 
 BASE_URL = "https://api.sendgrid.com"
+_MOST = "500"  # domains, or senders
 _ENTRIES = 20  # each of them is a request more
 _AROUND = timedelta(hours=1)  # clocks differ
 
@@ -92,6 +95,54 @@ class SendGrid:
         if len(entries) >= _ENTRIES:
             raise OSError(0, f"it has {_ENTRIES} or more messages to that address within the hour")
         return None
+
+    async def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """By what the key may do: api-reference/api-key-permissions/retrieve-a-list-of-scopes."""
+        reply = await api.look("/v3/scopes")
+        scopes = reply.record().get("scopes")
+        if reply.status != 200 or not isinstance(scopes, list):
+            yield refused(reply, _said(reply))
+            return
+        if "mail.send" not in scopes:
+            yield failed("key", "it is valid, and may not send", "give it the permission Mail Send.")
+        else:
+            yield ok("key", "it is valid, and may send")
+        if senders:
+            domains = await api.look("/v3/whitelabel/domains", {"limit": _MOST})
+            singles = await api.look("/v3/verified_senders", {"limit": _MOST})
+            for sender in senders:
+                yield _sender(sender, domains, singles)
+
+
+def _sender(sender: str, domains: Reply, singles: Reply) -> Checked:
+    """By the account's domains, and its single senders: api-reference/domain-authentication, .../sender-verification.
+
+    Whoever is verified in neither way is refused. A key may be allowed to ask for one of them or for none.
+    """
+    name = domain_of(sender)
+    rows = domains.json() if domains.status == 200 else None
+    rest = singles.record().get("results") if singles.status == 200 else None
+    valid = {str(row.get("domain")).lower(): row.get("valid") for row in _records(rows)}
+    if valid.get(name) is True:
+        return ok(about(sender), f"{name} is authenticated")
+    if any(str(row.get("from_email")).lower() == sender.lower() and row.get("verified") for row in _records(rest)):
+        return ok(about(sender), "it is verified as a single sender")
+    if not isinstance(rows, list) or not isinstance(rest, list):
+        return not_asked(sender, "the key may not ask for the account's domains and senders")
+    if any(is_within(name, domain) for domain in valid if valid[domain] is True):
+        return cannot_tell(about(sender), f"a domain above {name} is authenticated, {name} itself is not")
+    state = "is not authenticated yet" if name in valid else "is no domain of this account"
+    cure = "authenticate the domain: app.sendgrid.com/settings/sender_auth."
+    return failed(about(sender), f"{name} {state}, nor is the sender verified by itself", cure)
+
+
+def _records(rows: object) -> list[Mapping[str, Any]]:
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _said(reply: Reply) -> str:
+    errors = _records(reply.record().get("errors"))
+    return str(errors[0].get("message", "")) if errors else ""
 
 
 def _since(sought: Sought) -> str:

@@ -6,22 +6,26 @@ https://www.twilio.com/docs/messaging/api/message-resource, https://www.twilio.c
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from sendctl.providers.base import OPTED_OUT, Outcome, Outgoing, Scope, Sought
+from sendctl.providers.checks import Checked, about, cannot_tell, failed, ok
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
 from sendctl.providers.http.api import Api, Reply, Request, listed
+from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.verdicts import Verdict, judged
 from sendctl.states import AttemptOutcome
 
 BASE_URL = "https://api.twilio.com"
 _PAGE, _PAGES = 100, 5  # the newest first
 _AROUND = timedelta(hours=1)
+_MESSAGING = re.compile(r"//api\.")  # messaging services have a host of their own, in each region
 
 _LEFT = Verdict(AttemptOutcome.REFUSED, Scope.RECIPIENT, OPTED_OUT)
 # A number in a country that the account may not write to: its own fault, unless all of them are there.
@@ -121,6 +125,58 @@ class Twilio:
                 raise OSError(0, "the answer leads to another place")
             page = api.ask("GET", following)
         raise OSError(0, f"it has {_PAGE * _PAGES} or more texts to that number since")
+
+    async def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """By the account: docs/iam/api/account."""
+        reply = await api.look(f"/2010-04-01/Accounts/{quote(self._account_sid)}.json")
+        record = reply.record()
+        if reply.status != 200 or "status" not in record:
+            yield refused(reply, f"{record['code']} {record.get('message', '')}" if "code" in record else "")
+            return
+        yield ok("key", f"it belongs to account {record.get('friendly_name', self._account_sid)}")
+        if record["status"] != "active":
+            yield failed("account", f"it is {record['status']}", "look at it: console.twilio.com.")
+        elif record.get("type") == "Trial":
+            yield failed("account", "it is on trial: only verified numbers are reached", "upgrade it.")
+        for sender in dict.fromkeys(self._own(sender) for sender in senders or ("",)):
+            yield await self._sender_checked(api, sender)
+
+    def _own(self, sender: str) -> str:
+        """What a text without a sender of its campaign's goes out by; "" for the messaging service, or nothing."""
+        return sender or ("" if self._messaging_service_sid else self._sender)
+
+    async def _sender_checked(self, api: Api, sender: str) -> Checked:
+        """By the account's numbers (docs/phone-numbers/api/incomingphonenumber-resource); names have no list."""
+        if not sender:
+            return await self._service(api)
+        if not sender.startswith("+"):
+            return not_asked(sender, "Twilio has no list of names that may send")
+        path = f"/2010-04-01/Accounts/{quote(self._account_sid)}/IncomingPhoneNumbers.json"
+        reply = await api.look(path, {"PhoneNumber": sender})
+        numbers = reply.record().get("incoming_phone_numbers")
+        if reply.status != 200 or not isinstance(numbers, list):
+            return not_asked(sender, f"HTTP {reply.status}: {reply.shown()}")
+        found = [one for one in numbers if isinstance(one, dict) and one.get("phone_number") == sender]
+        if not found:
+            return failed(about(sender), "it is no number of this account", "buy it, or name another one.")
+        able = found[0].get("capabilities")
+        if isinstance(able, dict) and not (able.get("sms") or able.get("SMS")):
+            return failed(about(sender), "it cannot send texts", "name another one.")
+        return ok(about(sender), "it is a number of this account")
+
+    async def _service(self, api: Api) -> Checked:
+        """By the messaging service: docs/messaging/api/service-resource."""
+        sid = self._messaging_service_sid
+        if not sid:
+            to_do = "name `sender` or `messaging_service_sid` in the section, or `from` in the campaign."
+            return failed("sender", "neither the campaign nor the section names one", to_do)
+        what = f"service {sid}"
+        reply = await api.look(_MESSAGING.sub("//messaging.", api.base_url) + f"/v1/Services/{quote(sid)}")
+        if reply.status == 200:
+            return ok(what, f"it is there: {reply.record().get('friendly_name', sid)}")
+        if reply.status == 404:
+            return failed(what, "this account has no such messaging service", "mend messaging_service_sid.")
+        return cannot_tell(what, f"HTTP {reply.status}: {reply.shown()}")
 
 
 def _is(text: Mapping[str, Any], sought: Sought) -> bool:

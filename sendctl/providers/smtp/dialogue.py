@@ -63,11 +63,16 @@ class NothingAcknowledged(Exception):
     """A connection that had idled was closed by the server before it answered MAIL."""
 
 
+def is_mailbox(address: str) -> bool:
+    """Whether an address can stand in an envelope without changing the dialogue's meaning."""
+    return _MAILBOX.fullmatch(address) is not None
+
+
 def unsendable(message: Outgoing) -> Outcome | None:
     """Why no server could be handed this message, or None: bytes that would change the dialogue's meaning."""
-    if message.sender and not _MAILBOX.fullmatch(message.sender):
+    if message.sender and not is_mailbox(message.sender):
         return classify.sender_unusable(f"sender {message.sender!r} cannot stand in an envelope")
-    if not _MAILBOX.fullmatch(message.recipient):
+    if not is_mailbox(message.recipient):
         text = f"recipient {message.recipient!r} cannot stand in an envelope"
         return classify.local_refusal("address", text, "5.1.3")
     ends = message.content.count(b"\r\n")

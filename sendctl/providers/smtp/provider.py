@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from sendctl.clock import Deadline
 from sendctl.providers.base import Feed, Job, Outcome, Outgoing, PhaseMark
+from sendctl.providers.checks import Checked
 from sendctl.providers.facts import FACTS
 from sendctl.providers.smtp.lane import Lane
 from sendctl.providers.smtp.pool import Pool
@@ -22,7 +23,7 @@ class SmtpProvider:
         self.name = settings.name
         self.capabilities = FACTS["smtp"].capabilities
         self.connections = settings.connections
-        self._reply_timeout_s = settings.reply_timeout_s
+        self._settings = settings
         self._pool = Pool(settings)
 
     async def submit(self, message: Outgoing, deadline: Deadline, mark: PhaseMark) -> Outcome:
@@ -36,7 +37,13 @@ class SmtpProvider:
 
     async def stream(self, feed: Feed) -> None:
         """Hand over all that `feed` gives; see the Streaming protocol."""
-        await Lane(self._pool, feed, self._reply_timeout_s).run()
+        await Lane(self._pool, feed, self._settings.reply_timeout_s).run()
+
+    def check(self, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """See `Checkable.check`; over a connection of its own."""
+        from sendctl.providers.smtp.checking import relay_checked  # noqa: PLC0415  no pass asks
+
+        return relay_checked(self._settings, senders)
 
     async def close(self) -> None:
         """Say QUIT on every idle connection and wait at most 2 seconds for the answers."""
