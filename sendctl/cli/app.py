@@ -10,6 +10,7 @@ import typer
 from sendctl import __version__, stopping
 from sendctl.cli import (
     account,
+    check,
     controls,
     enqueue,
     ingest,
@@ -58,6 +59,7 @@ for _verb in (
     resend,
     suppress,
     providers,
+    check,
 ):
     _verb.register(app)
 

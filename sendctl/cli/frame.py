@@ -21,9 +21,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Every day": ("enqueue", "preview", "send-due", "reconcile", "ingest", "archive"),
     "What is happening": ("status", "messages", "show", "account"),
     "When something is wrong": ("pause", "resume", "reschedule", "cancel", "tune", "suppress", "resend", "recover"),
-    "Set-up": ("init", "migrate", "rotate-key", "providers"),
+    "Set-up": ("init", "migrate", "rotate-key", "providers", "check"),
 }
-ANSWERS = ("preview", "status", "messages", "show", "providers")  # verbs that do nothing but answer
+ANSWERS = ("preview", "status", "messages", "show", "providers", "check")  # verbs that do nothing but answer
 PASSES = ("send-due", "reconcile", "recover", "migrate")  # verbs whose files would be root's own
 _WHOLE = 200  # characters: a first sentence is never cut
 _COMMON = ("config", "quiet", "verbose", "help")

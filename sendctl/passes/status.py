@@ -137,7 +137,7 @@ class Situation:
 
 def read(context: Context, name: str | None = None) -> Situation:
     """All campaigns but archived ones, or one of any kind. Raises UsageError when there is none of that name."""
-    forgotten = _forgotten(context)
+    lost = forgotten(context)
     with context.store.read() as connection:
         now = context.store.now(connection)
         if name is None:
@@ -154,8 +154,8 @@ def read(context: Context, name: str | None = None) -> Situation:
         if name is None:  # what tells of a letter is of interest once it has told
             states = tuple(state for state in states if state.planned or not _tells(state.definition))
         store = _store_state(context, connection, chosen[0].id if name else None, now)
-    if forgotten and not store.rewound and not (store.foreign and context.store.sqlite):
-        store = replace(store, rewound=forgotten, hosts_behind=tuple(hosts.known(context)) or (context.hostname,))
+    if lost and not store.rewound and not (store.foreign and context.store.sqlite):
+        store = replace(store, rewound=lost, hosts_behind=tuple(hosts.known(context)) or (context.hostname,))
     return Situation(now, store, states)
 
 
@@ -163,7 +163,7 @@ def _tells(definition: Definition) -> bool:
     return definition.letter is not None and bool(definition.letter.about)
 
 
-def _forgotten(context: Context) -> str:
+def forgotten(context: Context) -> str:
     """Why the next pass of this host will take the store for rewound, or ""."""
     if _home(context) is None:
         return ""

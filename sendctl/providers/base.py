@@ -8,7 +8,7 @@ leave; the mark writes the journal and may refuse.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from sendctl.clock import Deadline
 from sendctl.durations import Rate
+from sendctl.providers.checks import Checked
 from sendctl.states import AttemptOutcome
 
 
@@ -197,6 +198,14 @@ class Provider(Protocol):
 
     async def submit(self, message: Outgoing, deadline: Deadline, mark: PhaseMark) -> Outcome:
         """Hand over one message. Never raises for what the network or the service does; never retries."""
+        ...
+
+    def check(self, senders: Sequence[str]) -> AsyncIterator[Checked]:
+        """Ask whether it is there, knows us and would take these senders; each thing is told as soon as it is known.
+
+        Hands nothing over and never raises for what the network does. Whoever asks sets the limit. `senders` are
+        addresses of e-mail, or numbers and names that texts come from; "" where a text names none.
+        """
         ...
 
     async def close(self) -> None:

@@ -7,10 +7,9 @@ taken for well.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 from sendctl.providers.text import printable
 
@@ -34,18 +33,6 @@ class Checked(NamedTuple):
     said: str
     to_do: str = ""
     passing: bool = False
-
-
-@runtime_checkable
-class Checkable(Protocol):
-    """What a provider has besides that can be asked about itself."""
-
-    def check(self, senders: Sequence[str]) -> AsyncIterator[Checked]:
-        """Ask, one thing after the other; what is known is given at once. Never raises for what the network does.
-
-        `senders` are addresses of e-mail, or numbers and names that texts come from; "" where a text names none.
-        """
-        ...
 
 
 def ok(what: str, said: str) -> Checked:

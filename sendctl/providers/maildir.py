@@ -76,7 +76,7 @@ class MaildirProvider:
         return name if self._has(name) else None
 
     async def check(self, senders: Sequence[str]) -> AsyncIterator[Checked]:
-        """See `Checkable.check`. A maildir knows no senders. Makes nothing."""
+        """See `Provider.check`. A maildir knows no senders. Makes nothing."""
         try:
             there = _is_folder(self._path)
             found = [folder for folder in _FOLDERS if there and _is_folder(self._path / folder)]

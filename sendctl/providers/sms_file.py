@@ -100,7 +100,7 @@ class SmsFileProvider:
             return "" if watch.proves_since(since) else f"{self._path} has been watched only since {watch.known_from}"
 
     async def check(self, senders: Sequence[str]) -> AsyncIterator[Checked]:
-        """See `Checkable.check`. A file takes any sender. Makes nothing."""
+        """See `Provider.check`. A file takes any sender. Makes nothing."""
         problem = unusable_folder(self._path.parent)
         for path in (self._path, self._lock_path):
             try:

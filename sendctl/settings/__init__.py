@@ -18,7 +18,7 @@ from sendctl.settings.model import (
 )
 from sendctl.settings.sample import sample_config
 from sendctl.settings.secret import redact, resolve_secret
-from sendctl.settings.sending import check_sending
+from sendctl.settings.sending import check_sending, lacking_of
 
 __all__ = [
     "AccountTable",
@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "check_sending",
+    "lacking_of",
     "load_settings",
     "redact",
     "resolve_secret",

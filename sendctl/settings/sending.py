@@ -30,7 +30,7 @@ def check_sending(settings: Settings, environ: Mapping[str, str]) -> None:
     lacking = {
         (table.name, key): problem
         for table in settings.providers.values()
-        for key, problem in _all_lacking(table, environ)
+        for key, problem in lacking_of(table, environ, to_send=True)
     }
     if not lacking:
         return
@@ -43,8 +43,11 @@ def check_sending(settings: Settings, environ: Mapping[str, str]) -> None:
         raise bad_config(error) from None
 
 
-def _all_lacking(table: ProviderTable, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name in secret_keys(table.type, to_send=True):
+def lacking_of(
+    table: ProviderTable, environ: Mapping[str, str], *, to_send: bool = False
+) -> Iterator[tuple[str, str]]:  # fmt: skip
+    """(key, problem) for each file and secret of a section that cannot be had; `to_send`: that sending needs."""
+    for name in secret_keys(table.type, to_send=to_send):
         yield from _lacking(table.options, name, environ)
     if "ca_file" in table.options:
         problem = _without_certificate(Path(str(table.options["ca_file"])))

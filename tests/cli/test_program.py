@@ -13,7 +13,7 @@ from tests.cli.world import World
 
 VERBS = [
     "init", "migrate", "enqueue", "preview", "send-due", "reconcile", "status", "messages", "show", "pause", "resume",
-    "cancel", "tune", "suppress", "recover", "ingest",
+    "cancel", "tune", "suppress", "recover", "ingest", "check",
 ]  # fmt: skip
 
 

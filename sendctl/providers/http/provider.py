@@ -34,7 +34,7 @@ class Service(Protocol):
         ...
 
     def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
-        """See `Checkable.check`. Raises Unanswered when no whole reply came."""
+        """See `Provider.check`. Raises Unanswered when no whole reply came."""
         ...
 
 
@@ -62,7 +62,7 @@ class HttpProvider:
         return self._service.find(self._api, sought)
 
     async def check(self, senders: Sequence[str]) -> AsyncIterator[Checked]:
-        """See `Checkable.check`."""
+        """See `Provider.check`."""
         try:
             async for found in self._service.check(self._api, senders):
                 yield found

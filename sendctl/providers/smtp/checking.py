@@ -26,7 +26,7 @@ _WAYS = {"starttls": "STARTTLS", "tls": "TLS", "none": "no TLS"}
 
 
 async def relay_checked(settings: SmtpSettings, senders: Sequence[str]) -> AsyncIterator[Checked]:
-    """See `Checkable.check`."""
+    """See `Provider.check`."""
     try:
         connection = await open_connection(settings, tls_context(settings) if settings.tls != "none" else None)
     except SetupFailed as problem:

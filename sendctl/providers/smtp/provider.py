@@ -40,7 +40,7 @@ class SmtpProvider:
         await Lane(self._pool, feed, self._settings.reply_timeout_s).run()
 
     def check(self, senders: Sequence[str]) -> AsyncIterator[Checked]:
-        """See `Checkable.check`; over a connection of its own."""
+        """See `Provider.check`; over a connection of its own."""
         from sendctl.providers.smtp.checking import relay_checked  # noqa: PLC0415  no pass asks
 
         return relay_checked(self._settings, senders)
