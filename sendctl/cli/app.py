@@ -27,6 +27,7 @@ from sendctl.cli import (
     status,
     streams,
     suppress,
+    trial,
 )
 from sendctl.cli.failures import WrongUsage, explain, explain_lost, explain_usage
 from sendctl.cli.frame import Program
@@ -60,6 +61,7 @@ for _verb in (
     suppress,
     providers,
     check,
+    trial,
 ):
     _verb.register(app)
 

@@ -18,7 +18,7 @@ from sendctl.cli.shell import shell_of
 from sendctl.errors import EXIT_MEANINGS, ExitCode
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Every day": ("enqueue", "preview", "send-due", "reconcile", "ingest", "archive"),
+    "Every day": ("enqueue", "preview", "test-send", "send-due", "reconcile", "ingest", "archive"),
     "What is happening": ("status", "messages", "show", "account"),
     "When something is wrong": ("pause", "resume", "reschedule", "cancel", "tune", "suppress", "resend", "recover"),
     "Set-up": ("init", "migrate", "rotate-key", "providers", "check"),

@@ -27,6 +27,7 @@ from sendctl.rendering.steps import Renderer
 
 TOKEN = "preview" * 5
 KEY = "0" * 32
+Source = Path | Literal["-"]
 SOMEONE = "someone@recipient.example"
 NUMBER = "+12025550100"  # nobody's: 555-01XX is kept for fiction in North America
 
@@ -63,54 +64,7 @@ class PreviewReport:
         return ExitCode.DONE
 
 
-def run(
-    campaign_file: Path, *, contacts: Path | Literal["-"] | None, orders: Path | Literal["-"] | None = None,
-    row: int | None, to: str | None, step: str | None, now: datetime,
-) -> PreviewReport:  # fmt: skip
-    """Render a step (the first) for one record or eligible item (the first). Raises BadInput, UsageError."""
-    if contacts is None and orders is None and (row is not None or to is not None):
-        raise UsageError(
-            "--row and --to choose from a contacts file, or from orders", hint="name it with --contacts or --orders."
-        )
-    if is_letter(campaign_file):
-        return _of_letter(load_letter(campaign_file), now, other=contacts or orders or step)
-    campaign = load_campaign(campaign_file)
-    check_source(campaign, contacts=contacts is not None, orders=orders is not None)
-    index = _step_index(campaign.definition, step)
-    letter = _Letter(campaign, index, compiled(campaign)[index], now)
-    if orders is not None:
-        item = _find_item(campaign, orders, row, to)
-        return letter.for_one(item.recipient(TOKEN), _Person(item.email, item.phone), sample=False)
-    if contacts is None:
-        someone = _Person(parse_email(SOMEONE), NUMBER)
-        return letter.for_one(_sample(letter.renderer.references()), someone, sample=True)
-    found = _find(contacts, row, to)
-    lacking = address_lacking(found, [letter.renderer])
-    if lacking is not None:
-        what = "e-mail address" if lacking.column == "email" else "phone number"
-        raise BadInput(f"this record has no {what}", place=f"{contacts}:{found.line}")
-    return letter.for_one(Recipient(found.attributes, TOKEN), _Person(found.email, found.phone), sample=False)
-
-
-def _of_letter(letter: LetterFile, now: datetime, *, other: object) -> PreviewReport:
-    """A letter names its reader itself. It is read from its file: what is sealed in a store is not shown."""
-    if other is not None:
-        raise UsageError("this is a letter: it has one reader and one text")
-    row = letter.contact.row
-    assert row.email is not None  # a letter file names one
-    shown = _Letter(letter.campaign, 0, compiled(letter.campaign)[0], now)
-    return shown.for_one(Recipient(row.attributes, TOKEN), _Person(row.email, None), sample=False)
-
-
-def _step_index(definition: Definition, name: str | None) -> int:
-    for index, step in enumerate(definition.steps):
-        if name in (None, step.name):
-            return index
-    names = ", ".join(step.name for step in definition.steps)
-    raise UsageError(f"campaign {definition.name} has no step {name}", hint=f"its steps: {names}.")
-
-
-class _Person(NamedTuple):
+class Person(NamedTuple):
     """Where somebody can be reached."""
 
     email: Email | None
@@ -122,6 +76,78 @@ class _Person(NamedTuple):
         return (self.phone or "") if channel == "sms" else by_email or self.phone or ""
 
 
+_SOMEBODY = Person(parse_email(SOMEONE), NUMBER)
+
+
+class Chosen(NamedTuple):
+    """Whose data a message is made of; `row` where they are a record of a contacts file."""
+
+    recipient: Recipient
+    person: Person
+    row: ContactRow | None = None
+
+
+def run(
+    campaign_file: Path, *, contacts: Source | None, orders: Source | None = None, row: int | None, to: str | None,
+    step: str | None, now: datetime,
+) -> PreviewReport:  # fmt: skip
+    """Render a step (the first) for one record or eligible item (the first). Raises BadInput, UsageError."""
+    if contacts is None and orders is None and (row is not None or to is not None):
+        raise UsageError(
+            "--row and --to choose from a contacts file, or from orders", hint="name it with --contacts or --orders."
+        )
+    if is_letter(campaign_file):
+        return _of_letter(load_letter(campaign_file), now, other=contacts or orders or step)
+    campaign = load_campaign(campaign_file)
+    check_source(campaign, contacts=contacts is not None, orders=orders is not None)
+    index = step_index(campaign.definition, step)
+    letter = _Letter(campaign, index, compiled(campaign)[index], now)
+    if contacts is None and orders is None:
+        return letter.for_one(sample(letter.renderer.references(), TOKEN), _SOMEBODY, sample=True)
+    found = chosen(campaign, contacts=contacts, orders=orders, row=row, to=to, token=TOKEN)
+    if found.row is not None:
+        lacking = address_lacking(found.row, [letter.renderer])
+        if lacking is not None:
+            what = "e-mail address" if lacking.column == "email" else "phone number"
+            raise BadInput(f"this record has no {what}", place=f"{contacts}:{found.row.line}")
+    return letter.for_one(found.recipient, found.person, sample=False)
+
+
+def chosen(
+    campaign: CampaignFile, *, contacts: Source | None, orders: Source | None, row: int | None, to: str | None,
+    token: str,
+) -> Chosen:  # fmt: skip
+    """The record, or eligible item, with that number (from 1) or address, else the first.
+
+    Raises BadInput, UsageError.
+    """
+    if orders is not None:
+        item = _find_item(campaign, orders, row, to)
+        return Chosen(item.recipient(token), Person(item.email, item.phone))
+    assert contacts is not None
+    found = _find(contacts, row, to)
+    return Chosen(Recipient(found.attributes, token), Person(found.email, found.phone), found)
+
+
+def _of_letter(letter: LetterFile, now: datetime, *, other: object) -> PreviewReport:
+    """A letter names its reader itself. It is read from its file: what is sealed in a store is not shown."""
+    if other is not None:
+        raise UsageError("this is a letter: it has one reader and one text")
+    row = letter.contact.row
+    assert row.email is not None  # a letter file names one
+    shown = _Letter(letter.campaign, 0, compiled(letter.campaign)[0], now)
+    return shown.for_one(Recipient(row.attributes, TOKEN), Person(row.email, None), sample=False)
+
+
+def step_index(definition: Definition, name: str | None) -> int:
+    """The place of a step among a campaign's; of the first without a name. Raises UsageError."""
+    for index, step in enumerate(definition.steps):
+        if name in (None, step.name):
+            return index
+    names = ", ".join(step.name for step in definition.steps)
+    raise UsageError(f"campaign {definition.name} has no step {name}", hint=f"its steps: {names}.")
+
+
 @dataclass(frozen=True, slots=True)
 class _Letter:
     """One step of a campaign, as of a moment."""
@@ -131,7 +157,7 @@ class _Letter:
     renderer: Renderer
     now: datetime
 
-    def for_one(self, recipient: Recipient, person: _Person, *, sample: bool) -> PreviewReport:
+    def for_one(self, recipient: Recipient, person: Person, *, sample: bool) -> PreviewReport:
         """What a person gets. Raises BadInput."""
         address = person.on(self.renderer.channel)
         frozen = Frozen(
@@ -162,7 +188,7 @@ class _Letter:
         return BadInput(f"the record of {address} lacks what the template uses: {', '.join(missing)}", place=place)
 
 
-def _find(contacts: Path | Literal["-"], row: int | None, to: str | None) -> ContactRow:
+def _find(contacts: Source, row: int | None, to: str | None) -> ContactRow:
     """The record with that number (from 1, without the header), or that address, or the first."""
     wanted = _key(to) if to is not None else None
     with open_contacts(contacts) as file:
@@ -186,7 +212,7 @@ def _key(address: str) -> str:
 
 
 def _find_item(
-    campaign: CampaignFile, orders: Path | Literal["-"], row: int | None, to: str | None
+    campaign: CampaignFile, orders: Source, row: int | None, to: str | None
 ) -> Eligible:  # fmt: skip
     """The first eligible item: of the event with that number (from 1), or for that address, or of all."""
     wanted = _key(to) if to is not None else None
@@ -215,7 +241,7 @@ def _eligible(file: OrderFile, event: OrderEvent | BadRow, reader: OrderReader) 
         raise file.error(file.reject(event, name, str(error))) from None
 
 
-def _sample(references: frozenset[str]) -> Recipient:
+def sample(references: frozenset[str], token: str) -> Recipient:
     """Someone whose every value is the name that the template uses, in brackets."""
     data: dict[str, dict[str, Any]] = {"contact": {}, "order": {}, "item": {}}
     for name in sorted(references):
@@ -223,7 +249,7 @@ def _sample(references: frozenset[str]) -> Recipient:
         if first in data and rest:
             _place(data[first], rest, f"[{'.'.join(rest)}]")
     contact = {"email": SOMEONE, "phone": NUMBER} | data["contact"]
-    return Recipient(contact, TOKEN, data["order"] or None, data["item"] or None)
+    return Recipient(contact, token, data["order"] or None, data["item"] or None)
 
 
 def _place(data: dict[str, Any], path: list[str], value: str) -> None:

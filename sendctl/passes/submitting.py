@@ -294,11 +294,12 @@ class _Feed:
             outcome = Outcome(AttemptOutcome.UNTOUCHED, mark.phase, text=text)
         else:  # a defect of ours in an adapter: the phase still says what may be assumed
             log.error("provider %s failed on message %s", claimed.provider, claimed.due.id, exc_info=error)
-            outcome = _defect(mark)
+            outcome = defect(mark.phase)
         self._submitter.over(claimed, outcome, taken=True)
 
 
-def _defect(mark: AttemptMark) -> Outcome:
+def defect(phase: Phase) -> Outcome:
+    """What may be assumed of a message when an adapter failed that had got so far with it."""
     text = "sendctl failed while submitting; see the log"
-    kind = AttemptOutcome.UNKNOWN if mark.phase is Phase.DOTTED else AttemptOutcome.DEFERRED
-    return Outcome(kind, mark.phase, text=text, error_class="internal")
+    kind = AttemptOutcome.UNKNOWN if phase is Phase.DOTTED else AttemptOutcome.DEFERRED
+    return Outcome(kind, phase, text=text, error_class="internal")

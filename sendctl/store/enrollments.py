@@ -17,7 +17,7 @@ from sendctl.store.bulk import bound, given
 from sendctl.store.claims import Due
 from sendctl.store.holds import Why
 from sendctl.store.ids import take_ids
-from sendctl.store.tables import enrollments, messages
+from sendctl.store.tables import contacts, enrollments, messages
 
 # What the row of a message says that is planned and has not been tried; the first step is that of an enqueue.
 NOT_TRIED = {
@@ -179,3 +179,18 @@ def _set(connection: Connection, ids: Iterable[int], sources: set[EnrollmentStat
         rows = given(connection, _E.id)
         statement = sa.update(enrollments).where(_E.id.in_(sa.select(rows.c.id)), _E.status.in_(sorted(sources)))
         connection.execute(statement.values(**values), bound(wanted))
+
+
+def latest_data(connection: Connection, campaign_id: int, address_key: str) -> tuple[str, str] | None:
+    """(snapshot, subject_key) of the newest place of whoever has this address or number; None without any."""
+    person = sa.select(contacts.c.id).where(
+        sa.or_(contacts.c.address_key == address_key, contacts.c.phone == address_key)
+    )
+    statement = (
+        sa.select(enrollments.c.snapshot, enrollments.c.subject_key)
+        .where(enrollments.c.campaign_id == campaign_id, enrollments.c.contact_id.in_(person))
+        .order_by(enrollments.c.id.desc())
+        .limit(1)
+    )
+    found = connection.execute(statement).one_or_none()
+    return (found.snapshot, found.subject_key) if found else None

@@ -14,6 +14,7 @@ from tests.cli.world import World
 VERBS = [
     "init", "migrate", "enqueue", "preview", "send-due", "reconcile", "status", "messages", "show", "pause", "resume",
     "cancel", "tune", "suppress", "recover", "ingest", "check",
+    "test-send",
 ]  # fmt: skip
 
 

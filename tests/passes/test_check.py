@@ -148,32 +148,39 @@ def test_a_host_that_may_not_send_is_told_so(ground: Ground) -> None:
     assert (standings(report)["", "providers"], report.exit_code) == ("failed", ExitCode.BAD_CONFIG)
 
 
-def test_services_that_are_away_are_all_waited_for_at_once_and_not_for_ever(
+def test_a_service_that_never_answers_is_not_waited_for_for_ever(
     ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both connect before either is given up: one after the other, the second would never be heard."""
-    monkeypatch.setattr(check, "ANSWER_S", 1.0)
-    both = threading.Barrier(3)
-
-    def silent(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        both.wait(20)
-        connection.recv(1 << 16)
-        connection.recv(1 << 16)
-
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        threads = [threading.Thread(target=silent, args=[listener], daemon=True) for listener in (one, two)]
-        for thread in threads:
-            thread.start()
-        service(ground, "primary", "resend", f"http://127.0.0.1:{one.getsockname()[1]}")
-        service(ground, "fallback", "postmark", f"http://127.0.0.1:{two.getsockname()[1]}")
-        waiting = threading.Thread(target=both.wait, args=[20])
-        waiting.start()
+    monkeypatch.setattr(check, "ANSWER_S", 0.2)
+    with start_http_double(tmp_path, "resend", script=[{"at": "asked", "do": "silence"}]) as resend:
+        service(ground, "primary", "resend", resend.url)
         report = checked(ground)
-        waiting.join()
-    assert not both.broken
-    assert [said(report, "service", name) for name in ("primary", "fallback")] == ["no answer within 1 s"] * 2
+    assert said(report, "service", "primary") == "no answer within 0.2 s"
+    assert standings(report)["fallback", "maildir"] == "ok"
     assert report.exit_code is ExitCode.UNREACHABLE
+
+
+def test_providers_are_asked_side_by_side(sqlite_ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of two services lets go before both are asked: one after the other, the first would use up its time."""
+    monkeypatch.setattr(check, "ANSWER_S", 10.0)
+    both = threading.Barrier(2)
+
+    def lets_go(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            both.wait(30)
+
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    threads = [threading.Thread(target=lets_go, args=[listener]) for listener in listeners]
+    for thread in threads:
+        thread.start()
+    for name, kind, listener in zip(("primary", "fallback"), ("resend", "postmark"), listeners, strict=True):
+        service(sqlite_ground, name, kind, f"http://127.0.0.1:{listener.getsockname()[1]}")
+    report = checked(sqlite_ground)
+    for thread, listener in zip(threads, listeners, strict=True):
+        thread.join()
+        listener.close()
+    assert not any("no answer within" in said(report, "service", name) for name in ("primary", "fallback"))
 
 
 def test_a_store_that_no_pass_would_use_is_failed(ground: Ground) -> None:

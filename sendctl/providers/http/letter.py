@@ -10,8 +10,8 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from typing import NamedTuple
 
-# What a service is told besides: how to unsubscribe (RFC 8058), and who is to read an answer.
-_CARRIED = ("List-Unsubscribe", "List-Unsubscribe-Post")
+# What a service is told besides: how to unsubscribe (RFC 8058), and that it is a test.
+_CARRIED = ("List-Unsubscribe", "List-Unsubscribe-Post", "X-Sendctl-Test")
 
 
 class Letter(NamedTuple):
