@@ -13,7 +13,7 @@ import typer
 
 from sendctl.cli.frame import Verb
 from sendctl.cli.shell import Shell, print_json, shell_of, source
-from sendctl.cli.wording import clean, hanging, iso, some, utc
+from sendctl.cli.wording import character, clean, hanging, iso, some, utc
 from sendctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -195,6 +195,25 @@ def _text_lines(report: EnqueueReport) -> Iterator[str]:
         wide = f", {one.ucs2:,} with characters beyond GSM-7" if one.ucs2 else ""
         longest = f", at most {one.most_segments} each" if one.segments > one.texts else ""
         yield f"  texts of {one.step}: {one.texts:,}, {some(one.segments, 'segment')}{longest}{wide}"
+        if one.beyond:
+            most = ", ".join(f"{character(each)} in {count:,}" for each, count in one.beyond.most_common(10))
+            yield from hanging(most, " " * 19, first="    these are      ")
+    if report.priced_by:
+        yield from _cost_lines(report)
+
+
+def _cost_lines(report: EnqueueReport) -> Iterator[str]:
+    """What they cost, each reminder as often as it may be sent; and how many texts are not reckoned in."""
+    from sendctl.prices import amount
+
+    for one in report.texts if len(report.texts) > 1 else ():
+        times = f", or {amount(one.cost * one.repeat)} if it is sent {one.repeat} times" if one.repeat > 1 else ""
+        yield f"  cost of {one.step}: {amount(one.cost)} {report.currency}{times}"
+    most = sum(one.cost * one.repeat for one in report.texts)
+    yield f"  cost at most     {amount(most)} {report.currency}, by the prices of provider {report.priced_by}"
+    unpriced = max((one.unpriced for one in report.texts), default=0)
+    if unpriced:
+        yield f"  without a price  {some(unpriced, 'number')}: what goes there is not reckoned in"
 
 
 def _changes(report: EnqueueReport) -> Iterator[str]:
@@ -220,6 +239,8 @@ def _order_lines(report: EnqueueReport) -> Iterator[str]:
 
 
 def _json(report: EnqueueReport) -> dict[str, Any]:
+    from sendctl.prices import amount
+
     return {
         "schema": "sendctl.enqueue/1", "campaign": report.campaign, "dry_run": report.dry_run,
         "created": report.created, "revision": report.revision, "changed": report.changed,
@@ -233,9 +254,12 @@ def _json(report: EnqueueReport) -> dict[str, Any]:
         "stopped": report.stopped, "files": report.files,
         "texts": [
             {"step": one.step, "texts": one.texts, "segments": one.segments, "most_segments": one.most_segments,
-             "ucs2": one.ucs2}
+             "ucs2": one.ucs2, "beyond": dict(one.beyond.most_common()), "repeat": one.repeat,
+             "cost": amount(one.cost) if report.priced_by else None,
+             "unpriced": one.unpriced if report.priced_by else None}
             for one in report.texts
         ],
+        "priced_by": report.priced_by or None, "currency": report.currency or None,
         "sharing": report.sharing,
         "put_aside": [{"file": name, "reason": reason} for name, reason in report.put_aside],
         "notes": report.notes, "warnings": report.warnings,

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sendctl.cli.frame import Verb
-from sendctl.cli.shell import print_json, shell_of, source
-from sendctl.cli.wording import clean, some
+from sendctl.cli.shell import Shell, print_json, shell_of, source
+from sendctl.cli.wording import character, clean, some
 
 if TYPE_CHECKING:
     from sendctl.passes.preview import PreviewReport
@@ -60,8 +60,8 @@ def preview(
 ) -> int:  # fmt: skip
     """Show one message of a campaign as it would be sent.
 
-    Needs no store and no configuration. What varies by person comes from the contacts file, or from the first item of
-    the orders that is eligible; links hold a made-up token.
+    Needs no store and no configuration; where there is one, it says what a text costs. What varies by person comes
+    from the contacts file, or from the first item of the orders that is eligible; links hold a made-up token.
     """
     from sendctl.clock import SystemClock
     from sendctl.passes import preview as passes
@@ -71,27 +71,59 @@ def preview(
         campaign_file, contacts=source(contacts), orders=source(orders), row=row, to=to, step=step,
         now=SystemClock().utc_now(),
     )  # fmt: skip
+    shell = shell_of(ctx)
+    cost = _cost(shell, report)
     if as_json:
         names = ("campaign", "channel", "step", "recipient", "sample", "subject", "headers", "text", "html",
                  "size_bytes")  # fmt: skip
-        sms = {"to": report.phone, "text": report.sms, **report.sms_length._asdict()} if report.sms_length else None
+        sms = _text_json(report, cost)
         print_json({"schema": "sendctl.preview/1"} | {name: getattr(report, name) for name in names} | {"sms": sms})
     else:
-        _print(report, part)
+        _print(report, part, cost)
         if not {Part.HTML: report.html, Part.TEXT: report.text, Part.SMS: report.sms}.get(part, "there"):
-            shell_of(ctx).note(f"sendctl: note: step {report.step} has no {part} part")
-    if report.sms and part in (Part.ALL, Part.SMS) and not as_json:
-        wide = beyond_gsm(report.sms)
+            shell.note(f"sendctl: note: step {report.step} has no {part} part")
+        wide = beyond_gsm(report.sms) if part in (Part.ALL, Part.SMS) else []
         if wide:
-            shown = clean(" ".join(wide[:20]))
-            shell_of(ctx).note(f"sendctl: note: not in GSM-7, so that a segment holds less than half: {shown}")
+            shown = ", ".join(map(character, wide[:20]))
+            shell.note(f"sendctl: note: not in GSM-7, so that a segment holds less than half: {shown}")
     if report.sample:
         option = "--orders FILE shows an order's" if report.of_orders else "--contacts FILE shows a person's"
-        shell_of(ctx).note(f"sendctl: note: names in brackets stand for values; {option}")
+        shell.note(f"sendctl: note: names in brackets stand for values; {option}")
     return report.exit_code
 
 
-def _print(report: PreviewReport, part: Part) -> None:
+def _cost(shell: Shell, report: PreviewReport) -> dict[str, str] | None:
+    """What the text costs by the provider that is asked first, where a configuration is at hand and has its price."""
+    from sendctl.errors import BadConfig
+    from sendctl.prices import amount
+
+    if report.sms_length is None:
+        return None
+    try:
+        settings = shell.settings()
+    except BadConfig:
+        if shell.config is not None:
+            raise
+        return None
+    names = settings.carriers(report.providers, "sms")
+    prices = settings.providers[names[0]].prices if names else None
+    price = prices.of(report.phone) if prices is not None else None
+    if prices is None or price is None:
+        return None
+    cost = amount(price * report.sms_length.segments)
+    return {"amount": cost, "currency": prices.currency, "provider": names[0]}
+
+
+def _text_json(report: PreviewReport, cost: dict[str, str] | None) -> dict[str, Any] | None:
+    from sendctl.rendering.segments import beyond_gsm
+
+    if report.sms_length is None:
+        return None
+    text = {"to": report.phone, "text": report.sms, **report.sms_length._asdict()}
+    return {**text, "beyond": beyond_gsm(report.sms), "cost": cost}
+
+
+def _print(report: PreviewReport, part: Part, cost: dict[str, str] | None) -> None:
     if part is not Part.ALL:
         parts = {Part.HEADERS: report.headers, Part.TEXT: report.text, Part.HTML: report.html, Part.SMS: report.sms}
         text = parts[part]
@@ -100,7 +132,8 @@ def _print(report: PreviewReport, part: Part) -> None:
         return
     size = f", {report.size_bytes:,} bytes" if report.size_bytes else ""
     print(f"campaign {report.campaign}, step {report.step}{size}")
-    sms = f"sms to {report.phone}: {_length(report)}"
+    price = f", {cost['amount']} {cost['currency']}" if cost else ""
+    sms = f"sms to {report.phone}: {_length(report)}{price}"
     for heading, text in (
         ("headers", report.headers), ("text", report.text), ("html", report.html), (sms, report.sms)
     ):  # fmt: skip

@@ -82,6 +82,11 @@ def hanging(text: str, indent: str, *, first: str | None = None) -> list[str]:
     )
 
 
+def character(one: str) -> str:
+    """A character that may not be seen, with its number: `– U+2013`."""
+    return f"{clean(one)} U+{ord(one):04X}"
+
+
 def some(number: int, singular: str, plural: str = "") -> str:
     """`1 message`, `2,000 messages`."""
     return f"{count(number)} {singular if number == 1 else plural or singular + 's'}"

@@ -37,6 +37,7 @@ from sendctl.passes.remembered import TakenUp, take_up
 from sendctl.passes.revising import compared
 from sendctl.passes.row_checks import Progress, check_rows
 from sendctl.passes.second_reader import SecondReader
+from sendctl.prices import Prices
 from sendctl.rendering.steps import Renderer
 from sendctl.states import CampaignStatus
 from sendctl.store import accounts, audit, campaigns, finishing, loading, meta, outcomes
@@ -82,7 +83,7 @@ def run(
             opened = stack.enter_context(opened_orders(orders, campaign, renderers, skip_bad, progress))
             people = _of_orders(opened, renderers, report)
             if dry_run and "sms" in definition.channels:
-                report.texts = texts.of_orders(definition, opened, renderers)
+                report.texts = texts.of_orders(definition, opened, renderers, _prices(context, definition, report))
         else:
             start_at = definition.start_at if at is None else None if at == "now" else at
             people = _of_contacts(context, stack, campaign, contacts, start_at, renderers, skip_bad, progress, report)
@@ -115,8 +116,18 @@ def _of_contacts(
     checked = check_rows(file, campaign, renderers, keep, progress, second)
     report.rows, report.skipped = checked.good, checked.bad
     if report.dry_run and "sms" in campaign.definition.channels:
-        report.texts = texts.of_contacts(campaign.definition, file, renderers)
+        prices = _prices(context, campaign.definition, report)
+        report.texts = texts.of_contacts(campaign.definition, file, renderers, prices)
     return People(file, renderers if report.skipped else [], start_at, keep, second)
+
+
+def _prices(context: Context, definition: Definition, report: EnqueueReport) -> Prices | None:
+    """What a text costs by the provider that is asked first."""
+    names = context.settings.carriers(definition.providers, "sms")
+    prices = context.settings.providers[names[0]].prices if names else None
+    if prices is not None:
+        report.priced_by, report.currency = names[0], prices.currency
+    return prices
 
 
 def _of_orders(orders: Orders, renderers: Sequence[Renderer], report: EnqueueReport) -> People:

@@ -42,6 +42,8 @@ class EnqueueReport:
     files: int = 0  # of a spool folder, loaded and put away
     put_aside: list[tuple[str, str]] = field(default_factory=list)  # files that cannot be used: (name, why)
     texts: list[StepTexts] = field(default_factory=list)  # with dry_run: how long the text messages would be, by step
+    priced_by: str = ""  # the provider whose prices these texts are reckoned with, the first one; "" without prices
+    currency: str = ""
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)  # what must not go unnoticed, though nothing failed
 

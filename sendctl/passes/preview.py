@@ -53,6 +53,7 @@ class PreviewReport:
     channel: str  # of the campaign
     phone: str  # whom the text goes to
     sms: str
+    providers: tuple[str, ...]  # that the campaign names
 
     @property
     def sms_length(self) -> Length | None:
@@ -174,7 +175,7 @@ class _Letter:
         return PreviewReport(
             definition.name, definition.steps[self.step_index].name, address, sample, shown.subject, shown.text,
             shown.html, shown.headers, shown.size_bytes, definition.trigger is not None, definition.channel,
-            (person.phone or "") if shown.sms else "", shown.sms,
+            (person.phone or "") if shown.sms else "", shown.sms, definition.providers,
         )  # fmt: skip
 
     def _lacking(self, missing: Sequence[str], address: str) -> BadInput:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sendctl.durations import Rate
+from sendctl.prices import Prices
 from sendctl.settings.provider_options import CHANNELS
 
 if TYPE_CHECKING:  # an idle pass reads settings, and needs nothing of a campaign
@@ -48,6 +49,7 @@ class ProviderTable:
     type: str
     options: Mapping[str, object]
     rate: Rate | None = None
+    prices: Prices | None = None  # of a segment of a text
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from sendctl.durations import Rate, parse_rate
+from sendctl.prices import Prices, parse_prices
 from sendctl.settings.environment import as_written, provider_names, provider_of, unquoted
 from sendctl.settings.model import ProviderTable
-from sendctl.settings.provider_options import OPTIONS, read_options
+from sendctl.settings.provider_options import CHANNELS, OPTIONS, read_options
 from sendctl.settings.secret import is_secret_key, literal_hint
 from sendctl.tomlfile import Findings, Table, Variable
 from sendctl.tomlfile.tables import nearest, plain_name, printable
+
+_PRICES = "price_per_segment"
 
 
 def read_providers(
@@ -64,6 +67,7 @@ def _read_provider(table: Table, name: str, folder: Path) -> ProviderTable:
     # A secret in the file is told of as such, and not once more as a key that nobody knows.
     table.known.update(_refuse_literals(table.findings, table.path, table.data))
     options: dict[str, object] = {}
+    prices = _read_prices(table, kind)
     if not table.has("type"):
         table.missing("type", f"one of {', '.join(OPTIONS)}")
     elif kind in OPTIONS:
@@ -72,7 +76,25 @@ def _read_provider(table: Table, name: str, folder: Path) -> ProviderTable:
     elif kind:
         known = f"known types: {', '.join(OPTIONS)}"
         table.wrong("type", f'"type" is "{printable(kind)}"; {nearest(kind, OPTIONS) or known}')
-    return ProviderTable(name, kind, options, rate)
+    return ProviderTable(name, kind, options, rate, prices)
+
+
+def _read_prices(table: Table, kind: str) -> Prices | None:
+    """One price as text, or several in a list."""
+    if kind in OPTIONS and "sms" not in CHANNELS[kind]:
+        return None  # a key that nobody knows, there
+    if not table.has(_PRICES):
+        return None
+    single = isinstance(table.data.get(_PRICES), str) and _PRICES not in table.variables
+    before = len(table.findings.problems)
+    texts = (table.text(_PRICES),) if single else table.words(_PRICES)
+    if len(table.findings.problems) > before:
+        return None
+    try:
+        return parse_prices(texts)
+    except ValueError as error:
+        table.wrong(_PRICES, f'"{_PRICES}": {printable(str(error), 300)}')
+        return None
 
 
 def _refuse_literals(findings: Findings, path: tuple[str | int, ...], data: Mapping[str, object]) -> list[str]:
