@@ -161,36 +161,44 @@ class Desk:
         lost = outcomes.settle(connection, settled, advancing, self.now)
         for item in settled:
             if item.due.id in lost and item.outcome.kind is not AttemptOutcome.UNKNOWN:
-                self.resolve(connection, item.due.id, item.outcome, evidence="reply", claim_id=item.claim_id)
+                self.resolve(
+                    connection, item.due.id, item.outcome, evidence="reply", claim_id=item.claim_id, at=item.at
+                )
         self.note_opted_out(item.due.recipient_key for item in settled if item.outcome.error_class == OPTED_OUT)
         return lost
 
     def resolve(
-        self, connection: Connection, message_id: int, outcome: Outcome, *, evidence: str, claim_id: str | None = None
-    ) -> bool:
+        self, connection: Connection, message_id: int, outcome: Outcome, *, evidence: str, claim_id: str | None = None,
+        at: datetime | None = None,
+    ) -> bool:  # fmt: skip
         """Settle a message in doubt by a known outcome; False when it is not in doubt (any more), or not this one's.
 
-        Acceptance makes it sent, also where a decision had gone on without proof and nothing new has left yet.
-        Definite non-acceptance, known from the journal, the log or the process itself, queues it.
+        Acceptance makes it sent, also where a decision had gone on without proof and nothing new has left yet: at the
+        moment `at` that the proof names, else at that of its handing over. Definite non-acceptance, known from the
+        journal, the log or the process itself, queues it.
         """
         due = claims.by_id(connection, [message_id])[message_id]
         self.load(connection, [due])
         if outcome.error_class == OPTED_OUT:
             self.note_opted_out([due.recipient_key])
         accepted = outcome.kind is AttemptOutcome.ACCEPTED
+        begun_at = outcomes.doubt_begun_at(connection, message_id, claim_id)
+        known_at = self.now
+        if accepted and begun_at is not None:  # by whatever clock: not before it was begun, nor in the future
+            known_at = min(max(begun_at, at or begun_at), self.now)
         verdict = partial(
-            outcomes.resolve_attempt, connection, message_id, outcome=outcome, evidence=evidence, now=self.now,
+            outcomes.resolve_attempt, connection, message_id, outcome=outcome, evidence=evidence, at=known_at,
             claim_id=claim_id,
         )  # fmt: skip
         if verdict(AttemptOutcome.UNKNOWN):
             if accepted:
-                self.accept(connection, due, self.now, "prove_accepted")
+                self.accept(connection, due, known_at, "prove_accepted")
             else:
                 self.requeue(connection, [due], "prove_absent")
             return True
         if not accepted or not outcomes.was_abandoned(connection, message_id, claim_id):
             return False
-        if not self.accept(connection, due, self.now, "replay_accepted"):
+        if not self.accept(connection, due, known_at, "replay_accepted"):
             return False  # it was sent again meanwhile, as someone decided
         return verdict(AttemptOutcome.ABANDONED)
 

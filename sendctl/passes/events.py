@@ -326,8 +326,9 @@ def _prove(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> in
         return 0
     outcome = Outcome(AttemptOutcome.ACCEPTED, Phase.REPLIED)
     places.hold_of(connection, wanted)
+    said = effects.accepted_at(connection, wanted)
     return sum(
-        desk.resolve(connection, message_id, outcome, evidence="event", claim_id=claim_id)
+        desk.resolve(connection, message_id, outcome, evidence="event", claim_id=claim_id, at=said.get(message_id))
         for message_id, claim_id in effects.unproven(connection, wanted)
     )
 

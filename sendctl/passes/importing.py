@@ -228,7 +228,9 @@ def settle_late(desk: Desk, connection: Connection, traces: dict[tuple[int, int]
             continue
         given_up = outcome in (AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
         if given_up and trace.outcome.kind is not AttemptOutcome.UNKNOWN:
-            count += desk.resolve(connection, place[0], trace.outcome, evidence="journal", claim_id=claim_id)
+            count += desk.resolve(
+                connection, place[0], trace.outcome, evidence="journal", claim_id=claim_id, at=_moment(trace, desk.now)
+            )
     return count
 
 

@@ -66,7 +66,7 @@ def _settle_in(state: State, desk: Desk, connection: Connection, due: Due, prove
     if state is not State.IN_DOUBT:
         return settle(desk, connection, due, proven)
     replay.forget(connection, due.key)
-    return desk.resolve(connection, due.id, acceptance(proven), evidence="journal")
+    return desk.resolve(connection, due.id, acceptance(proven), evidence="journal", at=proven.at)
 
 
 def acceptance(proven: Proven) -> Outcome:

@@ -260,7 +260,7 @@ def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed
         if proven.accepted:
             due = claims.by_id(connection, [message_id])[message_id]
             desk.conclude(connection, [Over(due, proven.at, "sent")])
-    elif proven.accepted and desk.resolve(connection, message_id, acceptance(proven), evidence="journal"):
+    elif proven.accepted and desk.resolve(connection, message_id, acceptance(proven), evidence="journal", at=proven.at):
         done.sent += 1
     elif place.state in (State.SENDING, State.FAILED):
         # In flight under a claim from before the backup, or failed then and retried later: if it comes back to the

@@ -22,6 +22,7 @@ _M, _E, _A, _V, _S = messages.c, enrollments.c, attempts.c, events.c, suppressio
 
 # Events after which nothing goes to an address any more, the weakest reason first.
 SUPPRESSING = (EventType.BOUNCED, EventType.UNSUBSCRIBED, EventType.COMPLAINED)
+_OF_ACCEPTANCE = (EventType.ACCEPTED, EventType.DELIVERED)  # that happen at the moment of it, or soon after
 
 
 class Place(NamedTuple):
@@ -48,6 +49,22 @@ def unproven(connection: Connection, message_ids: Iterable[int]) -> list[Held]:
     wanted = bound((message_id,) for message_id in sorted(set(message_ids)))
     last: dict[int, str] = {row[0]: row[1] for row in connection.execute(statement, wanted)}
     return list(last.items())
+
+
+def accepted_at(connection: Connection, message_ids: Iterable[int]) -> dict[int, datetime]:
+    """When messages were accepted by what events say of that itself; one that was opened was so long before.
+
+    The earliest that was said; nothing of the others.
+    """
+    rows = given(connection, _M.id)
+    statement = (
+        sa.select(_M.id, sa.func.min(_V.occurred_at, type_=_V.occurred_at.type))
+        .join(events, sa.and_(_V.enrollment_id == _M.enrollment_id, _V.message_id == _M.id))
+        .where(_M.id.in_(sa.select(rows.c.id)), _V.type.in_(_OF_ACCEPTANCE), _V.proves_sent == 1)
+        .group_by(_M.id)
+    )
+    found: Iterable[Any] = connection.execute(statement, bound((one,) for one in sorted(set(message_ids))))
+    return {row[0]: row[1] for row in found}
 
 
 def queued_of(connection: Connection, enrollment_ids: Iterable[int]) -> list[int]:

@@ -100,20 +100,37 @@ def _close_attempts(rows: sa.Subquery) -> sa.Update:
 
 
 def resolve_attempt(
-    connection: Connection, message_id: int, source: AttemptOutcome, outcome: Outcome, *, evidence: str, now: datetime,
+    connection: Connection, message_id: int, source: AttemptOutcome, outcome: Outcome, *, evidence: str, at: datetime,
     claim_id: str | None = None,
 ) -> bool:  # fmt: skip
-    """Give an attempt in state `source` its verdict; False when there is none (any more).
+    """Give an attempt in state `source` its verdict, which came about at a moment; False when there is none (any more).
 
     With `claim_id`, only the attempt which that claim made.
     """
     statement = sa.update(attempts).where(attempts.c.message_id == message_id, attempts.c.outcome == source)
     if claim_id is not None:
         statement = statement.where(attempts.c.claim_id == claim_id)
-    values: dict[str, Any] = {"outcome": outcome.kind, "evidence": evidence, "finished_at": now}
+    values: dict[str, Any] = {"outcome": outcome.kind, "evidence": evidence, "finished_at": at}
     values |= {"reply": outcome.text} if outcome.text else {}
     values |= {"provider_message_id": outcome.provider_message_id} if outcome.provider_message_id else {}
     return connection.execute(statement.values(**values)).rowcount > 0
+
+
+def doubt_begun_at(connection: Connection, message_id: int, claim_id: str | None) -> datetime | None:
+    """When the attempt of which nobody knows was begun; of one claim when given. None where there is none.
+
+    The one in doubt, else the last with which somebody has gone on without knowing.
+    """
+    statement = (
+        sa.select(_A.started_at)
+        .where(_A.message_id == message_id, _A.outcome.in_([AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED]))
+        .order_by(_A.outcome == AttemptOutcome.ABANDONED, _A.number.desc())
+        .limit(1)
+    )
+    if claim_id is not None:
+        statement = statement.where(_A.claim_id == claim_id)
+    found: datetime | None = connection.execute(statement).scalar_one_or_none()
+    return found
 
 
 def was_abandoned(connection: Connection, message_id: int, claim_id: str | None) -> bool:
