@@ -5,19 +5,21 @@ Everything is counted anew each time, alone (`store.accounts.hold`); there is no
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
+from sendctl.definition import Definition
 from sendctl.errors import AllowanceExceeded, ExitCode, UsageError
 from sendctl.passes.context import Context, who
 from sendctl.settings import AccountTable
-from sendctl.store import accounts, audit, holds
+from sendctl.store import accounts, audit, holds, replanning
 from sendctl.store.accounts import Waiting
-from sendctl.store.holds import Held, Why
+from sendctl.store.holds import Held, Span, Why
+from sendctl.store.replanning import Moved
 
 ASK_AGAIN = timedelta(hours=1)  # room may be given back, or granted, at any time
 EVER = datetime(1970, 1, 1, tzinfo=UTC)  # the one period of credits
@@ -122,6 +124,40 @@ def _advice(table: AccountTable) -> str:
     if table.allowance is None:
         return f'grant it more with `sendctl account grant {table.name} N --reason "..."`; nothing was written.'
     return "plan fewer people, or a later start; nothing was written. `sendctl account` shows what is left."
+
+
+# -- those that are moved -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What becomes of shares of an account when messages of a campaign are moved: each is one of a period."""
+
+    account: str  # "" where the campaign has none
+    table: AccountTable | None  # None: this host does not know its periods
+    now: datetime
+
+    def span(self, moment: datetime) -> Span | None:
+        """From which moments a message may be moved to this one and keep its share; None: from everywhere."""
+        if not self.account:
+            return None
+        if self.table is None:
+            return Span(None, EVER)  # from none: a host that knows the account gives it one
+        begins = beginning(max(moment, self.now), self.table.period)
+        return Span(None if begins <= self.now else begins, following(begins, self.table.period))
+
+    def move(self, connection: Connection, moved: Iterable[Moved]) -> None:
+        """Let queued messages be due at other times; those that leave their period have to get a share there."""
+        periods: dict[Span | None, list[Moved]] = defaultdict(list)
+        for item in moved:
+            periods[self.span(item.due_at)].append(item)
+        for span, some in periods.items():
+            replanning.move(connection, some, self.now, span=span)
+
+
+def shares(context: Context, definition: Definition, now: datetime) -> Shares:
+    """The shares of a campaign, which may have no account."""
+    return Shares(definition.account, context.settings.accounts.get(definition.account), now)
 
 
 # -- those that wait ----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
 from sendctl.inputs.spool import ENDINGS
 from sendctl.passes import ordering, revising, second_reader, texts
-from sendctl.passes.accounts import check_room
+from sendctl.passes.accounts import check_room, shares
 from sendctl.passes.campaign_faults import check_source, compiled
 from sendctl.passes.context import Context, who
 from sendctl.passes.enqueue_checks import WORDS, check_channels, check_existing, check_limits, check_open
@@ -267,7 +267,9 @@ def _fill(
     if not report.created:
         _extend(context, connection, definition, report, done)
     if ordered is not None and people.orders is not None:
-        stopped = ordering.settle(connection, campaign.id, people.orders.reader, ordered, done)
+        stopped = ordering.settle(
+            connection, campaign.id, people.orders.reader, ordered, shares(context, definition, done), done
+        )
         report.stopped = dict(sorted(stopped.items()))
     if definition.account:
         check_room(context, connection, definition.account, ids.messages.used, done)
@@ -351,8 +353,8 @@ def _extend(
         campaign = campaigns.revise(connection, campaign, changes.after, now)
         outcomes.unfreeze_campaign(connection, campaign.id)
         replanned = revising.apply(
-            connection, campaign.id, changes, context.calendar(changes.after), secret=meta.read(connection).secret,
-            now=now,
+            connection, campaign.id, changes, context.calendar(changes.after), shares(context, definition, now),
+            secret=meta.read(connection).secret, now=now,
         )  # fmt: skip
         report.notes += replanned.notes
         found = loading.reached(connection, campaign.id)

@@ -19,12 +19,13 @@ from sendctl import identity
 from sendctl.calendar import Calendar, Slot
 from sendctl.inputs.contact_rows import BadRow, ValueProblem
 from sendctl.inputs.orders import OrderFile
+from sendctl.passes.accounts import Shares
 from sendctl.passes.enrolling import CHUNK_ROWS, JSON
 from sendctl.passes.order_checks import Eligible, Meaning, OrderReader, Stop, fits
 from sendctl.passes.row_checks import Progress
 from sendctl.rendering.failures import RenderError
 from sendctl.rendering.steps import Renderer
-from sendctl.store import loading, replanning, subjects
+from sendctl.store import loading, subjects
 from sendctl.store.id_set import IdSet
 from sendctl.store.loading import About, Entries, Ids
 from sendctl.store.replanning import Moved
@@ -236,14 +237,13 @@ def _snapshot(item: Eligible) -> str:
 
 
 def settle(
-    connection: Connection, campaign_id: int, reader: OrderReader, ordered: Ordered, now: datetime
+    connection: Connection, campaign_id: int, reader: OrderReader, ordered: Ordered, shares: Shares, now: datetime
 ) -> Counter[str]:  # fmt: skip
     """Stop and move what the events concern. The caller holds the campaign. Returns how many were stopped, by type."""
     for start in range(0, len(ordered.earlier), CHUNK_ROWS):
         # Of several for one enrollment the last is the earliest.
         some = {item.enrollment_id: item for item in ordered.earlier[start : start + CHUNK_ROWS]}
         waiting = subjects.untried(connection, list(some.values()))
-        moved = [Moved(message_id, *some[enrollment_id]) for enrollment_id, message_id in waiting]
-        replanning.move(connection, moved, now)
+        shares.move(connection, [Moved(message_id, *some[enrollment_id]) for enrollment_id, message_id in waiting])
     types = (reader.trigger.event, *reader.trigger.cancel_on)
     return subjects.stop(connection, campaign_id, ordered.ended, types, now)

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from sendctl import faults
 from sendctl.definition import Definition
 from sendctl.errors import ExitCode, TooLate, UsageError
+from sendctl.passes import accounts
 from sendctl.passes.context import Context
 from sendctl.passes.control import locked, write_audit
 from sendctl.passes.letter_fates import refuse_row
@@ -106,11 +107,12 @@ def _move(
 ) -> int:  # fmt: skip
     """Plan each person's message in their own hours from there; returns how many are due at another moment now."""
     calendar, wanted = context.calendar(definition), start_at + timedelta(seconds=definition.steps[0].after_s)
+    shares = accounts.shares(context, definition, now)
     moved = 0
     for zone in letters.zones(connection, campaign.id):
         slot = calendar.slot(wanted, zone)
         moved += letters.move(
-            connection, campaign.id, zone, slot.due_at, slot.expires_at, now, unpaid=bool(definition.account)
+            connection, campaign.id, zone, slot.due_at, slot.expires_at, now, span=shares.span(slot.due_at)
         )
     # What was tried and certainly not accepted is dated anew: its Date would be that of the first try.
     outcomes.unfreeze_campaign(connection, campaign.id)

@@ -18,6 +18,7 @@ from sendctl.calendar import Calendar
 from sendctl.definition import Definition, renumbered
 from sendctl.durations import format_duration
 from sendctl.errors import BadInput
+from sendctl.passes.accounts import Shares
 from sendctl.store import claims, ledger, places, replanning
 from sendctl.store.id_set import IdSet
 from sendctl.store.places import Advancing, Over
@@ -78,10 +79,11 @@ def compared(before: Definition, file: Definition, place_of: Callable[[int], str
 
 
 def apply(
-    connection: Connection, campaign_id: int, changes: StepChanges, calendar: Calendar, *, secret: str, now: datetime
-) -> Replanned:
+    connection: Connection, campaign_id: int, changes: StepChanges, calendar: Calendar, shares: Shares, *, secret: str,
+    now: datetime,
+) -> Replanned:  # fmt: skip
     """Plan anew for everybody under way, by the calendar of what is said now. The caller holds the campaign, and has
-    made the revision.
+    made the revision. Who is moved keeps their share of its account within its period.
     """
     found = Replanned()
     touched = {*changes.removed, *changes.retimed, *changes.shortened}
@@ -92,7 +94,7 @@ def apply(
             _drop(connection, gone, calendar, secret, now)
             found.cancelled.update(counting.people(gone))
             kept = [item for item in some if item not in gone and item.step_index in changes.retimed]
-            found.moved.update(counting.people(_retime(connection, kept, calendar, now)))
+            found.moved.update(counting.people(_retime(connection, kept, calendar, shares, now)))
     found.notes = _notes(connection, campaign_id, changes, found)
     return found
 
@@ -117,7 +119,9 @@ def _drop(connection: Connection, gone: Sequence[Waiting], calendar: Calendar, s
     places.conclude(connection, overs, Advancing(dict.fromkeys(campaigns, calendar), secret), now, earliest=now)
 
 
-def _retime(connection: Connection, kept: Sequence[Waiting], calendar: Calendar, now: datetime) -> list[Waiting]:
+def _retime(
+    connection: Connection, kept: Sequence[Waiting], calendar: Calendar, shares: Shares, now: datetime
+) -> list[Waiting]:  # fmt: skip
     """Let untried messages that are not due yet wait as long as the step says now; returns those."""
     moving, moved = [], []
     for item in kept:
@@ -126,7 +130,7 @@ def _retime(connection: Connection, kept: Sequence[Waiting], calendar: Calendar,
         slot = calendar.after(item.step_index, item.advanced_at, item.timezone, earliest=now)
         moving.append(Moved(item.id, item.enrollment_id, *slot))
         moved.append(item)
-    replanning.move(connection, moving, now, unpaid=bool(calendar.definition.account))
+    shares.move(connection, moving)
     return moved
 
 

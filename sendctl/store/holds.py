@@ -84,18 +84,29 @@ def counts(connection: Connection, campaign_id: int) -> list[HeldCount]:
     return [HeldCount(Why(row[0]), row[1], row[2], row[3] or "") for row in connection.execute(statement)]
 
 
-def moved(*, unpaid: bool = False) -> dict[str, Any]:
+class Span(NamedTuple):
+    """The moments whose share of an account is good for a message that is moved: from `since` until before `until`."""
+
+    since: datetime | None  # None: all before `until`
+    until: datetime | None  # None: all that follow
+
+
+def moved(span: Span | None = None) -> dict[str, Any]:
     """What an UPDATE that plans queued messages for another time says of why they wait: no hold lasts beyond that.
 
-    A share of an account that is missing is missing then, too. `unpaid`: so is that of all the others, which was one
-    of another time.
+    A share of an account that is missing is missing then, too, and is asked for anew. With a span, what waited for a
+    moment outside of it had one of another period, which is given back. None: whatever they have is good.
     """
-    if unpaid:
-        return {"error_class": Why.ALLOWANCE, "last_error": None}
-    held = _M.error_class.in_([Why.FREQUENCY_CAP, Why.DISTANCE, Why.QUIET_HOURS])
+    lacks: list[sa.ColumnElement[bool]] = [_M.error_class.is_not_distinct_from(Why.ALLOWANCE)]
+    if span is not None and span.since is not None:
+        lacks.append(_M.next_attempt_at < span.since)
+    if span is not None and span.until is not None:
+        lacks.append(_M.next_attempt_at >= span.until)
+    unpaid = sa.or_(*lacks)
+    marked = _M.error_class.in_(list(Why))
     return {
-        "error_class": sa.case((held, sa.null()), else_=_M.error_class),
-        "last_error": sa.case((held, sa.null()), else_=_M.last_error),
+        "error_class": sa.case((unpaid, Why.ALLOWANCE), (marked, sa.null()), else_=_M.error_class),
+        "last_error": sa.case((sa.or_(unpaid, marked), sa.null()), else_=_M.last_error),
     }
 
 

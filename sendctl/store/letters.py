@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.states import State
 from sendctl.store import holds
+from sendctl.store.holds import Span
 from sendctl.store.tables import contacts, enrollments, messages
 
 _M, _E = messages.c, enrollments.c
@@ -83,11 +84,11 @@ def first_due(connection: Connection, campaign_id: int) -> datetime | None:
 
 def move(
     connection: Connection, campaign_id: int, timezone: str | None, due_at: datetime, expires_at: datetime | None,
-    now: datetime, *, unpaid: bool,
+    now: datetime, *, span: Span | None,
 ) -> int:  # fmt: skip
     """Let the queued messages of people in a time zone be due at another moment; returns how many are not yet.
 
-    `unpaid`: they have to get a share of their account for that.
+    `span`: who keeps their share of an account for that (holds.moved).
     """
     here = _E.timezone.is_(None) if timezone is None else _E.timezone == timezone
     people = sa.select(_E.id).where(_E.campaign_id == campaign_id, here)
@@ -95,9 +96,7 @@ def move(
         sa.update(messages)
         .where(_M.campaign_id == campaign_id, _M.status == State.QUEUED, _M.due_at != due_at)
         .where(_M.enrollment_id.in_(people))
-        .values(
-            due_at=due_at, next_attempt_at=due_at, expires_at=expires_at, updated_at=now, **holds.moved(unpaid=unpaid)
-        )
+        .values(due_at=due_at, next_attempt_at=due_at, expires_at=expires_at, updated_at=now, **holds.moved(span))
         .returning(_M.enrollment_id)
     )
     return _plan(connection, list(moved.scalars()), due_at, now)

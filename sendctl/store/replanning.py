@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from sendctl.states import EnrollmentStatus, State
 from sendctl.store import holds
 from sendctl.store.bulk import bound, given
+from sendctl.store.holds import Span
 from sendctl.store.tables import enrollments, messages
 
 RANGE_IDS = 20_000
@@ -66,8 +67,8 @@ def waiting(connection: Connection, campaign_id: int, steps: Iterable[int]) -> I
             yield found
 
 
-def move(connection: Connection, moved: Sequence[Moved], now: datetime, *, unpaid: bool = False) -> None:
-    """Let queued messages be due at other times. `unpaid`: they have to get a share of their account for that."""
+def move(connection: Connection, moved: Sequence[Moved], now: datetime, *, span: Span | None = None) -> None:
+    """Let queued messages be due at other times. `span`: who keeps their share of an account for that (holds.moved)."""
     if not moved:
         return
     rows = given(connection, _M.id, _M.due_at, _M.expires_at)
@@ -79,7 +80,7 @@ def move(connection: Connection, moved: Sequence[Moved], now: datetime, *, unpai
             next_attempt_at=rows.c.due_at,
             expires_at=rows.c.expires_at,
             updated_at=now,
-            **holds.moved(unpaid=unpaid),
+            **holds.moved(span),
         ),
         bound((item.id, item.due_at, item.expires_at) for item in moved),
     )
