@@ -1,6 +1,7 @@
 """When a message may go: send windows in a person's local day, and the wait before a retry.
 
-Daylight saving: a window that begins in a gap begins when the gap ends; in an overlap, the first of the two.
+Daylight saving: a window is open as long as the clocks there show its hours. One that begins in a gap begins when the
+gap ends; the hours of an overlap come twice.
 Everything that goes in and comes out is UTC.
 """
 
@@ -9,7 +10,8 @@ from __future__ import annotations
 import logging
 import random
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -56,11 +58,9 @@ def next_open(moment: datetime, window: Window | None, zone_name: str) -> dateti
     if window is None or window.start == window.end:
         return moment
     zone = _zone(zone_name)
-    local = moment.astimezone(zone)
-    if _inside(local.time(), window):
+    if _inside(moment.astimezone(zone).time(), window):
         return moment
-    for days in range(LONGEST_SHUT_DAYS):
-        opens = _opening(local.date() + timedelta(days=days), window.start, zone)
+    for opens in _openings(moment, window.start, zone):
         if opens > moment and _inside(opens.astimezone(zone).time(), window):
             return opens
     raise AssertionError(f"no day of {zone_name} has the hours {window}")
@@ -72,20 +72,44 @@ def _inside(now: time, window: Window) -> bool:
     return now >= window.start or now < window.end
 
 
-def _opening(day: date, start: time, zone: ZoneInfo) -> datetime:
-    """The first moment of a day that its clocks show as `start` or later."""
-    opens = datetime.combine(day, start, tzinfo=zone).astimezone(UTC)  # fold=0: the first of two equal times
-    if opens.astimezone(zone).time() == start:
-        return opens
-    # In a gap: with the offset of before the change it lies after the gap's end, with that of after it before that.
-    before = datetime.combine(day, start, tzinfo=zone).replace(fold=1).astimezone(UTC)
-    while opens - before > timedelta(seconds=1):
-        middle = before + (opens - before) / 2
-        if middle.astimezone(zone).utcoffset() == before.astimezone(zone).utcoffset():
-            before = middle
-        else:
-            opens = middle
-    return opens.replace(microsecond=0)
+def _openings(moment: datetime, start: time, zone: tzinfo) -> Iterator[datetime]:
+    """The moments from the day before on, in order, at which something that begins at `start` may begin.
+
+    The clocks show `start`, once or twice a day, or they are changed, over it or back into what has begun.
+    """
+    today = moment.astimezone(zone).date()
+    changes = _clock_changes(moment.astimezone(UTC).date(), zone)
+    if not changes:
+        yield from (_at(today + timedelta(days=days), start, zone, 0) for days in (0, 1))
+        return
+    days = [today + timedelta(days=number) for number in range(-1, LONGEST_SHUT_DAYS + 1)]
+    yield from sorted({_at(day, start, zone, fold) for day in days for fold in (0, 1)} | set(changes))
+
+
+def _at(day: date, hour: time, zone: tzinfo, fold: int) -> datetime:
+    """A local time in UTC; of two equal ones the first (fold 0) or the second. One in a gap lies beside it."""
+    return datetime.combine(day, hour, tzinfo=zone).replace(fold=fold).astimezone(UTC)
+
+
+@lru_cache(maxsize=4096)
+def _clock_changes(day: date, zone: tzinfo) -> tuple[datetime, ...]:
+    """When a zone changes its offset from the day before to some days later, to the second; once in half a day."""
+    found = []
+    begin = datetime.combine(day, time(), tzinfo=UTC) - timedelta(days=1)
+    for _ in range(2 * (LONGEST_SHUT_DAYS + 2)):
+        before, after = begin, begin + timedelta(hours=12)
+        offset = before.astimezone(zone).utcoffset()
+        if after.astimezone(zone).utcoffset() != offset:
+            changed = after
+            while changed - before > timedelta(seconds=1):
+                middle = before + timedelta(seconds=(changed - before) // timedelta(seconds=2))
+                if middle.astimezone(zone).utcoffset() == offset:
+                    before = middle
+                else:
+                    changed = middle
+            found.append(changed)
+        begin = after
+    return tuple(found)
 
 
 def retry_delay_s(charged_attempts: int, base_s: float, *, retry_after_s: float | None, jitter: random.Random) -> float:
