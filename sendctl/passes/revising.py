@@ -18,7 +18,9 @@ from sendctl.calendar import Calendar
 from sendctl.definition import Definition, renumbered
 from sendctl.durations import format_duration
 from sendctl.errors import BadInput
+from sendctl.passes import new_hours
 from sendctl.passes.accounts import Shares
+from sendctl.passes.new_hours import people
 from sendctl.store import claims, ledger, places, replanning
 from sendctl.store.id_set import IdSet
 from sendctl.store.places import Advancing, Over
@@ -96,6 +98,7 @@ def apply(
             kept = [item for item in some if item not in gone and item.step_index in changes.retimed]
             found.moved.update(counting.people(_retime(connection, kept, calendar, shares, now)))
     found.notes = _notes(connection, campaign_id, changes, found)
+    found.notes += new_hours.apply(connection, campaign_id, changes.before, calendar, shares, now)
     return found
 
 
@@ -141,21 +144,17 @@ def _notes(connection: Connection, campaign_id: int, changes: StepChanges, found
     before, after = changes.before, changes.after
     notes = []
     for number in changes.removed:
-        name, waited = before.step(number).name, _people(found.cancelled.get(number, 0))
+        name, waited = before.step(number).name, people(found.cancelled.get(number, 0))
         notes.append(f"step {name} is removed: skipped by {waited} who waited for it")
     for number in changes.shortened:
-        step, waited = after.step(number), _people(found.cancelled.get(number, 0))
+        step, waited = after.step(number), people(found.cancelled.get(number, 0))
         notes.append(f"step {step.name} comes {step.repeat} times at most: skipped by {waited} who waited for one more")
     for number in changes.retimed:
         was, now = (format_duration(one.step(number).after_s) for one in (before, after))
-        name, moved = after.step(number).name, _people(found.moved.get(number, 0))
+        name, moved = after.step(number).name, people(found.moved.get(number, 0))
         notes.append(f"step {name} comes after {now} instead of {was}: moved for {moved}")
     for number in changes.added:
         later = after.order[after.order.index(number) + 1 :]
         past = replanning.past(connection, campaign_id, later)
-        notes.append(f"step {after.step(number).name} is new: too late for {_people(past)} past its place")
+        notes.append(f"step {after.step(number).name} is new: too late for {people(past)} past its place")
     return notes
-
-
-def _people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count:,} people"

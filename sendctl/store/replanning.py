@@ -31,8 +31,16 @@ class Waiting(NamedTuple):
     occurrence: int
     attempts: int
     due_at: datetime
+    expires_at: datetime | None
     advanced_at: datetime | None
     timezone: str | None
+
+
+class Lifetime(NamedTuple):
+    """When a waiting message is too late from now on; None: never."""
+
+    id: int
+    expires_at: datetime | None
 
 
 class Moved(NamedTuple):
@@ -44,8 +52,10 @@ class Moved(NamedTuple):
     expires_at: datetime | None
 
 
-def waiting(connection: Connection, campaign_id: int, steps: Iterable[int]) -> Iterator[list[Waiting]]:
-    """The queued messages of these steps, in pieces: each is read whole before the caller changes it.
+def waiting(
+    connection: Connection, campaign_id: int, steps: Iterable[int] | None = None
+) -> Iterator[list[Waiting]]:  # fmt: skip
+    """The queued messages, or those of these steps, in pieces: each is read whole before the caller changes it.
 
     Without copies that an operator had sent once more: nobody's way leads over them.
     """
@@ -55,11 +65,14 @@ def waiting(connection: Connection, campaign_id: int, steps: Iterable[int]) -> I
         return
     statement = (
         sa.select(
-            _M.id, _M.enrollment_id, _M.step_index, _M.occurrence, _M.attempts, _M.due_at, _E.advanced_at, _E.timezone
+            _M.id, _M.enrollment_id, _M.step_index, _M.occurrence, _M.attempts, _M.due_at, _M.expires_at,
+            _E.advanced_at, _E.timezone,
         )
         .join(enrollments, _E.id == _M.enrollment_id)
-        .where(*mine, _M.step_index.in_(list(steps)), _E.status == EnrollmentStatus.ACTIVE)
-    )
+        .where(*mine, _E.status == EnrollmentStatus.ACTIVE)
+    )  # fmt: skip
+    if steps is not None:
+        statement = statement.where(_M.step_index.in_(list(steps)))
     for start in range(first, last + 1, RANGE_IDS):
         rows = connection.execute(statement.where(_M.id.between(start, min(start + RANGE_IDS - 1, last))))
         found = [Waiting(*row) for row in rows]
@@ -101,6 +114,28 @@ def move(connection: Connection, moved: Sequence[Moved], now: datetime, *, span:
         .values(next_scheduled_at=here.c.due_at, updated_at=now),
         bound((item.id, item.due_at) for item in moved),
     )  # fmt: skip
+
+
+def live(connection: Connection, lifetimes: Sequence[Lifetime], now: datetime) -> None:
+    """Let queued messages be too late at other moments; none is held beyond its own."""
+    if not lifetimes:
+        return
+    rows = given(connection, _M.id, _M.expires_at)
+    sooner = sa.case((rows.c.expires_at < _M.next_attempt_at, rows.c.expires_at), else_=_M.next_attempt_at)
+    connection.execute(
+        sa.update(messages)
+        .where(_M.id == rows.c.id, _M.status == State.QUEUED)
+        .values(expires_at=rows.c.expires_at, next_attempt_at=sooner, updated_at=now),
+        bound(lifetimes),
+    )
+
+
+def count_at(connection: Connection, campaign_id: int, step: int) -> int:
+    """How many enrollments that go on stand at a step."""
+    statement = sa.select(sa.func.count()).where(
+        _E.campaign_id == campaign_id, _E.status == EnrollmentStatus.ACTIVE, _E.current_step_index == step
+    )
+    return int(connection.execute(statement).scalar_one())
 
 
 def past(connection: Connection, campaign_id: int, later: Sequence[int]) -> int:
