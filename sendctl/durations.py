@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 LONGEST_S = 3650 * 86400  # ten years: more is a slip of the pen, and datetime arithmetic stays far from its limits
 
+YEARS = range(1970, 2200)  # of moments: what lies outside is a mistake, and durations are added to them
+
 _UNIT_S = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _PART = r"([0-9]{1,10})([wdhms])"
 _DURATION = r"(?:[0-9]{1,10}[wdhms] ?)+(?<! )"
@@ -111,10 +113,19 @@ def parse_when(text: str, *, now: datetime, zone: tzinfo) -> datetime:
     if text.startswith("+"):
         return now.astimezone(UTC) + timedelta(seconds=parse_duration_s(text[1:]))
     written = _parse_moment(text)
+    in_utc(written if written.tzinfo else written.replace(tzinfo=zone))
+    return written.astimezone(UTC) if written.tzinfo else _local_to_utc(text, written, zone)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """An aware moment in UTC. Raises ValueError outside of the years that can be meant."""
     try:
-        return written.astimezone(UTC) if written.tzinfo else _local_to_utc(text, written, zone)
+        there = moment.astimezone(UTC)
     except OverflowError:
-        raise ValueError(f'"{text}" is outside the years that can be reckoned with') from None
+        there = moment
+    if there.year not in YEARS:
+        raise ValueError(f"the year {there.year} is outside {YEARS.start} to {YEARS.stop - 1}")
+    return there
 
 
 def _parse_moment(text: str) -> datetime:

@@ -5,12 +5,12 @@ Compiles no template and opens no store; the keys are explained in docs/campaign
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from sendctl.definition import Controls, Definition, Step, Trigger, Window
-from sendctl.durations import LONGEST_S, Rate, parse_rate
+from sendctl.durations import LONGEST_S, Rate, in_utc, parse_rate
 from sendctl.errors import BadInput
 from sendctl.inputs import campaign_checks as checks
 from sendctl.inputs.campaign_places import CampaignFile
@@ -132,9 +132,9 @@ def read_providers(campaign: Table) -> tuple[str, ...]:
 def _read_start(campaign: Table) -> datetime | None:
     moment = campaign.moment("start_at")
     try:
-        return moment.astimezone(UTC) if moment else None
-    except OverflowError:
-        campaign.wrong("start_at", '"start_at" is outside the years that can be reckoned with')
+        return in_utc(moment) if moment else None
+    except ValueError as error:
+        campaign.wrong("start_at", f'"start_at": {error}')
         return None
 
 

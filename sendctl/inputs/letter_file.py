@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from sendctl.addresses import parse_mailbox
 from sendctl.definition import Definition, LetterTerms, Step
-from sendctl.durations import LONGEST_S, parse_when
+from sendctl.durations import LONGEST_S, in_utc, parse_when
 from sendctl.errors import BadInput
 from sendctl.inputs import campaign_checks as checks
 from sendctl.inputs import campaign_file as shared
@@ -177,9 +177,9 @@ def _moment(letter: Table, zone: tzinfo) -> datetime | None:
 
 def _in_utc(letter: Table, value: datetime) -> datetime | None:
     try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        letter.wrong("at", '"at" is outside the years that can be reckoned with')
+        return in_utc(value)
+    except ValueError as error:
+        letter.wrong("at", f'"at": {error}')
         return None
 
 

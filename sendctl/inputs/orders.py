@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
+from sendctl.durations import YEARS
 from sendctl.errors import BadInput
 from sendctl.inputs.contact_rows import ID_MAX_CHARACTERS, BadRow, ValueProblem
 from sendctl.inputs.json_rows import json_lines
@@ -20,7 +21,6 @@ from sendctl.inputs.source_file import LineReader, SourceFile, open_source
 
 # RFC 3339 section 5.6; a space for the "T" is its own note.
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
-_YEARS = range(1970, 2200)  # what lies outside is a mistake, and delays are added to it
 
 
 class OrderEvent(NamedTuple):
@@ -105,8 +105,8 @@ def _moment(values: dict[str, Any]) -> datetime:
         moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueProblem("occurred_at", _wanted(wanted, values, "occurred_at")) from None
-    if moment.year not in _YEARS:
-        raise ValueProblem("occurred_at", f"the year {moment.year} is outside {_YEARS.start} to {_YEARS.stop - 1}")
+    if moment.year not in YEARS:
+        raise ValueProblem("occurred_at", f"the year {moment.year} is outside {YEARS.start} to {YEARS.stop - 1}")
     return moment
 
 

@@ -82,7 +82,8 @@ CAMPAIGN_MISTAKES = [
         "start_at = '2026-11-23'\n[[steps]]",
         '5:12: "start_at" is text; want a date and time without quotes',
     ),
-    ("\n[[steps]]", "start_at = 0001-01-01T00:00:00+10:00\n[[steps]]", '5:12: "start_at" is outside the years'),
+    ("\n[[steps]]", "start_at = 0001-01-01T00:00:00+10:00\n[[steps]]", '5:12: "start_at": the year 1 is outside 1970'),
+    ("\n[[steps]]", "start_at = 9999-12-31T23:59:59Z\n[[steps]]", '5:12: "start_at": the year 9999 is outside'),
     (
         "\n[[steps]]",
         "batch_size = 5\n[[steps]]",

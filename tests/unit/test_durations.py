@@ -150,8 +150,10 @@ def test_an_offset_is_believed_even_inside_a_gap() -> None:
         ("+", "is no duration"),
         ("+2 hours", "is no duration"),
         ("", "is no moment"),
-        ("9999-12-31T23:59:59-10:00", "outside the years"),
-        ("0001-01-01 00:00", "outside the years"),
+        ("9999-12-31T23:59:59-10:00", "the year 9999 is outside 1970 to 2199"),
+        ("0001-01-01 00:00", "the year 1 is outside 1970 to 2199"),
+        ("2199-12-31T23:59:59-01:00", "the year 2200 is outside"),
+        ("1970-01-01 00:30", "the year 1969 is outside"),
     ],
 )
 def test_what_is_no_moment_is_refused_with_the_reason(text: str, reason: str) -> None:
