@@ -19,10 +19,11 @@ from sendctl.definition import Controls
 from sendctl.durations import parse_rate
 from sendctl.errors import ExitCode, UsageError
 from sendctl.inputs.campaign_checks import duration_from
+from sendctl.passes import archiving
 from sendctl.passes.context import Context, who
 from sendctl.passes.letter_fates import letter_of, refuse_row
-from sendctl.states import CampaignStatus, State
-from sendctl.store import audit, campaigns, finishing, limits, notices, proofs, reports
+from sendctl.states import CampaignStatus
+from sendctl.store import audit, campaigns, finishing, limits, notices, reports
 from sendctl.store.campaigns import Campaign
 
 
@@ -99,9 +100,11 @@ def cancel(context: Context, name: str, reason: str = "") -> ControlReport:
 def archive(context: Context, name: str, reason: str = "") -> ControlReport:
     """Put a campaign that is over away for good: no overview, no retry and no proof looks at it any more.
 
-    What a late proof plans in it is cancelled, as in a campaign that was cancelled.
+    What a late proof plans in it is cancelled, as in a campaign that was cancelled. A letter takes along the campaign
+    that tells of it.
 
-    Raises UsageError for one that goes on, or of which something is on its way, in doubt or queued.
+    Raises UsageError for one that goes on, or of which something is on its way, in doubt, queued, to be tried again or
+    to be told.
     """
     return _move(context, name, "archive", reason)
 
@@ -141,7 +144,7 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
         if letter is not None and campaign.status is not wanted.target:
             refuse_row(letter, campaign.name, "cancelled")
         if action == "archive":
-            _refuse_open(connection, campaign)
+            archiving.refuse_open(context, connection, campaign, now)
         changed = campaigns.set_status(connection, campaign.id, wanted.sources, wanted.target, now)
         if not changed and campaign.status is not wanted.target:
             hint = f"`sendctl cancel --campaign {name}` ends it." if action == "archive" else ""
@@ -153,6 +156,8 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
             write_audit(context, connection, campaign, action, reason, detail, now)
         if letter is not None and changed:
             _end_teller(connection, letter.id, now)
+        if action == "archive" and changed:
+            archiving.take_teller_along(connection, campaign, now)
         if action == "cancel":
             faults.passing("cancel.before_commit")
         report = ControlReport(
@@ -162,24 +167,6 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
     if action == "cancel":
         faults.passing("cancel.committed")
     return report
-
-
-def _refuse_open(connection: Connection, campaign: Campaign) -> None:
-    """Raises UsageError where something has still to be settled: nobody would look after it."""
-    counts = proofs.counts(connection, campaign.id)
-    left = {state: counts[state] for state in (State.QUEUED, State.SENDING, State.IN_DOUBT) if counts[state]}
-    if left and campaign.status is not CampaignStatus.ARCHIVED:
-        said = ", ".join(f"{number:,} {state.replace('_', ' ')}" for state, number in left.items())
-        raise UsageError(
-            f"campaign {campaign.name} has messages that are not settled ({said}): it cannot be archived",
-            hint="`sendctl reconcile` settles what can be, `sendctl cancel` ends what is queued, and `sendctl recover"
-            f" --campaign {campaign.name} --in-doubt skip` what is in doubt.",
-        )
-    if notices.tells(connection, campaign.id):
-        raise UsageError(
-            f"campaign {campaign.name} tells somebody what becomes of a letter, which may still come back: it cannot be"
-            " archived"
-        )
 
 
 def _end_teller(connection: Connection, message_id: int, now: datetime) -> None:

@@ -130,8 +130,10 @@ def failed_ids(connection: Connection, campaign_id: int, *, given_up: bool = Fal
     return list(connection.execute(statement.order_by(messages.c.id)).scalars())
 
 
-def retriable_ids(connection: Connection, failed_before: datetime, max_attempts: int) -> list[int]:
-    """Ids of messages that failed for a passing cause before a moment, with attempts left in all.
+def retriable_ids(
+    connection: Connection, failed_before: datetime | None, max_attempts: int, campaign_id: int | None = None
+) -> list[int]:
+    """Ids of messages that failed for a passing cause before a moment, or ever, with attempts left in all.
 
     Not of enrollments that were stopped meanwhile, nor of those that had a later message: they got this one's on the
     other channel, and nobody wants a step after the one that follows it. Nor what was sent once more since.
@@ -153,8 +155,12 @@ def retriable_ids(connection: Connection, failed_before: datetime, max_attempts:
     )
     statement = sa.select(messages.c.id).where(
         messages.c.campaign_id.in_(living), messages.c.status == State.FAILED, messages.c.transient == 1,
-        messages.c.failed_at < failed_before, tried < max_attempts, ~over, ~overtaken, ~_replaced,
+        tried < max_attempts, ~over, ~overtaken, ~_replaced,
     )  # fmt: skip
+    if failed_before is not None:
+        statement = statement.where(messages.c.failed_at < failed_before)
+    if campaign_id is not None:
+        statement = statement.where(messages.c.campaign_id == campaign_id)
     return list(connection.execute(statement.order_by(messages.c.id)).scalars())
 
 

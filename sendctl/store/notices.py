@@ -82,9 +82,28 @@ def silent_teller(connection: Connection, message_id: int) -> int | None:
     return found
 
 
-def tells(connection: Connection, campaign_id: int) -> bool:
-    """Whether a campaign is there to tell somebody of a letter."""
-    return connection.execute(sa.select(sa.exists().where(notices.c.campaign_id == campaign_id))).scalar_one()
+def teller_of(connection: Connection, campaign_id: int) -> int | None:
+    """The campaign that tells of the letter of this one; None where there is none."""
+    n = notices.c
+    statement = (
+        sa.select(n.campaign_id).join(messages, messages.c.id == n.message_id)
+        .where(messages.c.campaign_id == campaign_id).limit(1)
+    )  # fmt: skip
+    found: int | None = connection.execute(statement).scalar_one_or_none()
+    return found
+
+
+def letter_of_teller(connection: Connection, campaign_id: int) -> str | None:
+    """The name of the letter of which this campaign tells; None where it tells of none."""
+    statement = (
+        sa.select(campaigns.c.name)
+        .join(messages, messages.c.campaign_id == campaigns.c.id)
+        .join(notices, notices.c.message_id == messages.c.id)
+        .where(notices.c.campaign_id == campaign_id)
+        .limit(1)
+    )
+    found: str | None = connection.execute(statement).scalar_one_or_none()
+    return found
 
 
 def keep_for_copy(connection: Connection, message_id: int, copy_id: int) -> None:
@@ -119,8 +138,13 @@ def tell(connection: Connection, kind: str, wanted: Iterable[_Wanted], now: date
             _plan(connection, kind, one, now)
 
 
-def tell_exhausted(connection: Connection, most_attempts: int, now: datetime) -> None:
-    """Letters that failed for a passing cause and have no attempt left: that they are over is known only now."""
+def tell_exhausted(
+    connection: Connection, most_attempts: int, now: datetime, campaign_id: int | None = None
+) -> None:  # fmt: skip
+    """Letters that failed for a passing cause and have no attempt left: that they are over is known only now.
+
+    All of them, or the one of a campaign.
+    """
     tried = (
         sa.select(sa.func.count())
         .where(attempts.c.message_id == messages.c.id, attempts.c.outcome != AttemptOutcome.UNTOUCHED)
@@ -131,6 +155,8 @@ def tell_exhausted(connection: Connection, most_attempts: int, now: datetime) ->
         .join(notices, notices.c.message_id == messages.c.id)
         .where(messages.c.status == State.FAILED, messages.c.transient == 1, tried >= most_attempts)
     )
+    if campaign_id is not None:
+        statement = statement.where(messages.c.campaign_id == campaign_id)
     of_messages(connection, "failed", connection.execute(statement).scalars().all(), now)
 
 

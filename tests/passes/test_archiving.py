@@ -7,8 +7,9 @@ import pytest
 from sendctl.errors import UsageError
 from sendctl.passes import control, events, reconcile, status
 from sendctl.passes.deciding import Desk
+from sendctl.settings import ReconcileSettings
 from tests.passes.judge import Judge
-from tests.store.ground import ACCEPTED, DRIP, STEP, UNKNOWN, Ground
+from tests.store.ground import ACCEPTED, DEFERRED, DRIP, STEP, UNKNOWN, Ground
 
 
 def test_only_what_is_over_and_settled_is_archived_and_nothing_looks_at_it_any_more(
@@ -51,10 +52,70 @@ def test_what_a_late_proof_plans_in_it_is_cancelled(ground: Ground, judge: Judge
     assert ground.states() == {"sent": 1, "cancelled": 1}
 
 
-def test_what_tells_of_a_letter_is_not_archived(ground: Ground, judge: Judge) -> None:
-    ground.letter(more='notify = "lea@x.example"')
+NOTIFY = 'notify = "lea@x.example"'
+
+
+def archived(ground: Ground) -> list[str]:
+    return [row[0] for row in ground.rows("SELECT name FROM campaigns WHERE status = 'archived' ORDER BY id")]
+
+
+def test_what_tells_of_a_letter_is_put_away_with_it_and_not_before(ground: Ground, judge: Judge) -> None:
+    ground.letter(more=NOTIFY)
+    ground.pass_with(ACCEPTED)
+    with pytest.raises(UsageError, match=r"sender of letter note has not been told of everything \(1 queued\)"):
+        control.archive(ground.context, "note")
     ground.send_due()
-    ground.send_due()
-    with pytest.raises(UsageError, match="tells somebody what becomes of a letter"):
+    with pytest.raises(UsageError, match="tells somebody what becomes of a letter") as caught:
         control.archive(ground.context, "note.notify")
+    assert caught.value.hint == "`sendctl archive note` puts away both."
     assert control.archive(ground.context, "note").changed
+    assert archived(ground) == ["note", "note.notify"]
+    assert status.read(ground.context).campaigns == ()
+    assert not control.archive(ground.context, "note").changed
+
+
+def test_a_cancelled_letter_takes_along_what_has_nothing_to_tell(ground: Ground) -> None:
+    ground.letter(more=NOTIFY, at='"2026-03-03 09:00"')
+    control.cancel(ground.context, "note")
+    control.archive(ground.context, "note")
+    assert archived(ground) == ["note", "note.notify"]
+
+
+def test_what_is_tried_again_is_not_put_away_and_its_sender_is_told_first(ground: Ground, judge: Judge) -> None:
+    ground.reconcile = ReconcileSettings(max_total_attempts=4)
+    judge.answer = lambda message: ACCEPTED if message.recipient.startswith("lea") else DEFERRED
+    ground.letter(more=NOTIFY)
+    ground.enqueue(1)
+    for _ in range(3):
+        ground.send_due()
+        ground.clock.forward(hours=7)
+    for name in ("note", "sale"):
+        assert ground.states(name) == {"failed": 1}
+        with pytest.raises(UsageError, match=r"failed for a passing cause and are tried again \(1\)"):
+            control.archive(ground.context, name)
+    ground.clock.forward(days=2)
+    reconcile.run(ground.context)
+    ground.send_due()  # the fourth and last attempt, put off once more
+    ground.clock.forward(hours=7)
+    for _ in range(3):
+        ground.send_due()
+        ground.clock.forward(days=1)
+    with pytest.raises(UsageError, match="has not been told of everything"):
+        control.archive(ground.context, "note")
+    reconcile.run(ground.context)
+    ground.send_due()
+    assert "Letter note: failed" in "".join(str(message.content) for message in judge.delivered)
+    for name in ("note", "sale"):
+        control.archive(ground.context, name)
+    assert archived(ground) == ["note", "note.notify", "sale"]
+
+
+def test_who_gives_up_what_is_tried_again_may_put_it_away(ground: Ground) -> None:
+    ground.letter(more=NOTIFY)
+    for _ in range(3):
+        ground.pass_with(DEFERRED)
+        ground.clock.forward(hours=7)
+    assert ground.states("note") == {"failed": 1}
+    control.cancel(ground.context, "note")
+    control.archive(ground.context, "note")
+    assert archived(ground) == ["note", "note.notify"]
