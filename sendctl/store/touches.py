@@ -8,7 +8,7 @@ messages. Several messages for one place of an enrollment (channels, copies) are
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -22,6 +22,8 @@ from sendctl.store.tables import attempts, campaigns, contacts, enrollments, mes
 _A, _C, _E, _M = attempts.c, campaigns.c, enrollments.c, messages.c
 _PERHAPS = (AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
 _LIVING = (CampaignStatus.RUNNING, CampaignStatus.PAUSED)
+# What is in flight when a campaign is cancelled finishes within its claim, of whatever host; generous, and costs nothing.
+LONGEST_FLIGHT = timedelta(days=1)
 
 
 class Touch(NamedTuple):
@@ -49,8 +51,8 @@ def hold_people(connection: Connection, contact_ids: Iterable[int]) -> set[int]:
 
 
 def campaigns_since(connection: Connection, since: datetime) -> list[tuple[int, int]]:
-    """(id, revision) of campaigns that may have sent something since a moment: one that has ended changes no more."""
-    alive = sa.or_(_C.status.in_(_LIVING), _C.updated_at >= since)
+    """(id, revision) of campaigns that may have sent something since a moment: also what was in flight at their end."""
+    alive = sa.or_(_C.status.in_(_LIVING), _C.updated_at >= since - LONGEST_FLIGHT)
     found: Iterable[Any] = connection.execute(sa.select(_C.id, _C.revision).where(alive).order_by(_C.id))
     return [(row[0], row[1]) for row in found]
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.durations import Rate
-from sendctl.passes import reconcile
+from sendctl.passes import control, reconcile
 from sendctl.passes.advice import advise
 from sendctl.passes.claiming import BUSY_WAIT_S
 from sendctl.passes.status import read
@@ -142,6 +142,19 @@ def test_a_cap_that_is_set_later_counts_what_was_sent_before_and_over_ended_camp
     campaigns(ground, TWELVE_HOURS, "second")
     ground.send_due()
     assert (ground.states("first"), ground.states("second")) == ({"sent": 1}, {"queued": 1})
+
+
+def test_what_was_in_flight_when_its_campaign_was_cancelled_counts_from_when_it_was_accepted(ground: Ground) -> None:
+    campaigns(ground, TWELVE_HOURS, "first", "second")
+    clerk = ground.clerk("first")
+    window = clerk.turn([], 10)
+    control.cancel(ground.context, "first")
+    ground.clock.forward(seconds=100)
+    clerk.turn(ground.done(window, ACCEPTED), 0)
+    ground.clock.forward(hours=12, seconds=-5)
+    assert ground.clerk("second").turn([], 10).messages == ()
+    ground.clock.forward(seconds=6)
+    assert len(ground.clerk("second").turn([], 10).messages) == 1
 
 
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
