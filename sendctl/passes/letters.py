@@ -155,7 +155,7 @@ def _refuse_others(letter: LetterFile, before: Definition, row: LetterRow) -> No
     assert terms_before is not None
     if person.email is not None and person.email.key != row.address_key:
         raise BadInput(f"letter {name} goes to {row.recipient} already", place=letter.place("to"), hint=hint)
-    if letter.definition.start_at != before.start_at:
+    if letter.definition.start_at not in (before.start_at, row.due_at):  # to which it may have been moved
         raise BadInput(f"letter {name} is there already, for another moment", place=letter.place("at"),
                        hint=MOVE.format(name=name))  # fmt: skip
     if terms.notify != terms_before.notify:

@@ -187,3 +187,13 @@ def test_a_race_with_a_claim_has_one_winner_and_both_know_it(ground: Ground) -> 
                                 " WHERE c.name = :name", name=f"race-{number}"))  # fmt: skip
         assert due_at.startswith("2026-03-07") == ("moved" in words)
     assert len({tuple(words) for words in won}) > 1, "one side always wins: this races nothing"
+
+
+def test_the_file_of_a_moved_letter_may_say_the_time_to_which_it_was_moved(ground: Ground) -> None:
+    ground.letter(at="2026-03-03T09:00:00Z")
+    rescheduling.run(ground.context, "note", lambda _definition, _now: datetime(2026, 3, 5, 9, tzinfo=UTC))
+    due = ground.rows("SELECT due_at, next_attempt_at FROM messages")
+    assert ground.letter(at="2026-03-05T09:00:00Z").changed == ["start_at"]
+    assert ground.rows("SELECT due_at, next_attempt_at FROM messages") == due
+    with pytest.raises(BadInput, match="is there already, for another moment"):
+        ground.letter(at="2026-03-04T09:00:00Z")
