@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+from sendctl.definition import Definition
 from sendctl.errors import BadConfig, BadInput, UsageError
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.passes.campaign_faults import at_fault
@@ -101,12 +102,28 @@ def check_existing(context: Context, campaign: CampaignFile, renderers: list[Ren
                 place=campaign.key_place("campaign", "channel"),
                 hint="how its people are reached cannot change. Make a new campaign.",
             )
+        _check_subjects(before, campaign)
         compared(before, definition, lambda index: campaign.key_place("steps", index))
         for address, subject_key, snapshot in loading.waiting_snapshots(connection, found.id):
             problem = problem_for(recipient_of(json.loads(snapshot), ANY_TOKEN, subject_key), renderers)
             if problem is not None:
                 raise _unfit(campaign, problem, address)
     return False
+
+
+def _check_subjects(before: Definition, campaign: CampaignFile) -> None:
+    """What names the subjects stays: under other keys a replayed order is enrolled anew, and a refund stops nobody."""
+    was, now = before.trigger, campaign.definition.trigger
+    if was is None or now is None:
+        return
+    for key, old, new in (("key", was.key, now.key), ("each", was.each, now.each)):
+        if old != new:
+            raise BadInput(
+                f"campaign {before.name} was enqueued with " + (f"{key} = {old!r}" if old else f"no {key}"),
+                place=campaign.key_place("trigger", key),
+                hint="by that its orders are known: changed, those that come again would be enrolled again, and refunds"
+                " would stop nobody. Put it back, or give the campaign another name.",
+            )
 
 
 def _unfit(campaign: CampaignFile, problem: Problem, address: str) -> BadInput:

@@ -394,6 +394,28 @@ def test_people_come_from_contacts_or_from_orders(ground: Ground) -> None:
         load(ground, event(1), name="other")
 
 
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"key": '"{{ order.id }}-{{ item.id }}"'}, r"campaign\.toml:\d+:7: campaign sale was enqueued with key = "),
+        ({"each": '"order_items"'}, r"campaign\.toml:\d+:8: campaign sale was enqueued with each = 'items'"),
+        ({"each": None, "where": None, "key": '"{{ order.id }}"'}, r"campaign\.toml:\d+:7: campaign sale was enqu"),
+    ],
+)
+def test_what_names_the_subjects_of_a_campaign_cannot_change(
+    ground: Ground, changed: dict[str, str | None], problem: str
+) -> None:
+    load(ground, event(1))
+    before = ground.dump()
+    steps = (STEP.replace("item.name", "order.id"), AGAIN.replace("item.name", "order.id"))
+    for arrival in (event(1), event(1, type_=REFUND, at=LATER)):
+        with pytest.raises(BadInput, match=problem) as caught:
+            load(ground, arrival, rest=trigger(**changed), steps=steps)
+        assert "give the campaign another name" in caught.value.hint
+    assert ground.dump() == before
+    assert load(ground, event(1, type_=REFUND, at=LATER), rest=trigger(delay='"8d"', where=None)).stopped == {REFUND: 1}
+
+
 def test_changed_templates_are_checked_against_the_orders_that_wait(ground: Ground) -> None:
     load(ground, event(1))
     with pytest.raises(BadInput, match=r"item\.colour, which person1@x\.example, already enrolled, lacks"):
