@@ -71,10 +71,7 @@ class LetterTerms:
     about: str = ""  # the letter's name
 
 
-# Events that end any enrollment, and those that end one of a campaign with reminders: nobody is reminded of what
-# they have done, nor at an address that takes nothing.
-ALWAYS_STOP = frozenset({"unsubscribed", "complained"})
-REMINDERS_STOP = frozenset({"submitted", "bounced"})
+ALWAYS_STOP = frozenset({"unsubscribed", "complained"})  # they end any enrollment
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +153,19 @@ class Definition:
         return None
 
     def ends_on(self, event: str) -> bool:
-        """Whether an event of this type ends an enrollment."""
-        reminds = any(step.kind == "reminder" for step in self.steps)
-        return event in ALWAYS_STOP or event in self.stop_on or (reminds and event in REMINDERS_STOP)
+        """Whether an event of this type ends an enrollment. A bounce ends its own way; of two the other may be good."""
+        if event in ALWAYS_STOP or event in self.stop_on:
+            return True
+        if event == "bounced":
+            return len(self.channels) == 1
+        return event == "submitted" and bool(self.reminders)
+
+    @property
+    def reminders(self) -> frozenset[int]:
+        """The numbers of the steps that remind of what was not done."""
+        return frozenset(
+            number for number, step in zip(self.numbers, self.steps, strict=True) if step.kind == "reminder"
+        )
 
 
 def renumbered(before: Definition, after: Definition) -> Definition:

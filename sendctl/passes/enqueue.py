@@ -6,6 +6,7 @@ flat at any size.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from sendctl.inputs.campaign_file import load_campaign
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
 from sendctl.inputs.spool import ENDINGS
-from sendctl.passes import ordering, revising, second_reader, texts
+from sendctl.passes import ending, ordering, revising, second_reader, texts
 from sendctl.passes.accounts import check_room, shares
 from sendctl.passes.campaign_faults import check_source, compiled
 from sendctl.passes.context import Context, who
@@ -270,7 +271,7 @@ def _fill(
         stopped = ordering.settle(
             connection, campaign.id, people.orders.reader, ordered, shares(context, definition, done), done
         )
-        report.stopped = dict(sorted(stopped.items()))
+        report.stopped = dict(sorted((stopped + Counter(report.stopped)).items()))
     if definition.account:
         check_room(context, connection, definition.account, ids.messages.used, done)
     audit.write(
@@ -278,8 +279,21 @@ def _fill(
         campaign_id=campaign.id, reason="", now=done,
         detail={"revision": report.revision, "enrolled": report.enrolled, "known": report.known,
                 "repeated": report.repeated_count, "skipped": report.skipped, "changed": report.changed}
-        | ({"not_eligible": report.not_eligible, "stopped": report.stopped} if report.orders else {}),
+        | ({"not_eligible": report.not_eligible, "stopped": report.stopped}
+           if report.orders or report.stopped else {}),
     )  # fmt: skip
+
+
+def _end_earlier(
+    connection: Connection, campaign_id: int, before: Definition, after: Definition, report: EnqueueReport,
+    now: datetime,
+) -> None:  # fmt: skip
+    """What ends an enrollment from now on, and is known of somebody already."""
+    stopped = ending.apply(connection, campaign_id, before, after, now)
+    for kind, number in sorted(stopped.items()):
+        whom = "1 person" if number == 1 else f"{number:,} people"
+        report.notes.append(f"{kind} ends an enrollment from now on: stopped for {whom} of whom it was known before")
+    report.stopped = {kind: number for kind, number in sorted(stopped.items()) if number}
 
 
 def _load_orders(
@@ -352,6 +366,7 @@ def _extend(
         report.steps_removed = [changes.before.step(number).name for number in changes.removed]
         campaign = campaigns.revise(connection, campaign, changes.after, now)
         outcomes.unfreeze_campaign(connection, campaign.id)
+        _end_earlier(connection, campaign.id, before, changes.after, report, now)
         replanned = revising.apply(
             connection, campaign.id, changes, context.calendar(changes.after), shares(context, definition, now),
             secret=meta.read(connection).secret, now=now,

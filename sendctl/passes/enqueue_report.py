@@ -38,7 +38,7 @@ class EnqueueReport:
     orders: bool = False  # the campaign is fed by order events; what follows is about these
     eligible: int = 0  # items of good events for which `where` is true: enrolled, or not for what was known of them
     not_eligible: dict[str, int] = field(default_factory=dict)  # reason -> events ("other type") or items
-    stopped: dict[str, int] = field(default_factory=dict)  # type of event -> enrollments that it has stopped
+    stopped: dict[str, int] = field(default_factory=dict)  # type of event, of an order or not -> enrollments stopped
     files: int = 0  # of a spool folder, loaded and put away
     put_aside: list[tuple[str, str]] = field(default_factory=list)  # files that cannot be used: (name, why)
     texts: list[StepTexts] = field(default_factory=list)  # with dry_run: how long the text messages would be, by step

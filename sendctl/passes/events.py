@@ -286,10 +286,7 @@ class _Consequences:
         return reasons
 
     def _ends(self, campaign_id: int, kind: str) -> bool:
-        definition = self.desk.current(self.connection, campaign_id)
-        if kind == EventType.BOUNCED and len(definition.channels) > 1:
-            return kind in definition.stop_on  # an address that takes nothing: the other one may
-        return kind in SUPPRESSING or definition.ends_on(kind)
+        return self.desk.current(self.connection, campaign_id).ends_on(kind)
 
     def _stop(self) -> set[int]:
         """End enrollments, for the earliest of their events that does; returns their messages in flight."""

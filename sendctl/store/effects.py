@@ -24,6 +24,8 @@ _M, _E, _A, _V, _S = messages.c, enrollments.c, attempts.c, events.c, suppressio
 SUPPRESSING = (EventType.BOUNCED, EventType.UNSUBSCRIBED, EventType.COMPLAINED)
 _OF_ACCEPTANCE = (EventType.ACCEPTED, EventType.DELIVERED)  # that happen at the moment of it, or soon after
 
+_GOING_ON = (EnrollmentStatus.ACTIVE, EnrollmentStatus.FAILED)
+
 
 class Place(NamedTuple):
     """A message and its campaign, which is locked first."""
@@ -84,6 +86,28 @@ def _in_state(connection: Connection, enrollment_ids: Iterable[int], state: Stat
     return list(connection.execute(statement.order_by(_M.id), wanted).scalars())
 
 
+def with_events(connection: Connection, campaign_id: int, types: Iterable[str]) -> list[int]:
+    """Enrollments of a campaign that are not over and have an event of these types, in order of id."""
+    statement = (
+        sa.select(_V.enrollment_id)
+        .distinct()
+        .join(enrollments, _E.id == _V.enrollment_id)
+        .where(_V.campaign_id == campaign_id, _V.type.in_(list(types)), _E.status.in_(_GOING_ON))
+        .order_by(_V.enrollment_id)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def submitted(connection: Connection, enrollment_ids: Iterable[int]) -> set[int]:
+    """Those of these enrollments that have done what they were asked for."""
+    rows = given(connection, _E.id)
+    statement = sa.select(_V.enrollment_id).where(
+        _V.enrollment_id.in_(sa.select(rows.c.id)), _V.type == EventType.SUBMITTED
+    )
+    wanted = bound((enrollment_id,) for enrollment_id in sorted(set(enrollment_ids)))
+    return set(connection.execute(statement, wanted).scalars())
+
+
 def stop(connection: Connection, reasons: Mapping[int, str], now: datetime) -> list[int]:
     """End enrollments that are not over, for a reason each; returns those.
 
@@ -93,7 +117,7 @@ def stop(connection: Connection, reasons: Mapping[int, str], now: datetime) -> l
         return []
     rows = given(connection, _E.id, _E.ended_for)
     wanted = bound(reasons.items())
-    going_on = _E.status.in_([EnrollmentStatus.ACTIVE, EnrollmentStatus.FAILED])
+    going_on = _E.status.in_(_GOING_ON)
     ending = sa.update(enrollments).where(_E.id == rows.c.id).values(ended_for=rows.c.ended_for, updated_at=now)
     ended = connection.execute(
         ending.where(going_on).values(status=EnrollmentStatus.STOPPED, next_scheduled_at=None).returning(_E.id), wanted

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from sendctl.passes import control
 from sendctl.providers.base import OPTED_OUT
 from tests.passes.judge import Judge
+from tests.passes.test_ingest import REMINDER, fact, ingest, token
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, REFUSED, START, STEP, UNTOUCHED, Ground
 
 
@@ -177,3 +179,30 @@ def test_whoever_has_opted_out_at_the_provider_gets_nothing_of_any_campaign(grou
     ground.clock.forward(hours=2)
     ground.send_due()
     assert ground.states("other") == {"sent": 1, "suppressed": 1}
+
+
+@pytest.mark.parametrize("kind", ["submitted", "opened"])
+def test_a_reminder_is_never_claimed_for_who_has_submitted(ground: Ground, kind: str) -> None:
+    """Also where the event did not end the enrollment: the store of an older sendctl, or rows put in by hand."""
+    ground.enqueue(2, steps=(STEP, REMINDER))
+    ground.pass_with(ACCEPTED)
+    ingest(ground, fact("opened", token=token(ground, 1), id="e"))
+    ground.change("UPDATE events SET type = :kind", kind=kind)
+    ground.clock.forward(days=4)
+    assert who(ground) == (["p00002"] if kind == "submitted" else ["p00001", "p00002"])
+    if kind == "submitted":
+        assert ground.states() == {"sent": 2, "sending": 1, "cancelled": 1}
+        assert ground.rows("SELECT status, ended_for FROM enrollments ORDER BY id")[0] == ("stopped", "submitted")
+
+
+def test_only_reminders_ask_what_was_submitted(sqlite_ground: Ground) -> None:
+    sqlite_ground.enqueue(2, steps=(STEP, REMINDER))
+    asked: list[str] = []
+    sa.event.listen(
+        sqlite_ground.store.engine, "after_cursor_execute", lambda *call: asked.append(" ".join(call[2].split()))
+    )
+    for questions in (0, 1):
+        del asked[:]
+        sqlite_ground.pass_with(ACCEPTED)
+        assert len([statement for statement in asked if "FROM events" in statement]) == questions
+        sqlite_ground.clock.forward(days=4)

@@ -9,6 +9,8 @@ import pytest
 from sendctl.errors import BadInput
 from sendctl.passes import listing
 from sendctl.states import State
+from tests.passes.judge import Judge
+from tests.passes.test_ingest import enrollments, fact, ingest, token
 from tests.store.ground import ACCEPTED, DRIP, REFUSED, START, STEP, UNKNOWN, Ground
 
 
@@ -278,3 +280,65 @@ def test_a_change_at_night_plans_for_the_morning_of_the_window(ground: Ground, c
     with listing.messages(ground.context, state=State.QUEUED) as (_, rows):
         (one,) = rows
     assert one.row.due_at == START.replace(day=6, hour=8)
+
+
+# -- what was known before the file made it an end ------------------------------------------------------------------
+
+
+def test_nobody_is_reminded_who_had_submitted_before_there_were_reminders(ground: Ground, judge: Judge) -> None:
+    ground.enqueue(4, steps=(FIRST, LAST))
+    ground.pass_with(ACCEPTED)
+    ingest(ground, fact("submitted", token=token(ground, 1)), fact("clicked", token=token(ground, 2)))
+    ingest(ground, fact("submitted", token=token(ground, 3)))
+    flying = ground.change("UPDATE enrollments SET status = 'completed', next_scheduled_at = NULL WHERE id ="
+                           " (SELECT enrollment_id FROM messages WHERE recipient = :to AND step_index = 0)",
+                           to="p00003@x.example")  # fmt: skip
+    assert flying == 1
+    ground.change("UPDATE messages SET status = 'cancelled' WHERE recipient = 'p00003@x.example' AND status = 'queued'")
+    before, more = ground.dump(), {"steps": (FIRST, LAST, reminder("nudge", "1d", 2))}
+    told = "submitted ends an enrollment from now on: stopped for 1 person of whom it was known before"
+    report = ground.enqueue(dry_run=True, **more)
+    assert (told in report.notes, report.stopped) == (True, {"submitted": 1})
+    assert ground.dump() == before
+    report = ground.enqueue(**more)
+    assert (told in report.notes, report.stopped) == (True, {"submitted": 1})
+    assert enrollments(ground)[0] == ("stopped", "submitted")
+    live_on(ground, 12)
+    assert sorted(message.recipient for message in judge.delivered if b"Subject: nudge" in message.content) == (
+        ["p00002@x.example"] * 2 + ["p00004@x.example"] * 2
+    )
+    assert not [one for one in judge.delivered if one.recipient == "p00001@x.example"]
+
+
+def test_a_type_that_is_added_to_stop_ends_those_of_whom_it_is_known(ground: Ground) -> None:
+    ground.enqueue(3, steps=(FIRST, TIPS))
+    ground.pass_with(ACCEPTED)
+    ingest(ground, fact("clicked", token=token(ground, 1)), fact("opened", token=token(ground, 1)) | {
+        "occurred_at": "2026-03-02T09:30:00Z"}, fact("opened", token=token(ground, 2)))  # fmt: skip
+    report = ground.enqueue(steps=(FIRST, TIPS), rest='[stop]\non = ["clicked"]')
+    assert report.stopped == {"clicked": 1}
+    report = ground.enqueue(steps=(FIRST, TIPS), rest='[stop]\non = ["clicked", "opened"]')
+    assert report.stopped == {"opened": 1}
+    assert enrollments(ground) == [("stopped", "clicked"), ("stopped", "opened"), ("active", None)]
+    assert ground.enqueue(steps=(FIRST, TIPS)).stopped == {}  # what has ended stays so
+    live_on(ground, 4)
+    assert ground.states() == {"sent": 4, "cancelled": 2}
+
+
+def test_a_campaign_of_which_nothing_is_left_by_a_change_is_over(ground: Ground) -> None:
+    ground.enqueue(1, steps=(FIRST, TIPS))
+    ground.pass_with(ACCEPTED)
+    ingest(ground, fact("submitted", token=token(ground)))
+    ground.enqueue(steps=(FIRST, TIPS), rest='[stop]\non = ["submitted"]')
+    assert ground.one("SELECT status FROM campaigns") == "completed"
+
+
+def test_what_is_in_flight_when_a_change_ends_it_finishes_and_leads_to_nothing(ground: Ground) -> None:
+    ground.enqueue(1, steps=(FIRST, TIPS))
+    clerk = ground.clerk()
+    window = clerk.turn([], 10)
+    ingest(ground, fact("submitted", token=token(ground)))
+    ground.enqueue(steps=(FIRST, TIPS, reminder("nudge", "1d")))
+    clerk.turn(ground.done(window, ACCEPTED), 0)
+    live_on(ground, 9)
+    assert (ground.states(), enrollments(ground)) == ({"sent": 1}, [("stopped", "submitted")])

@@ -139,8 +139,10 @@ def test_whatever_the_revisions_nobody_goes_back_and_every_later_step_is_met(fil
 def test_events_end_what_they_must() -> None:
     drip, reminds = sequence("welcome", "tips"), sequence("ask", "nudge", kind="reminder")
     assert [event for event in ("submitted", "bounced", "unsubscribed", "complained") if drip.ends_on(event)] == [
-        "unsubscribed", "complained",
+        "bounced", "unsubscribed", "complained",
     ]  # fmt: skip
+    double = replace(reminds, channel="both")
+    assert (double.ends_on("bounced"), replace(double, stop_on=("bounced",)).ends_on("bounced")) == (False, True)
     assert all(reminds.ends_on(event) for event in ("submitted", "bounced", "unsubscribed", "complained"))
     assert not reminds.ends_on("opened")
     assert replace(drip, stop_on=("clicked",)).ends_on("clicked")
