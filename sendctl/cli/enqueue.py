@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command("enqueue", cls=Verb, epilog="0 2 7 65 69 75 78")(enqueue)
+    app.command("enqueue", cls=Verb, epilog="0 2 3 7 65 69 75 78")(enqueue)
 
 
 def enqueue(
@@ -228,9 +228,10 @@ def _changes(report: EnqueueReport) -> Iterator[str]:
 
 
 def _order_lines(report: EnqueueReport) -> Iterator[str]:
-    if report.files or report.put_aside:
+    if report.files or report.put_aside or report.left:
         aside = f", {len(report.put_aside):,} put aside" if report.put_aside else ""
-        yield f"  files            {report.files:,}{aside}"
+        left = f", {len(report.left):,} left" if report.left else ""
+        yield f"  files            {report.files:,}{aside}{left}"
     yield f"  events           {report.rows:,}"
     for reason, number in report.not_eligible.items():
         yield f"  {'not eligible':<16} {number:,}: {clean(reason)}"
@@ -262,5 +263,6 @@ def _json(report: EnqueueReport) -> dict[str, Any]:
         "priced_by": report.priced_by or None, "currency": report.currency or None,
         "sharing": report.sharing,
         "put_aside": [{"file": name, "reason": reason} for name, reason in report.put_aside],
+        "left": [{"file": name, "reason": reason} for name, reason in report.left],
         "notes": report.notes, "warnings": report.warnings,
     }  # fmt: skip

@@ -135,6 +135,7 @@ def _of_orders(orders: Orders, renderers: Sequence[Renderer], report: EnqueueRep
     report.rows, report.skipped, report.eligible = orders.good, orders.bad, orders.eligible
     report.files = orders.file_count
     report.put_aside = [(path.name, reason) for path, reason in orders.put_aside]
+    report.left = [(path.name, reason) for path, reason in orders.left]
     return People(leaving_out=renderers if report.skipped else [], keep=orders.keep, orders=orders)
 
 
@@ -175,6 +176,8 @@ def _warn(report: EnqueueReport, people: People) -> None:
     for file, reason in report.put_aside:
         moved = "cannot be used" if report.dry_run else "was put aside"
         report.warnings.append(f"{file} {moved}: {reason}")
+    for file, reason in report.left:
+        report.warnings.append(f"{file} stays where it is, as the campaign fits no item of any file: {reason}")
     if people.orders is not None:
         wanted = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
         for path in people.orders.strangers:

@@ -36,6 +36,7 @@ class Orders:
     bad: int = 0
     eligible: int = 0
     put_aside: list[tuple[Path, str]] = field(default_factory=list)
+    left: list[tuple[Path, str]] = field(default_factory=list)  # files that stay: perhaps the campaign is wrong
     strangers: list[str] = field(default_factory=list)  # files of the folder with the name of something else
     _file: OrderFile | None = None
     _good_files: list[tuple[Path, Stamp]] = field(default_factory=list)
@@ -112,8 +113,11 @@ def _check_one(
 def _check_folder(
     orders: Orders, folder: Path, campaign: CampaignFile, renderers: Sequence[Renderer]
 ) -> None:  # fmt: skip
-    """Sort the files. A campaign that fits no item of any file is to blame itself: no file is moved for that."""
-    misfit: BadInput | None = None
+    """Sort the files. A campaign that fits no item of any file may be to blame itself: no file is moved for that.
+
+    Raises BadInput if nothing of the folder can be loaded then; else those files are left, and the others are loaded.
+    """
+    misfits: list[tuple[Path, BadInput]] = []
     orders.strangers = [f"{folder.name}/{path.name}" for path in spool.strangers(folder)]
     for path in spool.waiting(folder):
         try:
@@ -126,12 +130,24 @@ def _check_folder(
                     _count(orders, checked)
                     continue
                 refused = bad_rows(file, checked, every_row=False)
-                misfit = misfit or (refused if checked.misfits else None)
+                if checked.misfits:
+                    misfits.append((path, refused))
+                    continue
         except _FileRefused as error:
             refused = error.reason
         orders.put_aside.append((path, str(refused)))
-    if misfit is not None and not orders.eligible:
-        raise misfit
+    unused = [(path, str(refused)) for path, refused in misfits]
+    if orders.eligible:
+        orders.put_aside = sorted([*orders.put_aside, *unused])
+    elif orders._good_files:
+        orders.left = unused
+    elif misfits:
+        (_, refused), *_ = misfits
+        refused.hint = (
+            "mend the campaign file, or the order, or take its file out of the folder: as the campaign fits no item of"
+            " any file, none was moved."
+        )
+        raise refused
 
 
 def _count(orders: Orders, checked: CheckedOrders) -> None:

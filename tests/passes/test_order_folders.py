@@ -95,6 +95,33 @@ def test_a_campaign_that_fits_no_order_is_to_blame_and_no_file_is_moved(ground: 
     assert files(ground) == [*bad, f"{DONE}/d.jsonl"]
 
 
+def refund(order: int) -> Event:
+    return event(order, type_="order.refunded", at="2026-03-02T08:00:00Z")
+
+
+def test_a_refund_is_loaded_whatever_stands_beside_it(ground: Ground) -> None:
+    put(ground, "a.jsonl", event(1))
+    assert run(ground).exit_code == 0
+    put(ground, "b.jsonl", event(2, items=None) | {"order": {"id": 2}})
+    put(ground, "c.jsonl", refund(1))
+    put(ground, "d.jsonl", "nonsense")
+    report = run(ground)
+    assert (report.stopped, report.exit_code) == ({"order.refunded": 1}, 3)
+    assert ground.states() == {"cancelled": 1}
+    assert [name for name, _ in report.left] == ["b.jsonl"]
+    assert [one.partition(": ")[0] for one in report.warnings] == [
+        "d.jsonl was put aside", "b.jsonl stays where it is, as the campaign fits no item of any file",
+    ]  # fmt: skip
+    assert files(ground) == ["b.jsonl", "bad/d.jsonl", "bad/d.jsonl.reason", f"{DONE}/a.jsonl", f"{DONE}/c.jsonl"]
+    with pytest.raises(BadInput, match=r"b\.jsonl:1: order\.items is no list") as caught:
+        run(ground)
+    assert "--skip-bad" not in caught.value.hint
+    assert "take its file out of the folder" in caught.value.hint
+    put(ground, "e.jsonl", event(3))
+    report = run(ground)  # the campaign is right: so the file is wrong
+    assert (report.enrolled, report.exit_code, [name for name, _ in report.put_aside]) == (1, 0, ["b.jsonl"])
+
+
 def test_a_file_that_is_named_like_something_else_is_left_alone_and_said(ground: Ground) -> None:
     put(ground, "notes.txt", event(1))
     report = run(ground)
