@@ -124,7 +124,7 @@ class OrderLoader:
         enrolled = subjects.enrolled(self._connection, self._campaign_id, keys)
         self._enroll(self._fresh(some.eligible, after, enrolled))
         for key, enrollment_id in enrolled.items():
-            if self._is_over(after[key]):
+            if after[key].is_over(self._reader.trigger.event):
                 self.done.ended.append(enrollment_id)
         self._note_earlier(some.eligible, before, enrolled)
 
@@ -139,17 +139,6 @@ class OrderLoader:
         at, type_ = max((subject.stopped_at, subject.stop_type), (stop.at, stop.type), key=lambda one: rank(*one))
         return subject._replace(stopped_at=at, stop_type=type_)
 
-    def _is_over(self, subject: Subject) -> bool:
-        """Ended by an event that is not before the first which made it eligible.
-
-        One of the trigger's own type must be later: the same event again, under a changed `where`, ends nothing.
-        """
-        if subject.eligible_at is None or subject.stopped_at is None:
-            return False
-        if subject.stop_type == self._reader.trigger.event:
-            return subject.stopped_at > subject.eligible_at
-        return subject.stopped_at >= subject.eligible_at
-
     def _fresh(
         self, eligible: Sequence[Eligible], after: dict[str, Subject], enrolled: dict[str, int]
     ) -> list[Eligible]:  # fmt: skip
@@ -163,7 +152,7 @@ class OrderLoader:
             if enrollment_id is not None:
                 again = enrollment_id in self._ids.enrollments.ids or not self._seen.add(enrollment_id)
                 self.done.not_eligible[REPEATED if again else KNOWN] += 1
-            elif self._is_over(subject):
+            elif subject.is_over(self._reader.trigger.event):
                 self.done.not_eligible[f"stopped by {subject.stop_type}"] += 1
             elif first[item.subject_key] is item:
                 fresh.append(item)

@@ -30,6 +30,7 @@ from sendctl.store import (
     notices,
     replay,
     standing,
+    subjects,
     suppressions,
 )
 from sendctl.store.campaigns import Campaign
@@ -148,6 +149,7 @@ def _planned(context: Context, connection: Connection, row: MessageRow, now: dat
     due = claims.by_id(connection, [base.id])[base.id]
     _check_campaign(campaign)
     _check_person(connection, due, row)
+    _check_ends(connection, campaign, due, row)
     frozen = base.status is State.SENT and due.revision is not None
     revision = base.revision if frozen else campaign.revision
     definition = campaigns.definition_of(connection, campaign.id, revision)
@@ -236,16 +238,28 @@ def _check_person(connection: Connection, due: Due, row: MessageRow) -> None:
             f" {due.enrollment_status}{for_what}",
             hint=f"`sendctl show {row.recipient}` says what came in. Nothing was changed.",
         )
+
+
+def _check_ends(connection: Connection, campaign: Campaign, due: Due, row: MessageRow) -> None:
+    """What ends an enrollment that is under way forbids it after the last step as well. Raises UsageError."""
+    definition = campaigns.definition_of(connection, campaign.id, campaign.revision)
     said = {
         one.type for one in events.of_enrollments(connection, [due.enrollment_id])
         if one.type != EventType.BOUNCED or one.channel in (None, due.channel)  # of two ways the other may be good
     }  # fmt: skip
-    for kind in HARD_STOPS:
-        if kind in said:
+    for kind in EventType:
+        if kind in said and (kind in HARD_STOPS or definition.ends_on(kind)):
             raise UsageError(
                 f"{row.recipient} gets nothing more of campaign {row.campaign}: {kind}",
                 hint=f"`sendctl show {row.id}` says when. Nothing was changed.",
             )
+    subject = subjects.known(connection, campaign.id, [due.subject_key]).get(due.subject_key)
+    if definition.trigger is not None and subject is not None and subject.is_over(definition.trigger.event):
+        raise UsageError(
+            f"{row.recipient} gets nothing more of campaign {row.campaign} about {due.subject_key}:"
+            f" {subject.stop_type} of {subject.stopped_at:%Y-%m-%d %H:%M:%SZ}",
+            hint="its order was ended by that. Nothing was changed.",
+        )
 
 
 def _known(connection: Connection, campaign: str, due: Due, copy: int) -> str:

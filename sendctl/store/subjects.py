@@ -32,6 +32,17 @@ class Subject(NamedTuple):
     stopped_at: datetime | None = None  # the latest
     stop_type: str | None = None
 
+    def is_over(self, own_type: str) -> bool:
+        """Ended by an event that is not before the first which made it eligible.
+
+        One of the trigger's own type must be later: the same event again, under a changed `where`, ends nothing.
+        """
+        if self.eligible_at is None or self.stopped_at is None:
+            return False
+        if self.stop_type == own_type:
+            return self.stopped_at > self.eligible_at
+        return self.stopped_at >= self.eligible_at
+
 
 def known(connection: Connection, campaign_id: int, keys: Iterable[str]) -> dict[str, Subject]:
     """Those of these keys of which anything is known."""

@@ -7,8 +7,9 @@ import pytest
 from sendctl.errors import UsageError
 from sendctl.passes import control, reconcile, resend, suppress
 from sendctl.passes.resend import Resend, Wanted
+from tests.passes import orders
 from tests.passes.judge import Judge
-from tests.passes.test_ingest import fact, ingest
+from tests.passes.test_ingest import REMINDER, fact, ingest
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, REFUSED, STEP, UNKNOWN, Ground
 
 ANA = "p00001@x.example"
@@ -228,3 +229,46 @@ def test_two_that_were_looked_at_at_the_same_time_send_one_copy(ground: Ground) 
     with pytest.raises(UsageError, match="somebody else has had message 1 sent once more in the meantime"):
         resend.apply(ground.context, two, "second")
     assert copies(ground) == [(0, 0, "sent"), (0, 1, "sent")]
+
+
+@pytest.mark.parametrize("kind", ["order.refunded", "order.delivered"])
+def test_an_order_that_ended_after_the_last_message_is_not_written_about_again(ground: Ground, kind: str) -> None:
+    orders.load(ground, orders.event(1), orders.event(2), steps=(orders.STEP,))
+    ground.clock.forward(days=8)
+    ground.send_due()
+    assert places(ground) == [("completed", 0)] * 2
+    ending = orders.event(1, [orders.item(1, "returned")], type_=kind, at="2026-03-09T10:00:00Z")
+    planned = again(ground)
+    assert orders.load(ground, ending, steps=(orders.STEP,)).stopped == {}
+    assert copies(ground)[-1] == (0, 1, "cancelled")  # the copy that was planned before
+    assert planned.new_id == 3
+    refused(ground, f"gets nothing more of campaign sale about 1/1: {kind} of 2026-03-09 10:00:00Z")
+    again(ground, 2)
+    orders.load(ground, orders.event(2, type_="order.refunded", at="2026-02-09T10:00:00Z"), steps=(orders.STEP,))
+    ground.send_due()
+    again(ground, 2)  # a refund from before the delivery ends nothing
+
+
+@pytest.mark.parametrize(("rest", "refuses"), [("", False), ('[stop]\non = ["submitted"]', True)])
+def test_what_would_end_a_sequence_under_way_forbids_it_after_the_last_step(
+    ground: Ground, rest: str, refuses: bool
+) -> None:
+    ground.enqueue(1, steps=(STEP,), rest=rest)
+    ground.send_due()
+    ingest(ground, fact("submitted", message_id=1))
+    assert places(ground) == [("completed", 0)]
+    if refuses:
+        refused(ground, "gets nothing more of campaign sale: submitted")
+    else:
+        again(ground)
+
+
+def test_nobody_is_reminded_once_more_who_has_submitted(ground: Ground) -> None:
+    ground.enqueue(1, steps=(STEP, REMINDER.replace("repeat = 2", "repeat = 1")))
+    ground.send_due()
+    ground.clock.forward(days=4)
+    ground.send_due()
+    assert (places(ground), ground.states()) == ([("completed", 1)], {"sent": 2})
+    ingest(ground, fact("submitted", message_id=1))
+    refused(ground, "submitted", 2)
+    refused(ground, "submitted", 1)
