@@ -268,7 +268,8 @@ CREATE TABLE event_cursors (
 );
 
 -- What order events have said of a subject, by their own times: it is stopped when the latest event that ends it is not
--- before the earliest that makes it eligible, whichever came in first. A key that is here may have no enrollment.
+-- before the earliest that makes it eligible, whichever came in first. A key that is here may have no enrollment;
+-- one that begins with the character 31 is that of a whole order, by its id.
 CREATE TABLE subjects (
     campaign_id  BIGINT NOT NULL REFERENCES campaigns (id),
     subject_key  TEXT NOT NULL,

@@ -21,7 +21,7 @@ from sendctl.inputs.orders import OrderEvent, OrderFile
 from sendctl.inputs.skip_file import SkipFile
 from sendctl.passes.campaign_faults import undefined
 from sendctl.passes.row_checks import ANY_TOKEN, SHOWN_PROBLEMS, Checked, Problem, Progress, problem_for
-from sendctl.rendering.expressions import Entry, TriggerFault, TriggerRules
+from sendctl.rendering.expressions import Entry, TriggerFault, TriggerRules, WholeOrder, whole_key
 from sendctl.rendering.failures import RenderError
 from sendctl.rendering.message import Recipient
 from sendctl.rendering.steps import Renderer
@@ -43,6 +43,7 @@ class Eligible(NamedTuple):
     contact: dict[str, Any]
     order: dict[str, Any]
     item: Any
+    order_key: str  # of the order as a whole; "" if it has no `id`
 
     @property
     def key(self) -> str:
@@ -67,12 +68,21 @@ class Stop(NamedTuple):
     type: str
 
 
+class WholeStop(NamedTuple):
+    """An event of `cancel_on` that lists nothing: it ends each entry of its order."""
+
+    order: WholeOrder
+    at: datetime
+    type: str
+
+
 class Meaning(NamedTuple):
     """What one event means; `not_eligible` counts why entries, or the event as a whole, become no enrollment."""
 
     eligible: list[Eligible]
     stops: list[Stop]
     not_eligible: Counter[str]
+    whole: Sequence[WholeStop] = ()
 
 
 class OrderReader:
@@ -102,7 +112,10 @@ class OrderReader:
 
     def _meaning(self, event: OrderEvent) -> Meaning:
         if event.type in self.trigger.cancel_on:
-            keys = [self._rules.key(entry) for entry in self._rules.entries(event.order)]
+            entries = self._rules.entries(event.order)
+            if not entries:
+                return Meaning([], [], Counter({NO_ENTRIES: 1}), [self._whole(event)])
+            keys = [self._rules.key(entry) for entry in entries]
             return Meaning([], [Stop(key, event.occurred_at, event.type) for key in keys], Counter())
         if event.type != self.trigger.event:
             return Meaning([], [], Counter({OTHER_TYPE: 1}))
@@ -118,6 +131,17 @@ class OrderReader:
                 found.not_eligible[WHERE] += 1
                 found.stops.append(Stop(key, event.occurred_at, event.type))
         return found
+
+    def _whole(self, event: OrderEvent) -> WholeStop:
+        """Raises ValueProblem where nobody can say which enrollments are of the order."""
+        order = self._rules.whole(event.order)
+        if order is None:
+            raise ValueProblem(
+                f"order.{self.trigger.each}",
+                f"{event.type} lists nothing, and what is of this order cannot be told: that takes an order.id, and a"
+                " `key` that begins with something of the order. List what it ends",
+            )
+        return WholeStop(order, event.occurred_at, event.type)
 
     def _check_reachable(self, address: str, number: str) -> None:
         """Raises ValueProblem for an order that gives nothing to reach its buyer by on the campaign's channel."""
@@ -146,7 +170,7 @@ class OrderReader:
             raise ValueProblem(where, str(problem)) from None
         return Eligible(
             event.line, key, event.occurred_at, row.email, row.phone, row.timezone, row.external_id, contact,
-            event.order, entry.item,
+            event.order, entry.item, whole_key(event.order),
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ state in whatever order, files and commands it comes, and however often.
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +22,9 @@ from sendctl.inputs.contact_rows import BadRow, ValueProblem
 from sendctl.inputs.orders import OrderFile
 from sendctl.passes.accounts import Shares
 from sendctl.passes.enrolling import CHUNK_ROWS, JSON
-from sendctl.passes.order_checks import Eligible, Meaning, OrderReader, Stop, fits
+from sendctl.passes.order_checks import Eligible, Meaning, OrderReader, Stop, WholeStop, fits
 from sendctl.passes.row_checks import Progress
+from sendctl.rendering.expressions import whole_key
 from sendctl.rendering.failures import RenderError
 from sendctl.rendering.steps import Renderer
 from sendctl.store import loading, subjects
@@ -52,6 +54,11 @@ class _Some(NamedTuple):
 
     eligible: list[Eligible]
     stops: list[Stop]
+    whole: list[WholeStop]
+
+    @property
+    def size(self) -> int:
+        return len(self.eligible) + len(self.stops) + len(self.whole)
 
 
 class OrderLoader:
@@ -84,18 +91,19 @@ class OrderLoader:
         self, files: Iterable[OrderFile], leaving_out: Sequence[Renderer], progress: Progress | None
     ) -> Iterator[_Some]:  # fmt: skip
         """Over the ends of files: in a spool folder each may hold a single event."""
-        some = _Some([], [])
+        some = _Some([], [], [])
         for file in files:
             for meaning in self._meanings(file, leaving_out):
                 self.done.not_eligible.update(meaning.not_eligible)
                 some.eligible.extend(meaning.eligible)
                 some.stops.extend(meaning.stops)
-                if len(some.eligible) + len(some.stops) >= CHUNK_ROWS:
+                some.whole.extend(meaning.whole)
+                if some.size >= CHUNK_ROWS:
                     yield some
-                    some = _Some([], [])
+                    some = _Some([], [], [])
                     if progress is not None:
                         progress("loading", file.position_bytes(), file.size_bytes)
-        if some.eligible or some.stops:
+        if some.size:
             yield some
 
     def _meanings(self, file: OrderFile, leaving_out: Sequence[Renderer]) -> Iterator[Meaning]:
@@ -112,12 +120,13 @@ class OrderLoader:
                 yield meaning
 
     def _take(self, some: _Some) -> None:
-        keys = {item.subject_key for item in some.eligible} | {item.subject_key for item in some.stops}
+        stops = [*some.stops, *self._of_whole_orders(some)]
+        keys = {item.subject_key for item in some.eligible} | {stop.subject_key for stop in stops}
         before = subjects.known(self._connection, self._campaign_id, keys)
         after = dict(before)
         for item in some.eligible:
             after[item.subject_key] = _since(after.get(item.subject_key, Subject()), item)
-        for stop in some.stops:
+        for stop in stops:
             after[stop.subject_key] = self._until(after.get(stop.subject_key, Subject()), stop)
         changed = {key: subject for key, subject in after.items() if subject != before.get(key)}
         subjects.save(self._connection, self._campaign_id, changed)
@@ -128,7 +137,29 @@ class OrderLoader:
                 self.done.ended.append(enrollment_id)
         self._note_earlier(some.eligible, before, enrolled)
 
-    def _until(self, subject: Subject, stop: Stop) -> Subject:
+    def _of_whole_orders(self, some: _Some) -> list[Stop]:
+        """What ends entries of orders that ended as a whole: those that are enrolled, and those that come in now."""
+        before = subjects.known(
+            self._connection, self._campaign_id,
+            {item.order_key for item in some.eligible if item.order_key} | {stop.order.key for stop in some.whole},
+        )  # fmt: skip
+        after = dict(before)
+        for stop in some.whole:
+            after[stop.order.key] = self._until(after.get(stop.order.key, Subject()), stop)
+        changed = {key: subject for key, subject in after.items() if subject != before.get(key)}
+        subjects.save(self._connection, self._campaign_id, changed)
+        theirs = {(stop.order.prefix, stop.order.key) for stop in some.whole}
+        ended = [(item.subject_key, after[item.order_key]) for item in some.eligible if item.order_key in after]
+        for one in subjects.beginning_with(self._connection, self._campaign_id, {prefix for prefix, _ in theirs}):
+            key = whole_key(json.loads(one.snapshot)["order"])
+            if (one.prefix, key) in theirs:
+                ended.append((one.subject_key, after[key]))
+        return [
+            Stop(key, order.stopped_at, order.stop_type)
+            for key, order in ended if order.stopped_at is not None and order.stop_type is not None
+        ]  # fmt: skip
+
+    def _until(self, subject: Subject, stop: Stop | WholeStop) -> Subject:
         """Of two at the same moment, one of `cancel_on` counts before `where`, and then the later name."""
 
         def rank(at: datetime, type_: str) -> tuple[datetime, bool, str]:

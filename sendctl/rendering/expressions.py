@@ -6,6 +6,7 @@ Orders are data and never compiled. Knows no file and no store.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +22,10 @@ KEY_MAX_CHARACTERS = 255  # it is indexed: a Postgres b-tree entry holds at most
 _ROOTS = ("order", "item")
 _FUNCTIONS = ("range", "dict", "namespace")  # of the engine: its list of names has them too
 _NEVER_RIGHT = ("SyntaxError", "UnknownFilter", "UnknownTest", "UnknownFunction")
+
+_TAG = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_WHOLE = "\x1f"  # begins the key of a whole order: those of its entries are printable
+_ID_MAX_CHARACTERS = 200
 
 Scope = Mapping[str, Any]
 
@@ -38,6 +43,20 @@ class Entry(NamedTuple):
 
     item: Any
     scope: Scope
+
+
+class WholeOrder(NamedTuple):
+    """An order as a whole: the key of that, and what the keys of all its entries begin with."""
+
+    key: str
+    prefix: str
+
+
+def whole_key(order: Mapping[str, Any]) -> str:
+    """By what an order as a whole is known: its `id`, a text or a whole number; "" without one."""
+    found = order.get("id")
+    name = "" if isinstance(found, bool) or not isinstance(found, str | int) else str(found).strip()
+    return _WHOLE + name if name and name.isprintable() and len(name) <= _ID_MAX_CHARACTERS else ""
 
 
 class Condition:
@@ -86,6 +105,7 @@ class TriggerRules:
         self._roots = _ROOTS if self._each else _ROOTS[:1]
         self._where = self._condition(trigger.where) if trigger.where.strip() else None
         self._key = self._template("key", trigger.key)
+        self._start = self._start_of(trigger.key)
         self._email = self._template("email", trigger.email)
         self._phone = self._template("phone", trigger.phone)
 
@@ -104,6 +124,16 @@ class TriggerRules:
             raise TriggerFault(key, str(problem)) from None
         self._check_names(key, template.references)
         return template
+
+    def _start_of(self, key: str) -> Template | None:
+        """The part of the key before the entry has a say; None where that is nothing of the order."""
+        cut = next((tag.start() for tag in _TAG.finditer(key) if re.search(r"\bitem\b", tag[0])), len(key))
+        try:
+            start = Template("key", key[:cut], owner="[trigger]")
+        except BadInput:  # the cut is within a block
+            return None
+        roots = {name.partition(".")[0] for name in start.references} - set(_FUNCTIONS)
+        return start if roots == {"order"} else None
 
     def _check_names(self, key: str, names: frozenset[str]) -> None:
         for name in sorted(names):
@@ -125,6 +155,14 @@ class TriggerRules:
         if None in found:
             raise RenderError(f"order.{'.'.join(self._each)} has an entry that is null")
         return [Entry(item, scope | {"item": data.frozen(item, "item")}) for item in found]
+
+    def whole(self, order: Mapping[str, Any]) -> WholeOrder | None:
+        """What finds the entries of an order that lists none; None where they cannot be told. Raises RenderError."""
+        key = whole_key(order)
+        if not key or self._start is None:
+            return None
+        prefix = self._start.render({"order": data.frozen(order, "order")}).strip()
+        return WholeOrder(key, prefix) if prefix else None
 
     def is_eligible(self, entry: Entry) -> bool:
         """Whether `where` is true. Raises RenderError, TriggerFault."""

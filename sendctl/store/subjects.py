@@ -24,6 +24,8 @@ CHUNK = 1000
 _S, _E, _M = subjects.c, enrollments.c, messages.c
 _COLUMNS = (_S.subject_key, _S.eligible_at, _S.stopped_at, _S.stop_type)
 
+_PREFIX = sa.Column("prefix", sa.Text)
+
 
 class Subject(NamedTuple):
     """What events have said of one key, by their own times."""
@@ -79,6 +81,26 @@ def enrolled(connection: Connection, campaign_id: int, keys: Iterable[str]) -> d
         _E.campaign_id == campaign_id, _E.subject_key != "", theirs  # "" is not in the partial index
     )  # fmt: skip
     return {row[0]: row[1] for row in connection.execute(statement, bound((key,) for key in keys))}
+
+
+class OfPrefix(NamedTuple):
+    """An enrollment whose key begins with a prefix."""
+
+    prefix: str
+    subject_key: str
+    snapshot: str  # JSON
+
+
+def beginning_with(connection: Connection, campaign_id: int, prefixes: Iterable[str]) -> list[OfPrefix]:
+    """Enrollments whose keys begin with these. Reads all keys of the campaign: collations differ."""
+    wanted = sorted(set(prefixes))
+    if not wanted:
+        return []
+    rows = given(connection, _PREFIX)
+    begins = sa.func.substr(_E.subject_key, 1, sa.func.length(rows.c.prefix)) == rows.c.prefix
+    statement = sa.select(rows.c.prefix, _E.subject_key, _E.snapshot).join(rows, begins)
+    statement = statement.where(_E.campaign_id == campaign_id, _E.subject_key != "")
+    return [OfPrefix(*row) for row in connection.execute(statement, bound((prefix,) for prefix in wanted))]
 
 
 def enroll(connection: Connection, campaign_id: int, entries: Entries, about: About, ids: Ids, now: datetime) -> int:

@@ -18,7 +18,20 @@ from hypothesis import strategies as st
 from sendctl.errors import BadInput, UsageError
 from sendctl.passes import control, enqueue, ordering
 from tests.passes.judge import Judge
-from tests.passes.orders import AGAIN, DAY, LINK, STEP, Event, as_lines, event, item, load, trigger, write_campaign
+from tests.passes.orders import (
+    AGAIN,
+    DAY,
+    LINK,
+    STEP,
+    TRIGGER,
+    Event,
+    as_lines,
+    event,
+    item,
+    load,
+    trigger,
+    write_campaign,
+)
 from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, START, UNTOUCHED, Ground, contacts_file, lay
 
 LATER, LATEST, BEFORE = "2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z", "2026-02-20T10:00:00Z"
@@ -241,6 +254,50 @@ def test_a_cancellation_ends_each_item_that_it_lists(ground: Ground) -> None:
     load(ground, event(1, [item(1), item(2), item(3)]))
     load(ground, event(1, [item(1), item(3, "packed")], type_=REFUND, at=LATER))
     assert subjects(ground) == {"1/1": "cancelled", "1/2": "queued", "1/3": "cancelled"}
+
+
+WHOLE = event(1, [], type_=REFUND, at=LATER)
+OTHERS = (event(11, at=DAY), event(2, [item(1), item(2)], at=DAY))  # the key of one begins as that of order 1 does
+JOINED = '"{{ order.id }}{{ item.id }}"'
+
+
+@pytest.mark.parametrize("key", [TRIGGER["key"], JOINED])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_refund_that_lists_nothing_ends_the_whole_order_whichever_comes_first(
+    ground: Ground, key: str, seed: int
+) -> None:
+    arrivals = [event(1, [item(1)], at=DAY), event(1, [item(2), item(3, "packed")], at=DAY), WHOLE, *OTHERS]
+    random.Random(seed).shuffle(arrivals)
+    for arrival in (arrivals[:2], arrivals[2:4], arrivals[4:]):
+        load(ground, *arrival, rest=trigger(key=key))
+    ground.clock.forward(days=30)
+    sent = ground.clerk().turn([], 10).messages
+    assert sorted(one.due.recipient for one in sent) == ["Person11@x.example"] + ["Person2@x.example"] * 2
+    assert {reason for status, reason in ended(ground).values() if status == "stopped"} <= {REFUND}
+    report = load(ground, event(1, [item(4)], at=LATEST), WHOLE, rest=trigger(key=key))
+    assert (report.enrolled, report.not_eligible, report.stopped) == (1, {"no entries": 1}, {})  # ordered anew
+
+
+@pytest.mark.parametrize(
+    ("key", "order"),
+    [('"{{ item.id }}"', {"id": 1}), ('"o-{{ item.id }}"', {"id": 1}), (TRIGGER["key"], {"id": None}),
+     ('"{% if order.id %}{{ item.id }}{% endif %}"', {"id": 1})],
+)  # fmt: skip
+def test_a_refund_that_lists_nothing_of_an_order_that_cannot_be_told_is_a_bad_line(
+    ground: Ground, key: str, order: Event
+) -> None:
+    load(ground, event(1), rest=trigger(key=key))
+    before = ground.dump()
+    with pytest.raises(BadInput, match=r"orders\.jsonl:1:order\.items: order\.refunded lists nothing, and what is of"):
+        load(ground, WHOLE | {"order": {"items": [], **order}}, rest=trigger(key=key))
+    assert ground.dump() == before
+
+
+def test_an_update_that_lists_an_item_no_longer_leaves_it(ground: Ground) -> None:
+    load(ground, event(1, [item(1), item(2)]))
+    report = load(ground, event(1, [item(1)], at=LATER), event(1, [], at=LATER))
+    assert (report.not_eligible, report.stopped) == ({"known": 1, "no entries": 1}, {})
+    assert subjects(ground) == {"1/1": "queued", "1/2": "queued"}
 
 
 def test_an_earlier_event_that_comes_in_late_makes_it_due_earlier(ground: Ground) -> None:
