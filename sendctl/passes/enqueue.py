@@ -76,6 +76,11 @@ def run(
     check_channels(context, campaign)
     if orders is not None and at is not None:
         raise UsageError("--at: orders are due by their own time", hint="`delay` in [trigger] says how long after it.")
+    if at is not None and contacts is None:
+        raise UsageError(
+            "--at is for people who are added, and nobody is",
+            hint=f"name them with --contacts; `sendctl reschedule {definition.name} --at WHEN` moves those who wait.",
+        )
     renderers = compiled(campaign)
     report = EnqueueReport(definition.name, dry_run, orders=orders is not None)
     as_before = check_existing(context, campaign, renderers)
@@ -96,6 +101,12 @@ def run(
         note_remembered(report, take_up(context, definition.name))
     if report.stopped and not dry_run:
         _complete(context)
+    if isinstance(at, datetime) and report.known and not report.enrolled:
+        # Not an error: the same command again, after one that was killed, finds all known.
+        report.warnings.append(
+            f"--at moves nobody: all were in campaign {definition.name} before. `sendctl reschedule {definition.name}"
+            " --at WHEN` moves those who wait"
+        )
     _warn(report, people)
     warn_of_providers(report, context, definition)
     return report

@@ -307,3 +307,16 @@ def test_identities_do_not_depend_on_order_or_company(ground: Ground) -> None:
     assert {name: again[name] for name in keys} == keys
     assert set(tokens) < {row[0] for row in other.rows("SELECT token FROM enrollments")}
     other.close()
+
+
+def test_a_moment_for_people_who_are_in_already_is_refused_or_said(ground: Ground) -> None:
+    later = START + timedelta(days=2)
+    ground.enqueue(2)
+    before = ground.dump()
+    with pytest.raises(UsageError, match="--at is for people who are added, and nobody is") as caught:
+        ground.enqueue(at=later)
+    assert "`sendctl reschedule sale --at WHEN`" in caught.value.hint
+    assert ground.dump() == before
+    report = ground.enqueue(2, at=later)
+    assert [one for one in report.warnings if one.startswith("--at moves nobody: all were in campaign sale before")]
+    assert ground.enqueue(3, at=later).warnings == []
