@@ -237,6 +237,8 @@ def _order_lines(report: EnqueueReport) -> Iterator[str]:
         yield f"  {'not eligible':<16} {number:,}: {clean(reason)}"
     for event, number in report.stopped.items():
         yield f"  {'stopped':<16} {number:,}: {clean(event)}"
+    for reason, number in report.not_stopped.items():
+        yield f"  {'not stopped':<16} {number:,}: {reason}"
 
 
 def _json(report: EnqueueReport) -> dict[str, Any]:
@@ -252,7 +254,7 @@ def _json(report: EnqueueReport) -> dict[str, Any]:
         "repeated": [{"line": line, "address": address} for line, address in report.repeated],
         "first_due_at": iso(report.first_due_at), "letter": report.letter or None,
         "eligible": report.eligible, "not_eligible": report.not_eligible,
-        "stopped": report.stopped, "files": report.files,
+        "stopped": report.stopped, "not_stopped": report.not_stopped, "files": report.files,
         "texts": [
             {"step": one.step, "texts": one.texts, "segments": one.segments, "most_segments": one.most_segments,
              "ucs2": one.ucs2, "beyond": dict(one.beyond.most_common()), "repeat": one.repeat,

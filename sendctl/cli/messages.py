@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sendctl.passes.listing import Listed
+    from sendctl.store.listing import MessageRow
 
 TABLE_ROWS = 50
 ERROR_COLUMNS = 60
@@ -66,8 +67,8 @@ def messages(
     """List messages in order of id, whatever their number.
 
     The states: queued, sending, in_doubt, sent (the provider accepted it), bounced, failed, suppressed, cancelled,
-    expired. A table is for people: outside a terminal it cuts long errors and nothing else. Programs take --json,
-    --jsonl or --csv.
+    expired. After a state stands how far the person has come, as in "sent, clicked". A table is for people: outside a
+    terminal it cuts long errors and nothing else. Programs take --json, --jsonl or --csv.
     """
     from sendctl.passes import listing
 
@@ -160,12 +161,17 @@ def _print_table(shell: Shell, rows: list[Listed], now: datetime, limit: int, *,
         row = listed.row
         texts = [row.campaign] * with_campaign + [clean(row.recipient)] + [row.channel] * with_channel
         texts += [step] * with_step
-        cells = [plain(text) for text in (str(row.id), *texts)] + [plain(row.status, BY_STATE[row.status])]
+        cells = [plain(text) for text in (str(row.id), *texts)] + [plain(_state(row), BY_STATE[row.status])]
         cells += [plain(_since(listed, now)), plain(str(row.attempts))]
         table.add_row(*cells, *([plain(_error(row.last_error or "", screen.console.is_terminal))] if errors else []))
     screen.show(table)
     if len(rows) == limit:
         shell.note(f"{limit} shown; more: --after {rows[-1].row.id}, or --json, --csv for all")
+
+
+def _state(row: MessageRow) -> str:
+    """Its state, and how far whoever got it has come."""
+    return f"{row.status}, {row.progress}" if row.progress else row.status
 
 
 def _error(text: str, terminal: bool) -> str:

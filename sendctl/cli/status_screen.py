@@ -35,6 +35,9 @@ def screenful(situation: Situation, *, one: bool) -> RenderableType:
         parts += _campaign(situation, situation.campaigns[0])
     elif situation.campaigns:
         parts.append(_overview(situation))
+    elif situation.archived:
+        named = ", ".join(situation.archived[:5]) + (", ..." if len(situation.archived) > 5 else "")
+        parts.append(Text(f"no campaign but archived ones: {named}\n`sendctl status --campaign NAME` shows one"))
     else:
         parts.append(Text("no campaign yet: `sendctl enqueue CAMPAIGN.toml --contacts FILE` makes one"))
     parts += _section("Providers that are left alone", _breakers(situation))

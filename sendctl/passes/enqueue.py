@@ -285,6 +285,7 @@ def _fill(
         stopped = ordering.settle(
             connection, campaign.id, people.orders.reader, ordered, shares(context, definition, done), done
         )
+        report.not_stopped = dict(sorted(ordered.not_stopped.items()))
         report.stopped = dict(sorted((stopped + Counter(report.stopped)).items()))
     if definition.account:
         check_room(context, connection, definition.account, ids.messages.used, done)

@@ -39,6 +39,7 @@ class EnqueueReport:
     eligible: int = 0  # items of good events for which `where` is true: enrolled, or not for what was known of them
     not_eligible: dict[str, int] = field(default_factory=dict)  # reason -> events ("other type") or items
     stopped: dict[str, int] = field(default_factory=dict)  # type of event, of an order or not -> enrollments stopped
+    not_stopped: dict[str, int] = field(default_factory=dict)  # why what `cancel_on` lists was not -> items
     files: int = 0  # of a spool folder, loaded and put away
     put_aside: list[tuple[str, str]] = field(default_factory=list)  # files that cannot be used: (name, why)
     left: list[tuple[str, str]] = field(default_factory=list)  # files that stay, as the campaign may be wrong: the same

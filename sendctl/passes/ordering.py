@@ -34,6 +34,7 @@ from sendctl.store.replanning import Moved
 from sendctl.store.subjects import Earlier, Subject
 
 KNOWN, REPEATED = "known", "repeated"
+EARLIER, NOT_ENROLLED, OVER = "from before its order", "not enrolled", "over before"
 
 
 @dataclass
@@ -46,6 +47,8 @@ class Ordered:
     first_due_at: datetime | None = None
     not_eligible: Counter[str] = field(default_factory=Counter)
     ended: array[int] = field(default_factory=lambda: array("q"))  # enrollments whose subject has ended
+    asked: set[int] = field(default_factory=set)  # of these, those of events of `cancel_on`
+    not_stopped: Counter[str] = field(default_factory=Counter)  # what such events list: why they stop nothing
     earlier: list[Earlier] = field(default_factory=list)
 
 
@@ -135,6 +138,7 @@ class OrderLoader:
         for key, enrollment_id in enrolled.items():
             if after[key].is_over(self._reader.trigger.event):
                 self.done.ended.append(enrollment_id)
+        self._note_stops(stops, after, enrolled)
         self._note_earlier(some.eligible, before, enrolled)
 
     def _of_whole_orders(self, some: _Some) -> list[Stop]:
@@ -235,6 +239,17 @@ class OrderLoader:
             step_index=0, occurrence=0, channel=channel,
         )  # fmt: skip
 
+    def _note_stops(self, stops: Sequence[Stop], after: dict[str, Subject], enrolled: dict[str, int]) -> None:
+        """What events of `cancel_on` have found: an end that stops nothing is not passed over in silence."""
+        trigger = self._reader.trigger
+        for key in {stop.subject_key for stop in stops if stop.type in trigger.cancel_on}:
+            if after[key].eligible_at is not None and not after[key].is_over(trigger.event):
+                self.done.not_stopped[EARLIER] += 1
+            elif key in enrolled:
+                self.done.asked.add(enrolled[key])
+            else:
+                self.done.not_stopped[NOT_ENROLLED] += 1
+
     def _note_earlier(
         self, eligible: Sequence[Eligible], before: dict[str, Subject], enrolled: dict[str, int]
     ) -> None:  # fmt: skip
@@ -266,4 +281,8 @@ def settle(
         waiting = subjects.untried(connection, list(some.values()))
         shares.move(connection, [Moved(message_id, *some[enrollment_id]) for enrollment_id, message_id in waiting])
     types = (reader.trigger.event, *reader.trigger.cancel_on)
-    return subjects.stop(connection, campaign_id, ordered.ended, types, now)
+    stopped = subjects.stop(connection, campaign_id, ordered.ended, types, now)
+    over = len(ordered.asked) - sum(stopped[kind] for kind in reader.trigger.cancel_on)
+    if over > 0:
+        ordered.not_stopped[OVER] = over
+    return stopped

@@ -133,6 +133,7 @@ class Situation:
     now: datetime
     store: StoreState
     campaigns: tuple[CampaignState, ...]
+    archived: tuple[str, ...] = ()  # the names of archived ones, where there are no others
 
 
 def read(context: Context, name: str | None = None) -> Situation:
@@ -153,10 +154,11 @@ def read(context: Context, name: str | None = None) -> Situation:
         )
         if name is None:  # what tells of a letter is of interest once it has told
             states = tuple(state for state in states if state.planned or not _tells(state.definition))
+        archived = () if chosen else tuple(one.name for one in campaigns.every(connection, archived=True))
         store = _store_state(context, connection, chosen[0].id if name else None, now)
     if lost and not store.rewound and not (store.foreign and context.store.sqlite):
         store = replace(store, rewound=lost, hosts_behind=tuple(hosts.known(context)) or (context.hostname,))
-    return Situation(now, store, states)
+    return Situation(now, store, states, archived)
 
 
 def _tells(definition: Definition) -> bool:

@@ -55,6 +55,9 @@ def test_events_stand_where_an_operator_looks(any_world: World) -> None:
     assert [row["id"] for row in any_world.run("messages", "--event", "clicked", "--json").json] == [1]
     chosen = any_world.run("messages", "--event", "opened", "--campaign", "spring", "--json").json
     assert [row["id"] for row in chosen] == [2]
+    table = any_world.run("messages", "--campaign", "spring").out.splitlines()
+    assert ["sent, submitted" in table[1], "sent, opened" in table[2], "sent  " in table[3]] == [True, True, True]
+    assert max(map(len, table)) <= 80
     events = any_world.run("status", "--campaign", "spring", "--json").json["events"]
     assert {kind: number for kind, number in events.items() if number} == {
         "delivered": 1, "clicked": 1, "opened": 1, "submitted": 1,

@@ -293,6 +293,17 @@ def test_a_refund_that_lists_nothing_of_an_order_that_cannot_be_told_is_a_bad_li
     assert ground.dump() == before
 
 
+def test_a_refund_that_stops_nothing_says_why(ground: Ground) -> None:
+    refund = event(1, [item(1), item(2)], type_=REFUND, at=LATER)
+    report = load(ground, refund)
+    assert (report.stopped, report.not_stopped) == ({}, {"not enrolled": 2})
+    load(ground, event(2, [item(1)]), event(3))
+    report = load(ground, event(2, type_=REFUND, at=BEFORE), event(3, type_=REFUND, at=LATER))
+    assert (report.stopped, report.not_stopped) == ({REFUND: 1}, {"from before its order": 1})
+    report = load(ground, event(3, type_=REFUND, at=LATEST), refund)
+    assert (report.stopped, report.not_stopped) == ({}, {"not enrolled": 2, "over before": 1})
+
+
 def test_an_update_that_lists_an_item_no_longer_leaves_it(ground: Ground) -> None:
     load(ground, event(1, [item(1), item(2)]))
     report = load(ground, event(1, [item(1)], at=LATER), event(1, [], at=LATER))
