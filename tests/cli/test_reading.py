@@ -86,6 +86,15 @@ def test_looking_creates_no_journal_folder(world: World) -> None:
     assert after == before
 
 
+def test_status_of_a_store_with_archived_campaigns_alone_names_them(world: World) -> None:
+    world.ready()
+    assert world.run("cancel", "spring", "--yes").code == 0
+    assert world.run("archive", "spring").code == 0
+    said = world.run("status").out
+    assert "no campaign but archived ones: spring\n`sendctl status --campaign NAME` shows one" in said
+    assert world.run("status", "--campaign", "spring").code == 0
+
+
 def test_status_of_an_unknown_campaign_is_wrong_usage(world: World) -> None:
     world.ready()
     ran = world.run("status", "--campaign", "sprung")
