@@ -387,16 +387,7 @@ def _extend(
             secret=meta.read(connection).secret, now=now,
         )  # fmt: skip
         report.notes += replanned.notes
-        found = loading.reached(connection, campaign.id)
-        report.notes.append(
-            f"revision {campaign.revision} reaches {found.planned} planned messages;"
-            f" {found.kept} that somebody may have a copy of keep the contents they began with"
-        )
-        if found.unknown:
-            report.notes.append(
-                f"what {found.unknown} messages in doubt said is not known since the store was put back: sent again,"
-                " they would have these contents"
-            )
+        report.notes += revising.reach(connection, campaign)
     report.revision = campaign.revision
     if report.enrolled:
         # A completed campaign that gets new people runs again; a paused one stays paused.

@@ -21,7 +21,8 @@ from sendctl.errors import BadInput
 from sendctl.passes import new_hours
 from sendctl.passes.accounts import Shares
 from sendctl.passes.new_hours import people
-from sendctl.store import claims, ledger, places, replanning
+from sendctl.store import claims, ledger, loading, places, replanning
+from sendctl.store.campaigns import Campaign
 from sendctl.store.id_set import IdSet
 from sendctl.store.places import Advancing, Over
 from sendctl.store.replanning import Moved, Waiting
@@ -158,3 +159,18 @@ def _notes(connection: Connection, campaign_id: int, changes: StepChanges, found
         past = replanning.past(connection, campaign_id, later)
         notes.append(f"step {after.step(number).name} is new: too late for {people(past)} past its place")
     return notes
+
+
+def reach(connection: Connection, campaign: Campaign) -> list[str]:
+    """Whom its newest revision reaches, in words."""
+    found = loading.reached(connection, campaign.id)
+    said = [
+        f"revision {campaign.revision} reaches {found.planned} planned messages;"
+        f" {found.kept} that somebody may have a copy of keep the contents they began with"
+    ]
+    if found.unknown:
+        said.append(
+            f"what {found.unknown} messages in doubt said is not known since the store was put back: sent again,"
+            " they would have these contents"
+        )
+    return said

@@ -22,7 +22,7 @@ from sendctl.store.tables import attempts, campaigns, contacts, enrollments, mes
 _A, _C, _E, _M = attempts.c, campaigns.c, enrollments.c, messages.c
 _PERHAPS = (AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
 _LIVING = (CampaignStatus.RUNNING, CampaignStatus.PAUSED)
-# What is in flight when a campaign is cancelled finishes within its claim, of whatever host; generous, and costs nothing.
+# What is in flight when a campaign is cancelled finishes within its claim, of whatever host: generous.
 LONGEST_FLIGHT = timedelta(days=1)
 
 
