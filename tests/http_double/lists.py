@@ -57,8 +57,9 @@ def of_sendgrid(told: Told, name: str, query: Query) -> list[Any]:
 
 
 def of_resend(told: Told, name: str, query: Query, taken: Sequence[Any] = ()) -> dict[str, Any]:
-    """Newest first, and nothing to choose by; `taken` is what it has accepted."""
-    found = sorted([*told.events(name), *taken], key=lambda one: (one["created_at"], one["id"]), reverse=True)
+    """Newest first, and nothing to choose by; `taken` is what it has accepted, if a test has not told more of it."""
+    each = {one["id"]: one for one in (*taken, *told.events(name))}
+    found = sorted(each.values(), key=lambda one: (one["created_at"], one["id"]), reverse=True)
     ids = [one["id"] for one in found]
     begin = ids.index(query["after"][0]) + 1 if "after" in query else 0
     end = begin + min(int(query["limit"][0]), told.page_size, 100)
