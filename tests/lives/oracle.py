@@ -48,6 +48,7 @@ class Person:
     since: datetime | None = None  # what the delay of their step counts from; None for the first
     state: str = "queued"
     tried: bool = False
+    tried_at: datetime | None = None  # the last time
     reached: bool = False
     given_up: bool = False
     held_until: datetime | None = None  # it is not tried before
@@ -145,7 +146,7 @@ class Oracle:
         return True
 
     def _answered(self, person: Person, fate: str, now: datetime) -> bool:
-        person.tried = True
+        person.tried, person.tried_at = True, now
         if fate in ("accepted", "silent"):
             person.got.append((person.step, now))
         if fate == "accepted":
@@ -171,18 +172,18 @@ class Oracle:
     def again(self, _now: datetime) -> None:
         """The same file adds nothing."""
 
-    def reconcile(self, now: datetime) -> None:
-        """The relay is asked about what is in doubt: what it has was sent, and is known to be from now on."""
+    def reconcile(self, _now: datetime) -> None:
+        """The relay is asked about what is in doubt: what it has was sent when it was tried."""
         for person in self.people:
             if person.state == "doubt" and person.reached:
-                self._known_sent(person, now)
+                self._known_sent(person)
             if person.state == "queued" and person.status == "stopped":
                 person.state = "over"
 
-    def _known_sent(self, person: Person, now: datetime) -> None:
+    def _known_sent(self, person: Person) -> None:
         person.state = "over"
-        if person.status in ("active", "failed"):
-            self._go_on(person, now)
+        if person.status in ("active", "failed") and person.tried_at is not None:
+            self._go_on(person, person.tried_at)
 
     def decide(self, now: datetime, choice: str) -> None:
         """An operator settles doubt: by proof where there is any, else by choice."""
@@ -190,7 +191,7 @@ class Oracle:
             if person.state != "doubt":
                 continue
             if person.reached:
-                self._known_sent(person, now)
+                self._known_sent(person)
             elif choice == "resend":
                 person.state, person.held_until = "queued", now
             else:
@@ -201,7 +202,7 @@ class Oracle:
         """`recover --failed`: what failed without any doubt; what is in doubt is asked about as well."""
         for person in self.people:
             if person.state == "doubt" and person.reached:
-                self._known_sent(person, now)
+                self._known_sent(person)
             elif person.state == "failed" and not person.given_up:
                 person.state, person.held_until = "queued", now
                 person.status = "active" if person.status == "failed" else person.status
