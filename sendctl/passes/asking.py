@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,8 @@ from sendctl.passes.deciding import Desk
 from sendctl.passes.evidence import Evidence
 from sendctl.passes.handed_over import UNKNOWN_CONTENTS, as_handed_over
 from sendctl.passes.rendered import Press
-from sendctl.providers.base import Lookup, Outcome, Phase, ProvesAbsence, Sought
+from sendctl.providers.base import Capabilities, Lookup, Outcome, Phase, ProvesAbsence, Sought
+from sendctl.providers.facts import FACTS, can_tell
 from sendctl.providers.registry import build_provider
 from sendctl.sealing import CannotOpen
 from sendctl.states import AttemptOutcome
@@ -32,6 +34,7 @@ from sendctl.store.doubts import Doubt
 AT_ONCE = 20
 ASK_FOR_S = 60.0  # of one service in one pass
 PLANNED_MOST = 100  # a plan only shows what can be expected, and takes nothing of the pace
+RIVALS_WITHIN = timedelta(hours=3)  # services are asked for an hour around an attempt, and clocks differ
 _IN_A_ROW = 3  # so many failures mean that the service is away
 
 
@@ -49,10 +52,30 @@ def ask(context: Context, wanted: Sequence[Doubt], *, record: bool) -> tuple[Evi
 
 def _that_can_be_asked(context: Context, wanted: Sequence[Doubt]) -> dict[str, Any]:
     """Providers that are a Lookup, by name."""
-    tables = context.settings.providers
-    names = sorted({doubt.provider for doubt in wanted} & tables.keys())
-    providers = {name: build_provider(tables[name], context.environ) for name in names}
-    return {name: one for name, one in providers.items() if isinstance(one, Lookup) and one.capabilities.lookup}
+    tables, found = context.settings.providers, dict[str, Any]()
+    for name in sorted({doubt.provider for doubt in wanted} & tables.keys()):
+        if tables[name].type in FACTS and not can_tell(tables[name].type):
+            continue
+        try:
+            one = build_provider(tables[name], context.environ)
+        except SendctlError as error:  # a secret is not at hand: the others are asked all the same
+            found[name] = _Mute(str(error))
+            continue
+        if isinstance(one, Lookup) and one.capabilities.lookup:
+            found[name] = one
+    return found
+
+
+class _Mute:
+    """A provider that cannot be asked on this host."""
+
+    capabilities = Capabilities(lookup=True)
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def find(self, _sought: Sought) -> str | None:
+        raise OSError(0, self._reason)
 
 
 @dataclass
@@ -67,34 +90,44 @@ class _Inquiry:
     press: Press = field(default_factory=Press)
     ids: set[str] = field(default_factory=set)  # of the service, found in this pass
     asked: int = 0
+    until_s: float = 0.0  # of the boot-time clock
     failures: int = 0  # one after the other
     reason: str = ""  # of the last
 
     def ask(self, wanted: list[Doubt]) -> None:
         if self.provider.capabilities.lookup_pace is not None:
             random.shuffle(wanted)
-        until_s = self.context.clock.boot_s() + ASK_FOR_S
+        self.until_s = self.context.clock.boot_s() + ASK_FOR_S
         while wanted and self.failures < _IN_A_ROW:
-            some = wanted[: self._granted(until_s)]
+            some = wanted[: self._granted()]
             if not some:
                 break
             self._settle(some)
             wanted = wanted[len(some) :]
         for doubt in wanted:
-            if self.failures >= _IN_A_ROW:
-                self.found.cannot_tell(self.reason)
-            else:
-                self.found.cannot_tell(f"provider {self.name} is asked about more of them in the next pass")
-                self.found.unasked.add(doubt.held)
+            self._leave(doubt, self.found)
 
-    def _granted(self, until_s: float) -> int:
+    def _leave(self, doubt: Doubt, proof: Evidence) -> None:
+        """For the next pass."""
+        if self.failures >= _IN_A_ROW:
+            proof.cannot_tell(self.reason)
+            proof.unanswered.add(doubt.held)
+        else:
+            proof.cannot_tell(f"provider {self.name} is asked about more of them in the next pass")
+            proof.unasked.add(doubt.held)
+
+    def _is_over(self) -> bool:
+        paced = self.provider.capabilities.lookup_pace is not None
+        return self.failures >= _IN_A_ROW or (paced and self.context.clock.boot_s() >= self.until_s)
+
+    def _granted(self) -> int:
         """How many may be asked about now."""
         pace = self.provider.capabilities.lookup_pace
         if pace is None:
             return AT_ONCE
         if not self.record:
             return min(AT_ONCE, PLANNED_MOST - self.asked)
-        if self.context.clock.boot_s() >= until_s:
+        if self._is_over():
             return 0
         with self.context.store.write() as connection:
             scope, now = f"lookup:{self.name}", self.context.store.now(connection)
@@ -122,6 +155,12 @@ class _Inquiry:
                 yield doubt, it
                 continue
             due = dues[doubt.message_id]
+            if doubts.has_rivals(connection, doubt, RIVALS_WITHIN):
+                self.found.cannot_tell(
+                    f"provider {self.name} would be asked by the contents, and another message to the same address"
+                    " was handed over about then, of which it is not known either"
+                )
+                continue
             if due.revision is None or due.composed_at is None:
                 self.found.cannot_tell(UNKNOWN_CONTENTS)
                 continue
@@ -139,8 +178,8 @@ class _Inquiry:
             return doubts.is_anothers(connection, known, doubt)
 
     def _ask(self, doubt: Doubt, it: Sought, proof: Evidence) -> None:
-        if self.failures >= _IN_A_ROW:
-            proof.cannot_tell(self.reason)
+        if self._is_over():
+            self._leave(doubt, proof)
             return
         self.asked += 1
         try:
@@ -150,6 +189,7 @@ class _Inquiry:
             self.failures += 1
             self.reason = f"provider {self.name} cannot be asked: {error.strerror}"
             proof.cannot_tell(self.reason)
+            proof.unanswered.add(doubt.held)
             return
         self.failures = 0
         if silent:

@@ -200,10 +200,10 @@ async def _all_asked(
 
 
 async def _asked(context: Context, table: ProviderTable, senders: Sequence[str]) -> list[Line]:
-    """What one provider tells within its time; nothing is connected to where a secret is missing."""
+    """What one provider tells within its time; nothing is connected to where a secret that sending needs is missing."""
     found = [failed("secret", problem, f"mend {key}.") for key, problem in lacking_of(table, context.environ)]
     try:
-        if not found:
+        if not any(lacking_of(table, context.environ, to_send=True)):
             await _questioned(build_provider(table, context.environ), senders, found)
     except SendctlError as error:  # a secret that the section's type cannot use
         found.append(failed("section", str(error), error.hint))

@@ -324,10 +324,12 @@ def _prove(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> in
     outcome = Outcome(AttemptOutcome.ACCEPTED, Phase.REPLIED)
     places.hold_of(connection, wanted)
     said = effects.accepted_at(connection, wanted)
-    return sum(
+    proven = sum(
         desk.resolve(connection, message_id, outcome, evidence="event", claim_id=claim_id, at=said.get(message_id))
         for message_id, claim_id in effects.unproven(connection, wanted)
     )
+    effects.learn_ids(connection, wanted)
+    return proven
 
 
 def _bounce(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> int:

@@ -19,7 +19,7 @@ from sendctl.evidence.search import search
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.providers.base import Outcome, Phase, Sought
-from sendctl.providers.facts import can_tell, key_window_s
+from sendctl.providers.facts import FACTS, can_tell, key_window_s
 from sendctl.rendering.names import message_id
 from sendctl.states import AttemptOutcome
 from sendctl.store import places
@@ -35,7 +35,8 @@ class Evidence:
     unsettled: dict[str, tuple[str, int]] = field(default_factory=dict)  # by kind: the last reason, how many
     asked: set[Held] = field(default_factory=set)  # settled by asking the provider, not by a log
     later: set[Held] = field(default_factory=set)  # what the same again under its key can still settle
-    unasked: set[Held] = field(default_factory=set)  # what the next pass asks about
+    unasked: set[Held] = field(default_factory=set)  # what the next pass asks about, for lack of time or pace now
+    unanswered: set[Held] = field(default_factory=set)  # what its provider could not be asked about
     sent: int = 0  # recorded as sent after all
     queued: int = 0  # recorded as queued again
 
@@ -54,6 +55,7 @@ class Evidence:
         self.asked |= other.asked
         self.later |= other.later
         self.unasked |= other.unasked
+        self.unanswered |= other.unanswered
         self.sent += other.sent
         self.queued += other.queued
         for kind, (reason, count) in other.unsettled.items():
@@ -99,11 +101,18 @@ def of_logs(context: Context, doubts: Sequence[Doubt]) -> Evidence:
             evidence.cannot_tell(f"provider {doubt.provider} cannot be asked about a text, and no log has texts")
     left = [doubt for doubt in doubts if _has_message_id(doubt)]
     if left and not context.settings.reconcile.mta:
-        for _ in left:
-            evidence.cannot_tell("no MTA log is configured: [reconcile] mta, mta_logs and mta_providers")
+        for doubt in left:
+            evidence.cannot_tell(_without_log(context, doubt))
     elif left:
         _search_logs(context, left, evidence)
     return evidence
+
+
+def _without_log(context: Context, doubt: Doubt) -> str:
+    table = context.settings.providers.get(doubt.provider)
+    if table is not None and table.type in FACTS and FACTS[table.type].capabilities.pulled:
+        return f"provider {doubt.provider} cannot be asked for it; an event of it would prove it"
+    return "no MTA log is configured: [reconcile] mta, mta_logs and mta_providers"
 
 
 def _has_message_id(doubt: Doubt) -> bool:

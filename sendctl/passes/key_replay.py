@@ -77,7 +77,13 @@ def settle(context: Context, doubts: Sequence[Doubt]) -> Evidence:
 
 def _settle_some(context: Context, name: str, doubts: Sequence[Doubt], found: Evidence) -> bool:
     """One transaction to read, the network, one to record; False when the provider is better left alone now."""
-    provider = build_provider(context.settings.providers[name], context.environ)
+    try:
+        provider = build_provider(context.settings.providers[name], context.environ)
+    except SendctlError as error:  # a secret is not at hand: what else can be settled is, all the same
+        for doubt in doubts:
+            found.cannot_tell(f"provider {name} cannot be asked: {error}")
+            found.later.add(doubt.held)
+        return False
     desk = Desk(context)
     press = Press()
     with desk.transaction() as connection:

@@ -134,8 +134,9 @@ def _settle_doubt(context: Context, report: ReconcileReport) -> None:
         for doubt in found:
             if not proof.settles(doubt.held):
                 policy = _policy(desk, connection, doubt.campaign_id) if doubt.since < before else "hold"
-                # Nobody gives up what a key can still settle, nor decides on what was only not asked about yet.
-                waits = doubt.held in proof.unasked or (policy == "skip" and doubt.held in proof.later)
+                # Nobody gives up what a key can still settle, nor does a policy decide on what has no answer yet.
+                waits = doubt.held in proof.unasked | proof.unanswered
+                waits = waits or (policy == "skip" and doubt.held in proof.later)
                 held["hold" if waits else policy].append(doubt.held)
         report.policy_resent = desk.resend(connection, held["resend"], "policy")
         report.policy_skipped = desk.skip(connection, held["skip"], "policy", "in doubt, and the campaign says skip")

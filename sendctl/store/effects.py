@@ -5,6 +5,7 @@ Each statement says what is still to be done, so that the same again finds nothi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -67,6 +68,40 @@ def accepted_at(connection: Connection, message_ids: Iterable[int]) -> dict[int,
     )
     found: Iterable[Any] = connection.execute(statement, bound((one,) for one in sorted(set(message_ids))))
     return {row[0]: row[1] for row in found}
+
+
+def learn_ids(connection: Connection, message_ids: Iterable[int]) -> None:
+    """Keep the service's own ids that events name beside our keys, where an acceptance was proven without one.
+
+    Else a later event that names nothing else finds nobody, and a lookup by contents takes one message for another.
+    """
+    rows = given(connection, _M.id)
+    wanted = bound((one,) for one in sorted(set(message_ids)))
+    statement = (
+        sa.select(_M.id, _V.detail)
+        .join(events, sa.and_(_V.enrollment_id == _M.enrollment_id, _V.message_id == _M.id))
+        .join(attempts, sa.and_(_A.message_id == _M.id, _A.outcome == AttemptOutcome.ACCEPTED))
+        .where(
+            _M.id.in_(sa.select(rows.c.id)), _V.proves_sent == 1, _A.provider_message_id.is_(None),
+            _V.detail.like('%"known_as":%'),
+        )
+        .order_by(_V.occurred_at.desc())
+    )  # fmt: skip
+    known: dict[int, str] = {
+        row[0]: str(json.loads(row[1])["known_as"]) for row in connection.execute(statement, wanted)
+    }
+    if not known:
+        return
+    told = given(connection, _A.message_id, _A.provider_message_id)
+    connection.execute(
+        sa.update(attempts)
+        .where(
+            _A.message_id == told.c.message_id, _A.outcome == AttemptOutcome.ACCEPTED,
+            _A.provider_message_id.is_(None),
+        )
+        .values(provider_message_id=told.c.provider_message_id),
+        bound(sorted(known.items())),
+    )  # fmt: skip
 
 
 def queued_of(connection: Connection, enrollment_ids: Iterable[int]) -> list[int]:

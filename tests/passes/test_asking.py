@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,15 +13,18 @@ from typing import Any
 
 import pytest
 
+from sendctl.clock import Deadline, SystemClock
 from sendctl.durations import Rate
 from sendctl.errors import ExitCode
 from sendctl.passes import asking, planning, reconcile
 from sendctl.providers import registry
 from sendctl.providers.base import Capabilities, Outcome, Outgoing, Sought
+from sendctl.providers.registry import build_provider
 from sendctl.settings import ProviderTable
 from tests.asked_provider import AskedProvider
 from tests.http_double import API_KEY, HttpDouble, start_http_double
 from tests.passes.test_key_replay import BROKEN, LOST
+from tests.providers.smtp.world import Mark
 from tests.store.ground import ACCEPTED, UNKNOWN, Ground
 
 
@@ -37,6 +41,11 @@ class Relay:
 
 
 class PacedProvider(AskedProvider):
+    pace = Rate(3, 60)
+
+    def __init__(self, name: str, relay: Relay) -> None:
+        super().__init__(name, relay, Capabilities(lookup=True, lookup_pace=self.pace))
+
     def find(self, sought: Sought) -> str | None:
         assert isinstance(self.relay, Relay)
         self.relay.asked.append(sought.recipient)
@@ -47,10 +56,7 @@ class PacedProvider(AskedProvider):
 def relay(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Relay:
     """Provider `primary`, that is asked three times a minute at most."""
     it = Relay()
-    capabilities = Capabilities(lookup=True, lookup_pace=Rate(3, 60))
-    monkeypatch.setitem(
-        registry._ADAPTERS, "paced", lambda table, _environ: PacedProvider(table.name, it, capabilities)
-    )
+    monkeypatch.setitem(registry._ADAPTERS, "paced", lambda table, _environ: PacedProvider(table.name, it))
     ground.providers["primary"] = ProviderTable("primary", "paced", {})
     return it
 
@@ -94,6 +100,43 @@ def test_a_plan_of_many_says_what_is_asked_about_when_it_is_applied(
     made = planning.plan(ground.context, "sale")
     assert (len(made.proof.accepted), made.unlooked, len(made.doubtful)) == (4, 2, 2)
     assert ground.dump() == before
+
+
+def test_no_policy_decides_on_what_a_service_could_not_be_asked_about(ground: Ground, relay: Relay) -> None:
+    def throttled(_sought: Sought) -> bool:
+        raise OSError(0, "HTTP 429")
+
+    doubt(ground, 5, policy="resend")
+    ground.clock.forward(seconds=reconcile.POLICY_GRACE_S + 1)
+    relay.tells = throttled
+    report = reconcile.run(ground.context)
+    assert (report.policy_resent, report.in_doubt) == (0, 5)
+    ground.clock.forward(minutes=1)
+    assert ground.recover(in_doubt="resend").resent == 5, "a person may"
+
+
+def test_a_secret_that_is_not_at_hand_stops_nothing_else(ground: Ground, relay: Relay) -> None:
+    ground.providers["api"] = ProviderTable("api", "postmark", {"server_token_env": "NOBODY_HAS_IT"})
+    ground.set(providers=("primary", "api"))
+    doubt(ground, 2)
+    ground.change("UPDATE attempts SET provider = 'api' WHERE message_id = 1")
+    report = reconcile.run(ground.context)
+    assert (report.proven_sent, report.in_doubt) == (1, 1)
+    assert [reason for reason in report.cannot_tell if reason.startswith("provider api cannot be asked: ")]
+
+
+def test_a_service_that_takes_its_time_is_asked_for_a_minute(
+    ground: Ground, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(_sought: Sought) -> bool:
+        ground.clock.forward(seconds=29)
+        return True
+
+    monkeypatch.setattr(PacedProvider, "pace", Rate(300, 60))
+    doubt(ground, 9)
+    relay.tells = slow
+    assert reconcile.run(ground.context).proven_sent == 3
+    assert len(relay.asked) == 3
 
 
 def test_a_service_that_is_away_is_left_alone_and_all_are_told_why(ground: Ground, relay: Relay) -> None:
@@ -185,10 +228,30 @@ def test_the_same_words_of_another_message_are_no_proof(ground: Ground, tmp_path
         assert len(double.accepted()) == 1
 
 
-def test_one_text_is_the_proof_of_one_message_only(ground: Ground, tmp_path: Path) -> None:
+def test_a_text_is_no_proof_while_it_may_be_that_of_another_message(ground: Ground, tmp_path: Path) -> None:
+    """Two messages to one number are in doubt, and there is one text: an event may say yet whose it is."""
     with twilio(ground, tmp_path, LOST, BROKEN | {"skip": 1}):
         write(ground, "first", "Hello", [1])
         write(ground, "second", "Hello", [1])
         report = reconcile.run(ground.context)
-        assert (report.proven_sent, report.in_doubt) == (1, 1)
-        assert reconcile.run(ground.context).in_doubt == 1
+        assert (report.proven_sent, report.in_doubt) == (0, 2)
+        assert [reason for reason in report.cannot_tell if "another message to the same address" in reason]
+
+
+def test_a_text_in_flight_is_not_taken_for_that_of_a_message_in_doubt(ground: Ground, tmp_path: Path) -> None:
+    """It was accepted just now, and its pass has not recorded it yet."""
+    with twilio(ground, tmp_path, BROKEN | {"first": 1}) as double:
+        write(ground, "first", "Hello", [1])
+        ground.enqueue(
+            contacts="phone\n+491510000001\n", campaign='channel = "sms"', name="second",
+            steps=['name = "a"\nsms = "Hello"\n'],
+        )  # fmt: skip
+        clerk = ground.clerk("second")
+        (claimed,) = clerk.turn([], 1).messages
+        assert claimed.due.recipient == "+491510000001"
+        provider, clock = build_provider(ground.providers["primary"], {}), SystemClock()
+        outgoing = Outgoing(claimed.due.id, 1, claimed.due.key, "primary", "", claimed.due.recipient, b"Hello")
+        asyncio.run(provider.submit(outgoing, Deadline(clock.boot_s() + 9, clock), Mark()))
+        assert len(double.accepted()) == 1
+        report = reconcile.run(ground.context)
+        assert (report.proven_sent, ground.states("first")) == (0, {"in_doubt": 1})

@@ -98,6 +98,19 @@ def test_envelopes_and_lines_of_ours_do_what_they_say(host: Ground) -> None:
     assert [status for status, _ in enrollments(host)] == ["active", "stopped", "stopped", "active"]
 
 
+def test_the_services_own_id_is_learned_from_an_event_that_proves_an_acceptance(host: Ground) -> None:
+    """A later event names nothing else: its complaint would be taken for somebody else's."""
+    host.enqueue(1)
+    host.pass_with(UNKNOWN)
+    put(host, "a.jsonl", delivered(host, 1, "msg_1").line())
+    assert work(host).applied.proven == 1
+    known = test_resend.event("email.delivered")["data"]["email_id"]
+    assert host.rows("SELECT outcome, provider_message_id FROM attempts") == [("accepted", known)]
+    put(host, "b.jsonl", json.dumps(fact("complained", provider_message_id=known)) + "\n")
+    assert work(host).applied.by_type == {"complained": 1}
+    assert suppressed(host) == {address(1): "complained"}
+
+
 def test_copies_and_disorder_change_nothing(host: Ground) -> None:
     pinned(host)
     host.enqueue(3, steps=(STEP, DRIP))

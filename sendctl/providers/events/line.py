@@ -72,11 +72,13 @@ def key_in(message_id: object) -> str:
 def about(key: str, known: str) -> Line:
     """Whom a line is about: our own key wherever the service repeats it, else its id of the message.
 
-    Raises OtherForm with neither.
+    With both its id goes along as `known_as`: a later event may have nothing else. Raises OtherForm with neither.
     """
     if not key and not known:
         raise OtherForm("it names no message")
-    return {"message_id": key} if key else {"provider_message_id": known}
+    if not key:
+        return {"provider_message_id": known}
+    return {"message_id": key} | ({"known_as": known} if known else {})
 
 
 def line(kind: str, occurred_at: str, ident: str, whom: Line, **more: object) -> Line:

@@ -118,4 +118,6 @@ def read(envelope: Envelope) -> Opened:
     except (ValueError, RecursionError):
         told = None
     # "Successfully validated SNS topic for Amazon SES event publishing." is what a new destination says first.
-    return opened(events.lines(told)) if isinstance(told, dict) else opened([])
+    lines = events.lines(told) if isinstance(told, dict) else []
+    # What an identity tells by itself has no tags: whose it is may be known only when the outcome is.
+    return opened(lines, "now" if all("message_id" in line for line in lines) else "later")
