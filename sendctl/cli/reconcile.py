@@ -35,7 +35,8 @@ def reconcile(
 
     Imports journals, takes up dead claims, takes in the spool of [events], asks providers with pull_events for theirs,
     looks for proof about what is in doubt, queues again what failed for a passing cause a day ago ([reconcile]
-    retry_failed_after_s), and proves that the states add up. Sends nothing; run it from cron.
+    retry_failed_after_s), and proves that the states add up. Sends nothing but what a service
+    recognises by its key; run it from cron.
     """
     from sendctl.passes import reconcile as passes
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from sendctl.durations import Rate
 from sendctl.errors import SendctlError
 from sendctl.passes import evidence
 from sendctl.passes.context import Context
@@ -69,7 +70,7 @@ def _that_can_be_asked(context: Context, wanted: Sequence[Doubt]) -> dict[str, A
 class _Mute:
     """A provider that cannot be asked on this host."""
 
-    capabilities = Capabilities(lookup=True)
+    capabilities = Capabilities(lookup=True, lookup_pace=Rate(1000, 60))
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
@@ -95,7 +96,7 @@ class _Inquiry:
     reason: str = ""  # of the last
 
     def ask(self, wanted: list[Doubt]) -> None:
-        if self.provider.capabilities.lookup_pace is not None:
+        if self._is_paced():
             random.shuffle(wanted)
         self.until_s = self.context.clock.boot_s() + ASK_FOR_S
         while wanted and self.failures < _IN_A_ROW:
@@ -110,15 +111,21 @@ class _Inquiry:
     def _leave(self, doubt: Doubt, proof: Evidence) -> None:
         """For the next pass."""
         if self.failures >= _IN_A_ROW:
-            proof.cannot_tell(self.reason)
-            proof.unanswered.add(doubt.held)
+            self._leave_unanswered(doubt, proof)
         else:
             proof.cannot_tell(f"provider {self.name} is asked about more of them in the next pass")
             proof.unasked.add(doubt.held)
 
+    def _leave_unanswered(self, doubt: Doubt, proof: Evidence) -> None:
+        proof.cannot_tell(self.reason)
+        if self._is_paced():  # a service may answer the next time; a file that cannot be read is for a person to mend
+            proof.unanswered.add(doubt.held)
+
+    def _is_paced(self) -> bool:
+        return self.provider.capabilities.lookup_pace is not None
+
     def _is_over(self) -> bool:
-        paced = self.provider.capabilities.lookup_pace is not None
-        return self.failures >= _IN_A_ROW or (paced and self.context.clock.boot_s() >= self.until_s)
+        return self.failures >= _IN_A_ROW or (self._is_paced() and self.context.clock.boot_s() >= self.until_s)
 
     def _granted(self) -> int:
         """How many may be asked about now."""
@@ -188,8 +195,7 @@ class _Inquiry:
         except OSError as error:
             self.failures += 1
             self.reason = f"provider {self.name} cannot be asked: {error.strerror}"
-            proof.cannot_tell(self.reason)
-            proof.unanswered.add(doubt.held)
+            self._leave_unanswered(doubt, proof)
             return
         self.failures = 0
         if silent:

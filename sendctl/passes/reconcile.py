@@ -33,6 +33,7 @@ from sendctl.store import campaigns, claims, doubts, finishing, meta, notices, p
 from sendctl.store.doubts import Held
 from sendctl.store.proofs import Violation
 
+ANSWER_PATIENCE = timedelta(days=1)  # with a service that cannot be asked
 POLICY_GRACE_S = 900.0  # a webhook, a log line or another host's journal may still come
 
 
@@ -134,9 +135,9 @@ def _settle_doubt(context: Context, report: ReconcileReport) -> None:
         for doubt in found:
             if not proof.settles(doubt.held):
                 policy = _policy(desk, connection, doubt.campaign_id) if doubt.since < before else "hold"
-                # Nobody gives up what a key can still settle, nor does a policy decide on what has no answer yet.
-                waits = doubt.held in proof.unasked | proof.unanswered
-                waits = waits or (policy == "skip" and doubt.held in proof.later)
+                # Nobody gives up what a key can still settle, nor does a policy decide on what may have an answer yet.
+                waits = doubt.held in proof.unasked or (policy == "skip" and doubt.held in proof.later)
+                waits = waits or (doubt.held in proof.unanswered and doubt.since >= desk.now - ANSWER_PATIENCE)
                 held["hold" if waits else policy].append(doubt.held)
         report.policy_resent = desk.resend(connection, held["resend"], "policy")
         report.policy_skipped = desk.skip(connection, held["skip"], "policy", "in doubt, and the campaign says skip")

@@ -115,6 +115,20 @@ def test_no_policy_decides_on_what_a_service_could_not_be_asked_about(ground: Gr
     assert ground.recover(in_doubt="resend").resent == 5, "a person may"
 
 
+def test_a_policy_waits_a_day_for_a_service_that_cannot_be_asked(ground: Ground, relay: Relay) -> None:
+    """A key that may not read would hold everything for ever."""
+
+    def forbidden(_sought: Sought) -> bool:
+        raise OSError(0, "HTTP 403")
+
+    doubt(ground, 3, policy="skip")
+    relay.tells = forbidden
+    ground.clock.forward(hours=23)
+    assert reconcile.run(ground.context).policy_skipped == 0
+    ground.clock.forward(hours=2)
+    assert reconcile.run(ground.context).policy_skipped == 3
+
+
 def test_a_secret_that_is_not_at_hand_stops_nothing_else(ground: Ground, relay: Relay) -> None:
     ground.providers["api"] = ProviderTable("api", "postmark", {"server_token_env": "NOBODY_HAS_IT"})
     ground.set(providers=("primary", "api"))

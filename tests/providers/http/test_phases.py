@@ -197,7 +197,7 @@ def test_a_text_is_known_by_its_number_its_words_and_its_time(
     tmp_path: Path, changes: dict[str, Any], found: str | None
 ) -> None:
     asked = sought(recipient="+4915112345678")._replace(
-        content="Grüße".encode(), is_another=lambda known: known == "SM of another"
+        content="Grüße".encode(), handed_over_at=NOW, is_another=lambda known: known == "SM of another"
     )
     body = json.dumps({"messages": [TEXT | changes], "next_page_uri": None})
     script = [{"at": "asked", "do": "answer", "status": 200, "body": body, "first": 1}]
