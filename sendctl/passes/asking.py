@@ -16,7 +16,6 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from sendctl.durations import Rate
 from sendctl.errors import SendctlError
 from sendctl.passes import evidence
 from sendctl.passes.context import Context
@@ -24,7 +23,7 @@ from sendctl.passes.deciding import Desk
 from sendctl.passes.evidence import Evidence
 from sendctl.passes.handed_over import UNKNOWN_CONTENTS, as_handed_over
 from sendctl.passes.rendered import Press
-from sendctl.providers.base import Capabilities, Lookup, Outcome, Phase, ProvesAbsence, Sought
+from sendctl.providers.base import Lookup, Outcome, Phase, ProvesAbsence, Sought
 from sendctl.providers.facts import FACTS, can_tell
 from sendctl.providers.registry import build_provider
 from sendctl.sealing import CannotOpen
@@ -44,39 +43,30 @@ def ask(context: Context, wanted: Sequence[Doubt], *, record: bool) -> tuple[Evi
 
     `record` writes what is proven, and asks all that the pace allows; without it nothing is written.
     """
-    found, asked = Evidence(), _that_can_be_asked(context, wanted)
-    for name, provider in asked.items():
+    found, left = Evidence(), list[Doubt]()
+    for name in sorted({doubt.provider for doubt in wanted}):
         mine = [doubt for doubt in wanted if doubt.provider == name]
-        _Inquiry(context, name, provider, found, record=record).ask(mine)
-    return found, [doubt for doubt in wanted if doubt.provider not in asked]
-
-
-def _that_can_be_asked(context: Context, wanted: Sequence[Doubt]) -> dict[str, Any]:
-    """Providers that are a Lookup, by name."""
-    tables, found = context.settings.providers, dict[str, Any]()
-    for name in sorted({doubt.provider for doubt in wanted} & tables.keys()):
-        if tables[name].type in FACTS and not can_tell(tables[name].type):
-            continue
         try:
-            one = build_provider(tables[name], context.environ)
+            provider = _lookup(context, name)
         except SendctlError as error:  # a secret is not at hand: the others are asked all the same
-            found[name] = _Mute(str(error))
+            for doubt in mine:
+                found.cannot_tell(f"provider {name} cannot be asked: {error}")
+                found.unanswered.add(doubt.held)
             continue
-        if isinstance(one, Lookup) and one.capabilities.lookup:
-            found[name] = one
-    return found
+        if provider is None:
+            left += mine
+        else:
+            _Inquiry(context, name, provider, found, record=record).ask(mine)
+    return found, left
 
 
-class _Mute:
-    """A provider that cannot be asked on this host."""
-
-    capabilities = Capabilities(lookup=True, lookup_pace=Rate(1000, 60))
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-
-    def find(self, _sought: Sought) -> str | None:
-        raise OSError(0, self._reason)
+def _lookup(context: Context, name: str) -> Any:
+    """The provider, if it can be asked; else None, without asking for its secrets. Raises SendctlError."""
+    table = context.settings.providers.get(name)
+    if table is None or (table.type in FACTS and not can_tell(table.type)):
+        return None
+    one = build_provider(table, context.environ)
+    return one if isinstance(one, Lookup) and one.capabilities.lookup else None
 
 
 @dataclass
@@ -89,7 +79,6 @@ class _Inquiry:
     found: Evidence
     record: bool
     press: Press = field(default_factory=Press)
-    ids: set[str] = field(default_factory=set)  # of the service, found in this pass
     asked: int = 0
     until_s: float = 0.0  # of the boot-time clock
     failures: int = 0  # one after the other
@@ -179,8 +168,6 @@ class _Inquiry:
             yield doubt, it._replace(content=content, is_another=partial(self._is_anothers, doubt))
 
     def _is_anothers(self, doubt: Doubt, known: str) -> bool:
-        if known in self.ids:
-            return True
         with self.context.store.read() as connection:
             return doubts.is_anothers(connection, known, doubt)
 
@@ -208,7 +195,6 @@ class _Inquiry:
                 AttemptOutcome.DEFERRED, Phase.DOTTED, text=text, error_class="not_there"
             )
             return
-        self.ids.add(known)
         proof.accepted[doubt.held] = Outcome(
             AttemptOutcome.ACCEPTED, Phase.REPLIED, text=f"provider {self.name} has it", provider_message_id=known
         )

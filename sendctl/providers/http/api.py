@@ -110,11 +110,7 @@ class Api:
             "POST", self.base_url + request.path, content=request.content, headers=dict(request.headers),
             extensions={"trace": phases.heard, "timeout": self._timeouts()},
         )  # fmt: skip
-        response = await client.send(built, stream=True)
-        try:
-            return await _whole(response)
-        finally:
-            await response.aclose()
+        return await _reply(client, built)
 
     def ask(
         self, method: str, path: str, params: Mapping[str, str] | None = None, json: object = None
@@ -180,11 +176,7 @@ class Api:
                 method, url, params=dict(params) if params else None, headers=dict(headers or {}), content=content,
                 extensions={"timeout": self._timeouts()},
             )  # fmt: skip
-            response = await client.send(built, stream=True)
-            try:
-                return await _whole(response)
-            finally:
-                await response.aclose()
+            return await _reply(client, built)
         except (CutOff, httpx2.HTTPError, OSError) as error:
             raise Unanswered(printable(_words(error)), certificate=_is_about_the_certificate(error)) from error
 
@@ -230,6 +222,15 @@ class _Phases:
             faults.passing("provider.before_dot")
             self._mark.dot()
             self.phase = Phase.DOTTED
+
+
+async def _reply(client: httpx2.AsyncClient, built: httpx2.Request) -> Reply:
+    """The whole reply to a request. Raises CutOff, and what the client raises."""
+    response = await client.send(built, stream=True)
+    try:
+        return await _whole(response)
+    finally:
+        await response.aclose()
 
 
 async def _whole(response: httpx2.Response) -> Reply:

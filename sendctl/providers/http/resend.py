@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -15,7 +14,7 @@ from urllib.parse import quote
 from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.checks import Checked, about, cannot_tell, domain_of, failed, ok
 from sendctl.providers.facts import FACTS
-from sendctl.providers.http import verdicts
+from sendctl.providers.http import times, verdicts
 from sendctl.providers.http.api import Api, Reply, Request, listed
 from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.letter import parsed
@@ -134,10 +133,10 @@ class Resend:
 
 def _created_at(entry: Mapping[str, Any]) -> datetime:
     """Raises OSError where it is none."""
-    with suppress(ValueError):
-        found = datetime.fromisoformat(str(entry.get("created_at")))
-        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-    raise OSError(0, "the answer has no created_at")
+    try:
+        return times.iso(entry.get("created_at"))
+    except ValueError as error:
+        raise OSError(0, f"its answer: created_at {error}") from error
 
 
 async def _domains(api: Api, reply: Reply) -> dict[str, Mapping[str, Any]]:

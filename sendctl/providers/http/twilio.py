@@ -8,15 +8,14 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from sendctl.providers.base import OPTED_OUT, Outcome, Outgoing, Scope, Sought
 from sendctl.providers.checks import Checked, about, cannot_tell, failed, ok
 from sendctl.providers.facts import FACTS
-from sendctl.providers.http import verdicts
+from sendctl.providers.http import times, verdicts
 from sendctl.providers.http.api import Api, Reply, Request, listed
 from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.verdicts import Verdict, judged
@@ -189,6 +188,6 @@ def _is(text: Mapping[str, Any], sought: Sought) -> bool:
 def _created_at(text: Mapping[str, Any]) -> datetime:
     """Raises OSError where it is none as of RFC 2822."""
     try:
-        return parsedate_to_datetime(str(text.get("date_created"))).astimezone(UTC)
-    except (ValueError, TypeError) as error:
-        raise OSError(0, "the answer has no date_created") from error
+        return times.rfc2822(text.get("date_created"))
+    except ValueError as error:
+        raise OSError(0, f"its answer: date_created {error}") from error

@@ -8,10 +8,11 @@ Both come newest first, without any filter by time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sendctl.providers.events.line import Line, OtherForm, line, text
+from sendctl.providers.http import times
 from sendctl.providers.http.api import Api, listed
 from sendctl.providers.http.feeds.lists import read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
@@ -53,12 +54,10 @@ class ResendLists:
 
 def _moment(entry: Mapping[str, Any]) -> datetime:
     """Such as "2023-04-03 22:13:42.674981+00". Raises OtherForm."""
-    said = text(entry, "created_at")
     try:
-        moment = datetime.fromisoformat(said)
+        return times.iso(text(entry, "created_at"))
     except ValueError as error:
-        raise OtherForm(f"{said[:40]!r} is no time") from error
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        raise OtherForm(str(error)) from error
 
 
 def _suppression(entry: Mapping[str, Any]) -> list[Line]:

@@ -6,13 +6,13 @@ https://www.twilio.com/docs/messaging/api/message-resource#read-multiple-message
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 from sendctl.providers.events import twilio
 from sendctl.providers.events.line import Line, OtherForm, text
+from sendctl.providers.http import times
 from sendctl.providers.http.api import Api, listed
 from sendctl.providers.http.feeds.lists import path_of, read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
@@ -66,7 +66,6 @@ def _moment(entry: Mapping[str, Any], name: str) -> datetime | None:
     if said is None:
         return None
     try:
-        moment = parsedate_to_datetime(str(said))
+        return times.rfc2822(said)
     except ValueError as error:
-        raise OtherForm(f"{str(said)[:40]!r} is no time") from error
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        raise OtherForm(str(error)) from error

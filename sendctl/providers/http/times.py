@@ -1,0 +1,25 @@
+"""Moments as services write them in their lists; one without an offset is UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+
+def iso(said: object) -> datetime:
+    """Such as "2023-04-03 22:13:42.674981+00". Raises ValueError."""
+    return _told(datetime.fromisoformat, said)
+
+
+def rfc2822(said: object) -> datetime:
+    """Such as "Fri, 24 May 2019 17:44:46 +0000". Raises ValueError."""
+    return _told(parsedate_to_datetime, said)
+
+
+def _told(read: Callable[[str], datetime], said: object) -> datetime:
+    try:
+        moment = read(str(said))
+    except ValueError as error:
+        raise ValueError(f"{str(said)[:40]!r} is no time") from error
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
