@@ -78,7 +78,7 @@ def learn_ids(connection: Connection, message_ids: Iterable[int]) -> None:
     rows = given(connection, _M.id)
     wanted = bound((one,) for one in sorted(set(message_ids)))
     statement = (
-        sa.select(_M.id, _V.detail)
+        sa.select(_M.id, _A.provider, _V.detail)
         .join(events, sa.and_(_V.enrollment_id == _M.enrollment_id, _V.message_id == _M.id))
         .join(attempts, sa.and_(_A.message_id == _M.id, _A.outcome == AttemptOutcome.ACCEPTED))
         .where(
@@ -87,9 +87,12 @@ def learn_ids(connection: Connection, message_ids: Iterable[int]) -> None:
         )
         .order_by(_V.occurred_at.desc())
     )  # fmt: skip
-    known: dict[int, str] = {
-        row[0]: str(json.loads(row[1])["known_as"]) for row in connection.execute(statement, wanted)
-    }
+    known = dict[int, str]()
+    for message_id, provider, detail in connection.execute(statement, wanted):
+        said = json.loads(detail)
+        name = said.get("known_as")  # any key of a line is kept: it may be deeper down, or something else
+        if isinstance(name, str) and name and said.get("provider", provider) == provider:
+            known[message_id] = name
     if not known:
         return
     told = given(connection, _A.message_id, _A.provider_message_id)

@@ -100,7 +100,7 @@ def test_envelopes_and_lines_of_ours_do_what_they_say(host: Ground) -> None:
 
 def test_the_services_own_id_is_learned_from_an_event_that_proves_an_acceptance(host: Ground) -> None:
     """A later event names nothing else: its complaint would be taken for somebody else's."""
-    host.enqueue(1)
+    host.enqueue(1, campaign='providers = ["letters"]')
     host.pass_with(UNKNOWN)
     put(host, "a.jsonl", delivered(host, 1, "msg_1").line())
     assert work(host).applied.proven == 1
@@ -109,6 +109,17 @@ def test_the_services_own_id_is_learned_from_an_event_that_proves_an_acceptance(
     put(host, "b.jsonl", json.dumps(fact("complained", provider_message_id=known)) + "\n")
     assert work(host).applied.by_type == {"complained": 1}
     assert suppressed(host) == {address(1): "complained"}
+
+
+@pytest.mark.parametrize(
+    "more", [{"known_as": 7}, {"known_as": ""}, {"deeper": {"known_as": "x"}}, {"known_as": "x", "provider": "another"}]
+)
+def test_what_only_looks_like_an_id_is_kept_and_not_learned(host: Ground, more: dict[str, object]) -> None:
+    host.enqueue(1)
+    host.pass_with(UNKNOWN)
+    put(host, "a.jsonl", json.dumps(fact("delivered", message_id=key(host), **more)) + "\n")
+    assert work(host).applied.proven == 1
+    assert host.rows("SELECT outcome, provider_message_id FROM attempts") == [("accepted", None)]
 
 
 def test_copies_and_disorder_change_nothing(host: Ground) -> None:
