@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.crash.launcher import Finished
 from tests.crash.mail_log import write_mail_log
 from tests.crash.world import CAMPAIGN, World, write_settings
 
@@ -28,6 +29,13 @@ class Account:
     @property
     def broken(self) -> bool:
         return bool(self.duplicates or self.lost or self.untrue)
+
+
+def must(world: World, *arguments: str, codes: tuple[int, ...]) -> Finished:
+    """Run a command to its end. Raises AssertionError when its exit code is another."""
+    ended = world.run(*arguments)
+    assert ended.code in codes, (arguments, ended)
+    return ended
 
 
 def account(world: World) -> Account:

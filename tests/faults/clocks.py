@@ -21,10 +21,10 @@ from sendctl.passes import enqueue as enqueuing
 from sendctl.passes import reconcile, send_due
 from sendctl.passes.context import Context
 from sendctl.settings import load_settings
-from tests.crash.accounts import account
+from tests.crash.accounts import account, must
 from tests.crash.mail_log import write_mail_log
 from tests.crash.world import World, write_settings
-from tests.faults.ground import Line, must, new_ground
+from tests.faults.ground import Line, new_ground
 from tests.faults.traffic import VERBS
 
 FARTHEST_H = 30.0

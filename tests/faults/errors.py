@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from itertools import chain, count, islice
 from pathlib import Path
 
+from tests.crash.accounts import must
 from tests.crash.launcher import Finished
-from tests.faults.ground import DOCUMENTED, Line, close_account, must, new_ground
+from tests.faults.ground import DOCUMENTED, Line, close_account, new_ground
 from tests.faults.power import integrity
 from tests.kill.drills import DRILLS, MORE, Drill, Range
 from tests.kill.tracing import traced

@@ -9,11 +9,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.crash.accounts import Account, account, settle_doubt
-from tests.crash.launcher import Finished, Launcher
+from tests.crash.accounts import Account, account, must, settle_doubt
+from tests.crash.launcher import Launcher
 from tests.crash.world import CONNECTIONS, World, environment, write_settings, write_world
 from tests.smtp_double import start_smtp_double
 
@@ -84,22 +85,12 @@ def enqueue(world: World) -> tuple[str, ...]:
     return ("enqueue", str(world.folder / "campaign.toml"), "--contacts", str(world.folder / "contacts.csv"))
 
 
-def must(world: World, *arguments: str, codes: tuple[int, ...]) -> Finished:
-    """Run a command to its end. Raises AssertionError when its exit code is another."""
-    ended = world.run(*arguments)
-    assert ended.code in codes, (arguments, ended)
-    return ended
-
-
 def close_account(world: World, line: Line, planned: int) -> None:
     """The last account of a world: in doubt first what nobody knows, then settled with the judge's log as evidence."""
 
-    def run(*arguments: str, codes: tuple[int, ...]) -> Finished:
-        return must(world, *arguments, codes=codes)
-
     world.finish()
     line.add(account(world))
-    settled = settle_doubt(world, run, connections=CONNECTIONS)
+    settled = settle_doubt(world, partial(must, world), connections=CONNECTIONS)
     line.in_doubt += settled.in_doubt
     line.add(settled.last)
     line.people += planned

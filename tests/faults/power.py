@@ -20,10 +20,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sendctl.journal.home import boot_id
+from tests.crash.accounts import must
 from tests.crash.world import BATCH_SIZE, World
 from tests.faults.disk import WAYS, Disk, Keep
 from tests.faults.disk_log import OPTIONS, Op, Reader
-from tests.faults.ground import Line, enqueue, must, new_ground
+from tests.faults.ground import Line, enqueue, new_ground
 from tests.kill.tracing import traced
 
 EARLIER_BOOT = "00000000-0000-4000-8000-000000000000"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import time
 
+from tests.crash.accounts import must
 from tests.crash.backups import take_copy
 from tests.crash.world import CAMPAIGN
 from tests.faults.crowds import LATENCY_MS
-from tests.faults.ground import Line, close_account, must, new_ground
+from tests.faults.ground import Line, close_account, new_ground
 from tests.faults.traffic import Traffic
 
 CROWD = {"send-due": 3, "reconcile": 1}

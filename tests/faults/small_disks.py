@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.crash.accounts import must
 from tests.crash.world import World
 from tests.faults import mounts
-from tests.faults.ground import DOCUMENTED, Line, close_account, enqueue, must, new_ground
+from tests.faults.ground import DOCUMENTED, Line, close_account, enqueue, new_ground
 from tests.faults.power import integrity
 from tests.faults.traffic import VERBS
 

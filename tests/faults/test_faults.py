@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.crash.accounts import must
 from tests.faults.clocks import jumps, nights
 from tests.faults.crowds import crowd, outages
 from tests.faults.disk import Disk
 from tests.faults.errors import injected_errors
-from tests.faults.ground import Line, enqueue, must, new_ground
+from tests.faults.ground import Line, enqueue, new_ground
 from tests.faults.power import PLACES, power_loss, recorded
 from tests.faults.rewinds import rewinds
 from tests.faults.zombies import zombies

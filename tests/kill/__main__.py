@@ -2,13 +2,15 @@
 
     python -m tests.kill [--store sqlite|postgres] [--drill WORDS] [--jobs N] [--at-least KILLS]
 
-A line is printed when its command is through; the whole takes an hour or two. Exits 1 when anybody got two messages,
-or none without being listed, when more was in doubt than was open, or when fewer kills hit than demanded.
+A line is printed when its command is through, and progress goes to stderr; the whole takes an hour or two. Exits 1
+when anybody got two messages, or none without being listed, when more was in doubt than was open, or when fewer kills
+hit than demanded.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections import Counter
@@ -25,6 +27,7 @@ from tests.postgres import PostgresServer, create_database
 def main() -> int:
     """The command line."""
     asked = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")  # of all worlds
     if missing():
         print(f"make prove-kill needs strace: {missing()}", file=sys.stderr)
         return 1

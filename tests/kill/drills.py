@@ -6,19 +6,28 @@ same fire: so each repair is killed as well.
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+
+import sqlalchemy as sa
 
 from sendctl.faults import FAILPOINTS
-from tests.crash.world import BATCH_SIZE, CAMPAIGN, World
+from sendctl.store.tables import runs
+from tests.crash.accounts import must, settle_doubt
+from tests.crash.world import BATCH_SIZE, CAMPAIGN, CONNECTIONS, World, write_settings
 from tests.kill.tracing import Shot, calls_of, killed_at
 
 WINDOWS = ("--limit", str(2 * BATCH_SIZE))
 RESERVE = 100  # people who wait at the least: else a pass may have nothing to do
 MORE = 1000
 CHECK_EVERY = 50  # kills between two complete comparisons of judge and store
+MOST_IN_DOUBT = 200  # beyond, they are settled: a command that looks at each makes more calls the more there are
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -66,6 +75,7 @@ class Range:
             for number in range(1, (most or 100_000) + 1):
                 if not self._shoot(drill, Shot(name, number)):
                     break
+            _log.info("%s: %s was killed at %d calls", drill.name, name, number - 1)
             self.compare()
 
     def _shoot(self, drill: Drill, shot: Shot) -> bool:
@@ -104,6 +114,10 @@ class Range:
     def compare(self) -> None:
         """Judge and store agree about everybody."""
         self.world.assert_sound()
+        if self.world.counts()["in_doubt"] > MOST_IN_DOUBT:
+            settled = settle_doubt(self.world, partial(must, self.world), connections=CONNECTIONS)
+            assert not settled.last.broken, settled
+            write_settings(self.world.folder, self.world.judge.port)  # no log is at hand again
 
     # -- something to do ------------------------------------------------------------------------------------------
 
@@ -127,9 +141,15 @@ class Range:
         return ["enqueue", str(self.world.folder / "campaign.toml"), "--contacts", str(path)]
 
     def leave_a_dead_run(self) -> None:
-        """A pass that was killed with messages in flight."""
-        self.keep_people_waiting()
-        self.world.run("send-due", failpoint="provider.replied:kill:2")
+        """A pass that was killed with messages in flight, if there is none yet that nobody has taken up."""
+        if not self._unended_runs():
+            self.keep_people_waiting()
+            self.world.run("send-due", failpoint="provider.replied:kill:2")
+
+    def _unended_runs(self) -> int:
+        with self.world.context() as context, context.store.read() as connection:
+            unended = sa.select(sa.func.count()).where(runs.c.result.is_(None), runs.c.command == "send-due")
+            return connection.execute(unended).scalar_one()
 
 
 def _send(ground: Range) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.crash.accounts import Account, account, settle, settle_doubt
+from tests.crash.accounts import Account, account, must, settle, settle_doubt
 from tests.crash.launcher import Launcher
 from tests.crash.world import CONNECTIONS, World, environment, write_settings, write_world
 from tests.kill.drills import Drill, Range, Tally
@@ -55,15 +55,10 @@ def drilled(drill: Drill, store_url: str) -> Result:
         ground.at_failpoints(drill, PASSAGES)
         ground.enumerate(drill)
         ground.enqueue(1)  # what killed enqueues have not brought in
-        run = partial(_must, world)
+        run = partial(must, world)
         settle(world, run)
         found, doubts = account(world), [death.in_doubt for death in world.deaths()]
         last = settle_doubt(world, run, connections=CONNECTIONS).last
     settled = not last.broken and last.counts["sent"] == ground.tally.planned
     return Result("postgres" if store_url else "sqlite", drill.name, ground.tally, found, doubts,
                   CONNECTIONS * workers, settled, time.monotonic() - begun_s)  # fmt: skip
-
-
-def _must(world: World, *arguments: str, codes: tuple[int, ...]) -> None:
-    ended = world.run(*arguments)
-    assert ended.code in codes, ended
