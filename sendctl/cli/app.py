@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -85,6 +86,12 @@ def sendctl(
     """
 
 
+@cache
+def program() -> Any:
+    """All commands with their options. Building them takes as long as many a command, so once is enough."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """The whole program. Ends by SystemExit."""
     stopping.listen()
@@ -100,13 +107,12 @@ def main() -> None:
 def run(arguments: list[str], shell: Shell | None = None) -> int:
     """Run one command line; returns the exit code."""
     shell = shell or Shell()
-    command: Any = typer.main.get_command(app)
     try:
         with (
             stopping.raising(),
-            command.make_context("sendctl", list(arguments) or ["--help"], obj=shell) as ctx,
+            program().make_context("sendctl", list(arguments) or ["--help"], obj=shell) as ctx,
         ):
-            return int(command.invoke(ctx) or ExitCode.DONE)
+            return int(ctx.command.invoke(ctx) or ExitCode.DONE)
     except typer.Exit as ending:
         return ending.exit_code
     except WrongUsage as error:

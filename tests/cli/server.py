@@ -11,17 +11,11 @@ import os
 import sys
 from typing import Any
 
+from tests.preloading import preload
+
 
 def serve() -> None:
-    import sendctl.cli.screen  # noqa: PLC0415  what commands import is there before the fork
-    import sendctl.cli.status_screen  # noqa: PLC0415
-    import sendctl.passes.enqueue  # noqa: PLC0415
-    import sendctl.passes.listing  # noqa: PLC0415
-    import sendctl.passes.preview  # noqa: PLC0415
-    import sendctl.passes.recover  # noqa: PLC0415
-    import sendctl.passes.send_due  # noqa: PLC0415
-    import sendctl.passes.setup  # noqa: F401, PLC0415
-
+    preload()
     for line in sys.stdin:
         request = json.loads(line)
         pid = os.fork()

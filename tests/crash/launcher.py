@@ -22,13 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.preloading import preload
+
 ROOT = Path(__file__).parents[2]
 RUN_S = 60.0  # no command of the suite takes longer unless it hangs
-_PRELOADED = (
-    "sendctl.passes.enqueue", "sendctl.passes.send_due", "sendctl.passes.reconcile", "sendctl.passes.recover",
-    "sendctl.passes.control", "sendctl.passes.setup", "sendctl.providers.smtp", "sendctl.cli.app",
-    "sqlalchemy.dialects.sqlite.pysqlite", "sqlalchemy.dialects.postgresql.psycopg", "psycopg",
-)  # fmt: skip
 _DEEDS = ("import", "open", "os.", "fcntl.", "sqlite3.", "socket.", "glob.")  # audit events: docs.python.org
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -208,8 +205,7 @@ def _stopped(pid: int) -> bool:
 
 def serve() -> None:
     """Answer requests until standard input ends."""
-    for name in _PRELOADED:
-        importlib.import_module(name)
+    preload()
     actions: dict[str, Any] = {"start": _start, "finished": _finished, "stopped": _stopped}
     for line in sys.stdin:
         request = json.loads(line)

@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,11 +22,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.crash.launcher import _PRELOADED, _run
+from tests.crash.launcher import _run
+from tests.preloading import preload
 
 ROOT = Path(__file__).parents[2]
-_MORE = ("sendctl.passes.listing", "sendctl.passes.status", "sendctl.passes.ingest", "sendctl.passes.preview",
-         "sendctl.cli.status_screen", "sendctl.passes.suppress", "sendctl.providers.maildir")  # fmt: skip
 _SHIM = """\
 import json, os, resource, socket, sys
 there = socket.socket(socket.AF_UNIX)
@@ -58,7 +58,8 @@ def commands_folder() -> Path:
     )  # fmt: skip
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
-    atexit.register(server.communicate)  # it ends with its standard input
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(server.communicate)  # it ends with its standard input, and before its folder
     return folder
 
 
@@ -67,8 +68,7 @@ def commands_folder() -> Path:
 
 def serve(path: str) -> None:
     """Fork for each connection, until standard input ends."""
-    for name in (*_PRELOADED, *_MORE):
-        __import__(name)
+    preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever attends to a command is nobody's to wait for
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
