@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,6 +24,7 @@ from tests.kill.tracing import Shot, calls_of, killed_at
 WINDOWS = ("--limit", str(2 * BATCH_SIZE))
 RESERVE = 100  # people who wait at the least: else a pass may have nothing to do
 MORE = 1000
+EACH = 200  # calls of one name; beyond, further and further apart: a store that grows with each kill has more to read
 CHECK_EVERY = 50  # kills between two complete comparisons of judge and store
 MOST_IN_DOUBT = 200  # beyond, they are settled: a command that looks at each makes more calls the more there are
 
@@ -72,10 +73,12 @@ class Range:
         """
         found = calls_of(self.world, *drill.prepare(self), environ=drill.environ)
         for name in sorted(names or found):
-            for number in range(1, (most or 100_000) + 1):
-                if not self._shoot(drill, Shot(name, number)):
+            hit = 0
+            for number in _numbers():
+                if hit == most or not self._shoot(drill, Shot(name, number)):
                     break
-            _log.info("%s: %s was killed at %d calls", drill.name, name, number - 1)
+                hit += 1
+            _log.info("%s: %s was killed at %d calls, up to number %d", drill.name, name, hit, number)
             self.compare()
 
     def _shoot(self, drill: Drill, shot: Shot) -> bool:
@@ -150,6 +153,14 @@ class Range:
         with self.world.context() as context, context.store.read() as connection:
             unended = sa.select(sa.func.count()).where(runs.c.result.is_(None), runs.c.command == "send-due")
             return connection.execute(unended).scalar_one()
+
+
+def _numbers() -> Iterator[int]:
+    """Which calls of a name are tried: from 1, each, later one in twenty of those before it."""
+    number = 0
+    while True:
+        number += max(1, number // 20 if number >= EACH else 1)
+        yield number
 
 
 def _send(ground: Range) -> list[str]:
