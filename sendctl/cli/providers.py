@@ -54,13 +54,16 @@ def record(table: ProviderTable) -> dict[str, Any]:
     from sendctl.providers.facts import FACTS
 
     facts = FACTS[table.type]
+    can = facts.capabilities
     return {
-        "name": table.name, "type": table.type, "channels": list(facts.capabilities.channels),
+        "name": table.name, "type": table.type, "channels": list(can.channels),
         "rate": format_rate(table.rate) if table.rate is not None else None,
-        "key_window_s": facts.capabilities.key_window_s, "lookup": facts.capabilities.lookup,
-        "batch_max": facts.capabilities.batch_max,
+        "key_window_s": can.key_window_s, "lookup": can.lookup,
+        "lookup_by": ("contents" if can.lookup_by_content else "key") if can.lookup else None,
+        "retention_s": can.retention_s or None, "absent_after_s": table.options.get("absent_after_s"),
+        "batch_max": can.batch_max,
         "accepted": facts.accepted, "same_key": facts.same_key, "asked": facts.lookup, "doubt": facts.doubt,
-        "sources": list(facts.sources), "events": facts.events, "pulled": list(facts.capabilities.pulled),
+        "sources": list(facts.sources), "events": facts.events, "pulled": list(can.pulled),
         "pull_events": table.options.get("pull_events") is True,
     }  # fmt: skip
 
@@ -80,10 +83,18 @@ def lines(settings: Settings) -> Iterator[str]:
         for label, key in (
             ("accepted", "accepted"), ("same again", "same_key"), ("asked", "asked"), ("doubt", "doubt"),
         ):  # fmt: skip
-            yield from _paragraph(label, found[key])
+            yield from _paragraph(label, found[key] + (_absent(found) if key == "asked" else ""))
         off = "" if found["pull_events"] or not found["pulled"] else " (off: pull_events = true turns it on)"
         yield from _paragraph("events", found["events"] + off)
         yield from _paragraph("sources", "; ".join(found["sources"]))
+
+
+def _absent(found: dict[str, Any]) -> str:
+    """What the operator has said of a service's index."""
+    from sendctl.durations import format_duration
+
+    after_s = found["absent_after_s"]
+    return f"; here it does when it is in doubt for {format_duration(after_s)} (absent_after_s)" if after_s else ""
 
 
 def _paragraph(label: str, text: str) -> list[str]:

@@ -10,20 +10,20 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from sendctl.errors import SendctlError
-from sendctl.passes import evidence
+from sendctl.passes import absence, evidence
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.evidence import Evidence
 from sendctl.passes.handed_over import UNKNOWN_CONTENTS, as_handed_over
 from sendctl.passes.rendered import Press
-from sendctl.providers.base import Lookup, Outcome, Phase, ProvesAbsence, Sought
+from sendctl.providers.base import Lookup, Outcome, Phase, Sought
 from sendctl.providers.facts import FACTS, can_tell
 from sendctl.providers.registry import build_provider
 from sendctl.sealing import CannotOpen
@@ -134,10 +134,10 @@ class _Inquiry:
     def _settle(self, some: Sequence[Doubt]) -> None:
         desk = Desk(self.context)
         with self.context.store.read() as connection:
-            sought = list(self._sought(desk, connection, some))
+            sought, now = list(self._sought(desk, connection, some)), self.context.store.now(connection)
         proof = Evidence()
         for doubt, it in sought:
-            self._ask(doubt, it, proof)
+            self._ask(doubt, it, proof, now)
         if self.record:
             evidence.record(self.context, proof)
         self.found.add(proof)
@@ -171,14 +171,14 @@ class _Inquiry:
         with self.context.store.read() as connection:
             return doubts.is_anothers(connection, known, doubt)
 
-    def _ask(self, doubt: Doubt, it: Sought, proof: Evidence) -> None:
+    def _ask(self, doubt: Doubt, it: Sought, proof: Evidence, now: datetime) -> None:
         if self._is_over():
             self._leave(doubt, proof)
             return
         self.asked += 1
         try:
             known = self.provider.find(it)
-            silent = "" if known is not None else _absence_unproven(self.context, doubt, self.provider)
+            silent = "" if known is not None else absence.unproven(self.context, doubt, self.provider, now)
         except OSError as error:
             self.failures += 1
             self.reason = f"provider {self.name} cannot be asked: {error.strerror}"
@@ -187,6 +187,7 @@ class _Inquiry:
         self.failures = 0
         if silent:
             proof.cannot_tell(f"provider {self.name} {silent}")
+            proof.later |= {doubt.held} if absence.may_be_proven(self.context, doubt, now) else set()
             return
         proof.asked.add(doubt.held)
         if known is None:
@@ -198,18 +199,3 @@ class _Inquiry:
         proof.accepted[doubt.held] = Outcome(
             AttemptOutcome.ACCEPTED, Phase.REPLIED, text=f"provider {self.name} has it", provider_message_id=known
         )
-
-
-def _absence_unproven(context: Context, doubt: Doubt, provider: Lookup) -> str:
-    """Why it proves nothing that a provider does not have a message, as what follows its name; "" if it proves it.
-
-    Raises OSError.
-    """
-    if not isinstance(provider, ProvesAbsence):  # who reads a mail may also delete it
-        return "does not have it, or has it no more"
-    if doubt.host_id != context.home.host_id:  # a file of that name there is another one
-        return "does not have it, but another host handed it over: reconcile there"
-    if doubt.evidence == "claim_expired":
-        return "does not have it, but its run may still be alive"
-    reason = provider.absence_unproven(doubt.handed_over_at)
-    return f"does not have it, which proves nothing: {reason}" if reason else ""

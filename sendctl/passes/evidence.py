@@ -34,7 +34,7 @@ class Evidence:
     absent: dict[Held, Outcome] = field(default_factory=dict)
     unsettled: dict[str, tuple[str, int]] = field(default_factory=dict)  # by kind: the last reason, how many
     asked: set[Held] = field(default_factory=set)  # settled by asking the provider, not by a log
-    later: set[Held] = field(default_factory=set)  # what the same again under its key can still settle
+    later: set[Held] = field(default_factory=set)  # what time, or the same again under its key, can still settle
     unasked: set[Held] = field(default_factory=set)  # what the next pass asks about, for lack of time or pace now
     unanswered: set[Held] = field(default_factory=set)  # what its provider could not be asked about
     sent: int = 0  # recorded as sent after all

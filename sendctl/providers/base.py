@@ -136,6 +136,7 @@ class Capabilities:
     lookup: bool = False  # it can be asked whether it accepted a key
     lookup_pace: Rate | None = None  # how often at most; None: a file, which minds nothing
     lookup_by_content: bool = False  # ... and only by what was in it
+    retention_s: float = 0.0  # ... for so long at least after the hand-over; 0: no figure is documented
     absence: bool = False  # ... and that it has none proves that it accepted none, without waiting
     batch_max: int = 1  # messages in one request: docs/adr/0012 says why nowhere more
     channels: tuple[str, ...] = ("email",)  # what it carries; settings/provider_options.py says the same by type

@@ -93,6 +93,7 @@ FACTS: Mapping[str, Facts] = {
         Capabilities(
             lookup=True,
             lookup_pace=_PACE,
+            retention_s=45 * _DAY_S,
             pulled=("bounced", "deferred", "complained", "unsubscribed", "failed"),
         ),
         "Postmark has queued it",
@@ -126,6 +127,7 @@ FACTS: Mapping[str, Facts] = {
         Capabilities(
             lookup=True,
             lookup_pace=Rate(60, _MINUTE),  # up to 21 requests each
+            retention_s=30 * _DAY_S,
             pulled=("bounced", "complained", "unsubscribed"),
         ),
         "SendGrid has queued it",
@@ -145,6 +147,7 @@ FACTS: Mapping[str, Facts] = {
         Capabilities(
             lookup=True,
             lookup_pace=_PACE,
+            retention_s=3 * _DAY_S,  # the least of all plans
             pulled=(
                 "accepted",
                 "delivered",
@@ -208,3 +211,8 @@ def key_window_s(kind: str) -> float:
 def can_tell(kind: str) -> bool:
     """Whether this type can be made to say what became of a message."""
     return kind in FACTS and FACTS[kind].capabilities.lookup
+
+
+def retention_s(kind: str) -> float:
+    """For how long at least this type can be asked about a message; 0.0 where no figure is documented."""
+    return FACTS[kind].capabilities.retention_s if kind in FACTS else 0.0

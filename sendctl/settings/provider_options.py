@@ -40,6 +40,14 @@ class Option:
 
 
 _TIMEOUT = Option("seconds", 0.1, 3600)
+_DAY_S = 86400.0
+
+
+def _absent_after(kept_s: float) -> Option:
+    """How long an index lags at most, says the operator. At `kept_s` the service may have forgotten what it had."""
+    return Option("seconds", 600, kept_s / 2)
+
+
 _HTTP: Mapping[str, Option] = {
     "base_url": Option("text"),
     "connections": Option("whole", 1, 100),
@@ -77,17 +85,20 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "message_stream": Option("text"),
         "webhook_username": Option("text"),
         "webhook_password": Option("secret", receives=True),
+        "absent_after_s": _absent_after(45 * _DAY_S),
         **_HTTP,
     },
     "sendgrid": {
         "api_key": Option("secret", needed="SENDGRID_API_KEY"),
         "webhook_public_key": Option("text"),
+        "absent_after_s": _absent_after(30 * _DAY_S),
         **_HTTP,
     },
     "mailgun": {
         "api_key": Option("secret", needed="MAILGUN_API_KEY"),
         "domain": Option("text", needed='such as "mg.shop.example"'),
         "webhook_signing_key": Option("secret", receives=True),
+        "absent_after_s": _absent_after(3 * _DAY_S),
         **_HTTP,
     },
     "ses": {

@@ -1,0 +1,118 @@
+"""`absent_after_s`: an operator says how long a service's index lags at most, and what it does not have is sent again.
+
+The services' doubles are processes of their own, with their own clock: only the store's clock runs on here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sendctl.passes import reconcile
+from sendctl.settings import ProviderTable
+from tests.http_double import API_KEY, HttpDouble, start_http_double
+from tests.passes.test_key_replay import BROKEN, LOST
+from tests.store.ground import Ground
+
+SERVICES = {
+    "postmark": {"server_token_file": "key"}, "sendgrid": {"api_key_file": "key"},
+    "mailgun": {"api_key_file": "key", "domain": "mg.shop.example"},
+}  # fmt: skip
+Start = Callable[..., HttpDouble]
+
+
+@pytest.fixture
+def start(ground: Ground, tmp_path: Path) -> Iterator[Start]:
+    """Make a service `primary`: p00001's message is taken without a reply, p00002's is not taken."""
+    with ExitStack() as stack:
+
+        def begin(kind: str, **options: Any) -> HttpDouble:
+            script = [LOST | {"to": "p00001"}, BROKEN | {"to": "p00002"}]
+            double = stack.enter_context(start_http_double(tmp_path, kind, script=script))
+            (tmp_path / "key").write_text(API_KEY)
+            secrets = {
+                name: str(tmp_path / value) if value == "key" else value for name, value in SERVICES[kind].items()
+            }
+            table = ProviderTable("primary", kind, secrets | {"base_url": double.url, "connections": 1} | options)
+            ground.close()
+            ground.providers["primary"] = table
+            ground.clock.now = datetime.now(UTC)
+            return double
+
+        yield begin
+
+
+def lost(ground: Ground, policy: str = "hold") -> None:
+    ground.enqueue(3, campaign=f'in_doubt = "{policy}"')
+    ground.send_due()
+    assert ground.states() == {"in_doubt": 2, "sent": 1}
+
+
+@pytest.mark.parametrize("kind", SERVICES)
+def test_what_a_service_does_not_have_after_that_time_is_sent_once(ground: Ground, start: Start, kind: str) -> None:
+    double = start(kind, absent_after_s=3600.0)
+    lost(ground)
+    report = reconcile.run(ground.context)
+    assert (report.proven_sent, report.proven_absent, report.in_doubt) == (1, 0, 1)
+    (reason,) = report.cannot_tell
+    assert reason.startswith("provider primary does not have it yet: that counts in ")
+    ground.clock.forward(minutes=61)
+    report = reconcile.run(ground.context)
+    assert (report.proven_absent, report.in_doubt) == (1, 0)
+    assert ground.rows("SELECT evidence FROM attempts WHERE outcome = 'deferred'") == [("lookup",)]
+    ground.clock.forward(hours=1)
+    ground.send_due()
+    assert ground.states() == {"sent": 3}
+    assert sorted(row["to"] for row in double.accepted()) == [f"p0000{number}@x.example" for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("kind", SERVICES)
+def test_without_it_absence_proves_nothing_ever(ground: Ground, start: Start, kind: str) -> None:
+    start(kind)
+    lost(ground)
+    for _ in range(3):
+        ground.clock.forward(hours=23)
+        report = reconcile.run(ground.context)
+    assert (report.in_doubt, report.cannot_tell) == (1, {"provider primary does not have it, or has it no more": 1})
+
+
+def test_beyond_what_the_service_keeps_absence_proves_nothing(ground: Ground, start: Start) -> None:
+    start("mailgun", absent_after_s=3600.0)
+    lost(ground)
+    ground.clock.forward(days=3)
+    report = reconcile.run(ground.context)
+    said = "provider primary does not have it, and need not keep any for more than 3d"
+    assert (report.proven_absent, report.cannot_tell) == (0, {said: 1})
+
+
+def test_while_its_run_may_be_alive_absence_proves_nothing(ground: Ground, start: Start) -> None:
+    start("postmark", absent_after_s=3600.0)
+    lost(ground)
+    ground.change("UPDATE attempts SET evidence = 'claim_expired' WHERE outcome = 'unknown'")
+    ground.clock.forward(hours=2)
+    report = reconcile.run(ground.context)
+    said = "provider primary does not have it, but its run may still be alive"
+    assert (report.proven_absent, report.cannot_tell) == (0, {said: 1})
+
+
+@pytest.mark.parametrize("policy", ["resend", "skip"])
+def test_no_policy_decides_before_that_time_is_over(ground: Ground, start: Start, policy: str) -> None:
+    start("postmark", absent_after_s=7200.0)
+    lost(ground, policy)
+    ground.clock.forward(seconds=reconcile.POLICY_GRACE_S + 60)
+    report = reconcile.run(ground.context)
+    assert (report.policy_resent, report.policy_skipped, report.in_doubt) == (0, 0, 1)
+    ground.clock.forward(hours=2)
+    report = reconcile.run(ground.context)
+    assert (report.proven_absent, report.policy_resent, report.policy_skipped) == (1, 0, 0)
+
+
+def test_a_person_may_decide_before(ground: Ground, start: Start) -> None:
+    start("postmark", absent_after_s=7200.0)
+    lost(ground)
+    assert ground.recover(in_doubt="resend").resent == 1
