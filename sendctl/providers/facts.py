@@ -93,7 +93,7 @@ FACTS: Mapping[str, Facts] = {
         Capabilities(
             lookup=True,
             lookup_pace=_PACE,
-            retention_s=45 * _DAY_S,
+            retention_s=7 * _DAY_S,  # the least that a stream can be set to
             pulled=("bounced", "deferred", "complained", "unsubscribed", "failed"),
         ),
         "Postmark has queued it",
@@ -127,7 +127,7 @@ FACTS: Mapping[str, Facts] = {
         Capabilities(
             lookup=True,
             lookup_pace=Rate(60, _MINUTE),  # up to 21 requests each
-            retention_s=30 * _DAY_S,
+            retention_s=3 * _DAY_S,  # without the add-on that keeps 30 days
             pulled=("bounced", "complained", "unsubscribed"),
         ),
         "SendGrid has queued it",
@@ -147,7 +147,7 @@ FACTS: Mapping[str, Facts] = {
         Capabilities(
             lookup=True,
             lookup_pace=_PACE,
-            retention_s=3 * _DAY_S,  # the least of all plans
+            retention_s=_DAY_S,  # of the smallest plan
             pulled=(
                 "accepted",
                 "delivered",

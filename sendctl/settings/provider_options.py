@@ -85,20 +85,20 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
         "message_stream": Option("text"),
         "webhook_username": Option("text"),
         "webhook_password": Option("secret", receives=True),
-        "absent_after_s": _absent_after(45 * _DAY_S),
+        "absent_after_s": _absent_after(7 * _DAY_S),
         **_HTTP,
     },
     "sendgrid": {
         "api_key": Option("secret", needed="SENDGRID_API_KEY"),
         "webhook_public_key": Option("text"),
-        "absent_after_s": _absent_after(30 * _DAY_S),
+        "absent_after_s": _absent_after(3 * _DAY_S),
         **_HTTP,
     },
     "mailgun": {
         "api_key": Option("secret", needed="MAILGUN_API_KEY"),
         "domain": Option("text", needed='such as "mg.shop.example"'),
         "webhook_signing_key": Option("secret", receives=True),
-        "absent_after_s": _absent_after(3 * _DAY_S),
+        "absent_after_s": _absent_after(_DAY_S),
         **_HTTP,
     },
     "ses": {
