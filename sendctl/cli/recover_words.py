@@ -163,6 +163,9 @@ def recovered_lines(plan: Plan, done: Recovered) -> Iterator[str]:
         yield from hanging(_twice(done.replayed.contradicted), "  ") if done.replayed.contradicted else ()
     if said or done.replayed is None:
         yield f"Done: {said or 'nothing had to change'}."
+    for reason, number in done.no_proof.items():
+        if reason not in plan.proof.reasons:  # it came otherwise than the plan said
+            yield from hanging(f"No proof for {some(number, 'message')}: {clean(reason)}", "  ")
     counts = " + ".join(f"{state} {count(number)}" for state, number in done.counts.items() if number)
     yield f"Now: planned {count(sum(done.counts.values()))} = {counts or '0'}"
     if done.waiting_for_hosts:
@@ -231,6 +234,7 @@ def recovered_json(done: Recovered) -> dict[str, Any]:
     )  # fmt: skip
     return {name: getattr(done, name) for name in names} | {
         "replayed": done.replayed.as_detail() if done.replayed is not None else None,
+        "no_proof": done.no_proof,
         "contradicted_messages": done.replayed.contradicted if done.replayed is not None else [],
         "waiting_for_hosts": done.waiting_for_hosts or None,
         "counts": _counts(done.counts),

@@ -34,6 +34,8 @@ class Evidence:
     absent: dict[Held, Outcome] = field(default_factory=dict)
     unsettled: dict[str, tuple[str, int]] = field(default_factory=dict)  # by kind: the last reason, how many
     asked: set[Held] = field(default_factory=set)  # settled by asking the provider, not by a log
+    keyed: set[Held] = field(default_factory=set)  # whose key the provider still knows
+    again: set[Held] = field(default_factory=set)  # ... and what is sent again under it as soon as a plan is applied
     later: set[Held] = field(default_factory=set)  # what time, or the same again under its key, can still settle
     unasked: set[Held] = field(default_factory=set)  # what the next pass asks about, for lack of time or pace now
     unanswered: set[Held] = field(default_factory=set)  # what its provider could not be asked about
@@ -53,6 +55,8 @@ class Evidence:
         self.accepted |= other.accepted
         self.absent |= other.absent
         self.asked |= other.asked
+        self.keyed |= other.keyed
+        self.again |= other.again
         self.later |= other.later
         self.unasked |= other.unasked
         self.unanswered |= other.unanswered

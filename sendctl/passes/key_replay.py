@@ -9,6 +9,7 @@ not running, to somebody who is suppressed or stopped, too late for its expiry, 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -19,20 +20,24 @@ from sendctl.calendar import Calendar
 from sendctl.clock import Deadline
 from sendctl.errors import SendctlError
 from sendctl.passes import evidence, fates, people, timing
+from sendctl.passes.consequences import Breakers
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.evidence import Evidence
 from sendctl.passes.handed_over import UNKNOWN_CONTENTS, as_handed_over
 from sendctl.passes.rendered import Press
-from sendctl.providers.base import ClaimExpired, Outcome, Outgoing, Phase, Provider
+from sendctl.providers.base import ClaimExpired, Outcome, Outgoing, Phase, Provider, Scope
 from sendctl.providers.registry import build_provider
 from sendctl.sealing import CannotOpen
 from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
 from sendctl.store import claims, limits
 from sendctl.store.claims import Due
 from sendctl.store.doubts import Doubt
+from sendctl.store.limits import Breaker
 
 AT_ONCE = 20  # settled together: a kill forgets the answers of so many, and they are asked for again
+CONFLICT = 409  # it is there, and speaks of what it has under this one key (RFC 9110 section 15.5.10)
+DISABLED = "sending is disabled on this host, so that nothing is sent again under its key"
 
 
 class _Again(NamedTuple):
@@ -61,65 +66,134 @@ def settle(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     """Send again what a service can still recognise, and record what it says, a few at a time; returns all of it."""
     found = Evidence()
     if not context.settings.send.enabled:
-        for doubt in doubts:
-            found.cannot_tell("sending is disabled on this host, so that nothing is sent again under its key")
-            found.later.add(doubt.held)
+        _leave(doubts, DISABLED, found)
         return found
     for name in sorted({doubt.provider for doubt in doubts}):
-        asked = [doubt for doubt in doubts if doubt.provider == name]
-        while asked and _settle_some(context, name, asked[:AT_ONCE], found):
-            asked = asked[AT_ONCE:]
-        for doubt in asked[AT_ONCE:]:
-            found.cannot_tell(f"provider {name} is not asked any more in this pass")
-            found.later.add(doubt.held)
+        asked, why = [doubt for doubt in doubts if doubt.provider == name], ""
+        while asked and not why:
+            waiting, why = _settle_some(context, name, asked[:AT_ONCE], found)
+            asked = waiting + asked[AT_ONCE:]
+        _leave(asked, why, found)
     return found
 
 
-def _settle_some(context: Context, name: str, doubts: Sequence[Doubt], found: Evidence) -> bool:
-    """One transaction to read, the network, one to record; False when the provider is better left alone now."""
+def foresee(context: Context, doubts: Sequence[Doubt]) -> Evidence:
+    """What `settle` would send again now (`again`), and why not the others. Writes and sends nothing."""
+    found = Evidence()
+    if not context.settings.send.enabled:
+        _leave(doubts, DISABLED, found)
+        return found
+    desk = Desk(context)
+    with context.store.read() as connection:
+        desk.now = context.store.now(connection)
+        going = [doubt for doubt, _, _ in _allowed(context, desk, connection, doubts, found)]
+        breakers = limits.breakers(connection)
+    for doubt in going:
+        breaker = breakers.get(doubt.provider, Breaker(doubt.provider))
+        if breaker.lets_through(desk.now):
+            found.cannot_tell(f"provider {doubt.provider} tells when the same is sent again under its key")
+            found.again.add(doubt.held)
+        else:
+            _leave([doubt], _left_alone(breaker), found)
+    return found
+
+
+def _leave(doubts: Iterable[Doubt], reason: str, found: Evidence) -> None:
+    for doubt in doubts:
+        found.cannot_tell(reason)
+        found.later.add(doubt.held)
+
+
+def _settle_some(
+    context: Context, name: str, doubts: Sequence[Doubt], found: Evidence
+) -> tuple[list[Doubt], str]:  # fmt: skip
+    """One transaction to read, the network, one to record; returns what still waits, and why nothing more is asked."""
     try:
         provider = build_provider(context.settings.providers[name], context.environ)
     except SendctlError as error:  # a secret is not at hand: what else can be settled is, all the same
-        for doubt in doubts:
-            found.cannot_tell(f"provider {name} cannot be asked: {error}")
-            found.later.add(doubt.held)
-        return False
+        return list(doubts), f"provider {name} cannot be asked: {error}"
     desk = Desk(context)
-    press = Press()
     with desk.transaction() as connection:
-        granted = doubts[: _tokens(context, connection, desk.now, name, len(doubts))]
-        ready = list(_prepared(context, desk, connection, press, provider, granted, found))
-        now = desk.now
-    for doubt in doubts[len(granted) :]:
-        found.cannot_tell(f"provider {name} is at its rate: it is asked again in the next pass")
-        found.later.add(doubt.held)
-    outcomes = asyncio.run(_sent_again(context, provider, ready, now))
+        ready = list(_prepared(context, desk, connection, doubts, found))
+        going, why = _let_through(context, desk, connection, name, ready)
+    outcomes = asyncio.run(_sent_again(context, provider, going, desk.now))
     proof = Evidence()
-    for again, outcome in zip(ready, outcomes, strict=True):
+    for again, outcome in zip(going, outcomes, strict=True):
         _conclude(again.doubt, outcome, proof)
     evidence.record(context, proof)
+    _note(desk, name, outcomes)
     found.add(proof)
-    return len(granted) == len(doubts) and all(map(_is_verdict, outcomes))
+    if outcomes and not any(map(_is_verdict, outcomes)):
+        why = f"provider {name} is not asked any more in this pass"
+    return [again.doubt for again in ready if again not in going], why
 
 
-def _tokens(context: Context, connection: Connection, now: datetime, name: str, wanted: int) -> int:
-    """How many the provider's rate and its breaker let through."""
-    breaker = limits.breakers(connection).get(name)
-    if breaker is not None and breaker.state != "closed":
-        return 0
-    rate = context.settings.providers[name].rate
-    if rate is None:
-        return wanted
-    scope = f"provider:{name}"
-    count = min(wanted, limits.tokens_at_hand(connection, scope, rate, now))
-    limits.spend(connection, scope, count)
-    return count
+def _let_through(
+    context: Context, desk: Desk, connection: Connection, name: str, ready: list[_Again]
+) -> tuple[list[_Again], str]:
+    """Those that the provider's breaker and its rate let through now, and why nothing goes after them.
+
+    As in a claim, one message finds out whether a provider that was left alone is back; any one, so that a message of
+    which the provider never tells does not keep the others waiting.
+    """
+    if not ready:
+        return [], ""
+    breakers = Breakers()
+    breakers.read(connection, failed=False)
+    breaker = breakers.of(name)
+    if not breaker.lets_through(desk.now):
+        return [], _left_alone(breaker)
+    going = ready if breaker.state == "closed" else [random.choice(ready)]  # noqa: S311  guards nothing
+    rate, why = context.settings.providers[name].rate, ""
+    if rate is not None:
+        scope = f"provider:{name}"
+        count = min(len(going), limits.tokens_at_hand(connection, scope, rate, desk.now))
+        limits.spend(connection, scope, count)
+        why = f"provider {name} is at its rate: it is asked again in the next pass" if count < len(going) else ""
+        going = going[:count]
+    if going and breaker.state != "closed":
+        limits.probe(connection, breaker, desk.now, context.settings.send.claim_s)
+    return going, why
+
+
+def _left_alone(breaker: Breaker) -> str:
+    until = f" until {breaker.retry_at:%Y-%m-%d %H:%M}Z" if breaker.retry_at is not None else ""
+    return f"provider {breaker.provider} is left alone{until}, and nothing is sent again there: {breaker.reason}"
+
+
+def _note(desk: Desk, name: str, outcomes: Sequence[Outcome]) -> None:
+    """What is learned of the provider here counts for sending too: one that answers is left alone no longer."""
+    if not outcomes:
+        return
+    outcomes = [
+        outcome._replace(scope=Scope.RECIPIENT) if outcome.kind is AttemptOutcome.UNKNOWN and outcome.code == CONFLICT
+        else outcome for outcome in outcomes
+    ]  # fmt: skip
+    with desk.transaction() as connection:
+        breakers = Breakers()
+        breakers.read(connection, failed=any(outcome.scope is Scope.PROVIDER for outcome in outcomes))
+        breakers.note(connection, name, outcomes, desk.now)
 
 
 def _prepared(
-    context: Context, desk: Desk, connection: Connection, press: Press, provider: Provider, doubts: Sequence[Doubt],
-    found: Evidence,
-) -> Iterable[_Again]:  # fmt: skip
+    context: Context, desk: Desk, connection: Connection, doubts: Sequence[Doubt], found: Evidence
+) -> Iterable[_Again]:
+    """What is sent again, as it was handed over."""
+    press = Press()
+    for doubt, due, until in _allowed(context, desk, connection, doubts, found):
+        try:
+            outgoing = as_handed_over(desk, connection, press, doubt, due)
+        except (SendctlError, CannotOpen) as error:
+            found.cannot_tell(f"it cannot be rendered as it was: {error}", "render")
+            found.later.add(doubt.held)
+            continue
+        yield _Again(doubt, outgoing, until)
+
+
+def _allowed(
+    context: Context, desk: Desk, connection: Connection, doubts: Sequence[Doubt], found: Evidence
+) -> Iterable[tuple[Doubt, Due, datetime]]:
+    """What may be sent again, each with its row and until when; of the others `found` says why not."""
     dues = claims.by_id(connection, [doubt.message_id for doubt in doubts])
     suppressed = claims.suppressed(connection, [due.recipient_key for due in dues.values()])
     for doubt in doubts:
@@ -138,13 +212,7 @@ def _prepared(
             found.cannot_tell(passing)
             found.later |= set() if reason else {doubt.held}
             continue
-        try:
-            outgoing = as_handed_over(desk, connection, press, doubt, due)
-        except (SendctlError, CannotOpen) as error:
-            found.cannot_tell(f"it cannot be rendered as it was: {error}", "render")
-            found.later.add(doubt.held)
-            continue
-        yield _Again(doubt, outgoing, until)
+        yield doubt, due, until
 
 
 def _forbidden(due: Due, calendar: Calendar, *, suppressed: bool, now: datetime) -> str:

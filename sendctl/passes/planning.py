@@ -147,7 +147,7 @@ def plan(
         made.unlooked = (
             len(made.doubtful) + len(made.proof.unasked) + sum(len(dead.in_doubt) for dead in made.dead_runs)
         )
-    made.keyed = len(evidence.by_key(context, found)[0]) if choice != "skip" else 0
+    made.keyed = len(made.proof.again) if choice != "skip" else 0
     made.doubtful += [doubt.held for doubt in found if not made.proof.settles(doubt.held)]
     made.doubtful += [held for dead in made.dead_runs for held in dead.in_doubt]
     return made

@@ -40,6 +40,7 @@ class Recovered:
     retried: int = 0
     in_doubt: int = 0  # still
     unasked: int = 0  # of those, what its service is asked about the next time
+    no_proof: dict[str, int] = field(default_factory=dict)  # reasons, by how many they left without proof
     counts: dict[State, int] = field(default_factory=dict)
     waiting_for_hosts: str = ""  # after a rewind: who must still replay, in words
 
@@ -109,7 +110,7 @@ def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
     proof = settling.settle(context, found, again=made.choice != "skip")
     done.proven_sent += proof.sent
     done.proven_absent += proof.queued
-    done.unasked = len(proof.unasked)
+    done.unasked, done.no_proof = len(proof.unasked), proof.reasons
     with desk.transaction() as connection:
         # Nobody has sent once more what is queued again here, nor the other way round.
         campaigns.lock(connection, {campaign.id}, ())

@@ -14,6 +14,7 @@ def settle(context: Context, doubts: Sequence[Doubt], *, again: bool = True) -> 
     """Record what can be proven, and say what cannot. Without `again` nothing is sent again under its key."""
     keyed, others = evidence.by_key(context, doubts)
     proof = key_replay.settle(context, keyed) if again else Evidence()
+    proof.keyed |= {doubt.held for doubt in keyed}
     asked, left = asking.ask(context, others, record=True)
     proof.add(asked)
     logged = evidence.of_logs(context, left)
@@ -26,7 +27,6 @@ def look_up(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     """What could be proven now. Writes and sends nothing."""
     keyed, others = evidence.by_key(context, doubts)
     proof, left = asking.ask(context, others, record=False)
-    for doubt in keyed:
-        proof.cannot_tell(f"provider {doubt.provider} tells when the same is sent again under its key")
+    proof.add(key_replay.foresee(context, keyed))
     proof.add(evidence.of_logs(context, left))
     return proof

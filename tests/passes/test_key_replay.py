@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sendctl.cli.recover_words import recovered_lines
 from sendctl.durations import parse_rate
-from sendctl.passes import control, planning, reconcile
+from sendctl.passes import control, planning, reconcile, recover
+from sendctl.providers.base import Scope
 from sendctl.settings import ProviderTable
+from sendctl.store import limits
 from tests.http_double import API_KEY, HttpDouble, start_http_double
-from tests.store.ground import Ground
+from tests.store.ground import UNKNOWN, Ground
 
+SILENT = UNKNOWN._replace(scope=Scope.PROVIDER)
 LOST = {"at": "reply", "do": "close", "first": 1}  # taken, and nobody is told
 BROKEN = {"at": "body", "do": "close", "first": 1}  # not taken, and nobody can know
 NewDouble = Callable[..., HttpDouble]
@@ -43,6 +47,28 @@ def resend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewDouble
 
 def keys(double: HttpDouble) -> list[str]:
     return [row["rcpt"] for row in double.accepted()]
+
+
+def breaker(ground: Ground) -> str:
+    return str(ground.one("SELECT breaker FROM provider_state WHERE provider = 'primary'"))
+
+
+def left_in_doubt(ground: Ground, people: int) -> None:
+    """A window that the provider did not take, and of which nobody was told: its breaker is open."""
+    ground.enqueue(people)
+    ground.pass_with(SILENT)
+    assert (ground.states(), breaker(ground)) == ({"in_doubt": people}, "open")
+
+
+def retry_at(ground: Ground) -> datetime:
+    with ground.store.read() as connection:
+        moment = limits.breakers(connection)["primary"].retry_at
+    assert moment is not None
+    return moment
+
+
+def words(report: reconcile.ReconcileReport) -> str:
+    return "; ".join(report.cannot_tell)
 
 
 @pytest.mark.parametrize("fault", [LOST, BROKEN], ids=["taken", "not taken"])
@@ -136,23 +162,78 @@ def test_a_refusal_of_the_same_again_is_proof_that_nothing_was_taken(ground: Gro
     assert keys(double) == []
 
 
+def answering(status: int, name: str, **rule: Any) -> dict[str, Any]:
+    return {"at": "body", "do": "answer", "status": status, "body": {"name": name, "message": "said"}} | rule
+
+
 def test_a_service_that_is_away_is_asked_once_in_a_pass_and_its_doubt_stays(
     sqlite_ground: Ground, resend: NewDouble
 ) -> None:
     ground = sqlite_ground
-    down = {"at": "body", "do": "answer", "status": 500, "body": '{"name": "internal_server_error", "message": "oh"}'}
-    double = resend(LOST | {"first": 3}, down)
+    double = resend(LOST | {"first": 3}, answering(500, "internal_server_error"))
     ground.enqueue(3)
     ground.send_due()
+    assert (ground.states(), breaker(ground)) == ({"in_doubt": 3}, "open")
     ground.clock.forward(hours=2)  # the breaker lets a probe through
-    ground.send_due()
-    doubt = ground.states().get("in_doubt", 0)
-    assert doubt
-    ground.change("UPDATE provider_state SET breaker = 'closed', retry_at = NULL, consecutive_failures = 0")
     report = reconcile.run(ground.context)
-    assert (report.proven_sent, report.in_doubt) == (0, doubt)
-    assert [found for found in report.cannot_tell if "internal_server_error" in found]
-    assert len(keys(double)) == len(set(keys(double)))
+    assert (report.proven_sent, report.in_doubt) == (0, 3)
+    assert "internal_server_error" in words(report)
+    assert "is not asked any more in this pass" in words(report)
+    assert len(double.heard()) == 4
+    assert breaker(ground) == "open"
+    assert retry_at(ground) > ground.clock.now
+
+
+def test_a_service_that_is_back_is_found_by_one_of_them_and_gets_the_others_at_once(
+    ground: Ground, resend: NewDouble
+) -> None:
+    """Nothing else is due, so that no claim would ever find out."""
+    double = resend()
+    left_in_doubt(ground, 4)
+    report = reconcile.run(ground.context)
+    assert (report.in_doubt, double.heard()) == (4, [])
+    assert f"provider primary is left alone until {retry_at(ground):%Y-%m-%d %H:%M}Z" in words(report)
+    ground.clock.forward(minutes=30)
+    report = reconcile.run(ground.context)
+    assert (report.proven_sent, report.in_doubt, report.cannot_tell) == (4, 0, {})
+    assert (sorted(keys(double)), breaker(ground)) == ([f"p{n:05}@x.example" for n in (1, 2, 3, 4)], "closed")
+
+
+def test_a_provider_that_is_resumed_is_sent_what_is_in_doubt_again(ground: Ground, resend: NewDouble) -> None:
+    resend()
+    left_in_doubt(ground, 4)
+    assert control.try_provider(ground.context, "primary").changed
+    assert reconcile.run(ground.context).proven_sent == 4
+    assert ground.states() == {"sent": 4}
+
+
+def test_one_that_never_has_an_answer_keeps_no_other_from_its_own(sqlite_ground: Ground, resend: NewDouble) -> None:
+    """What the service has under its key is something else, it says: it is there, and the others are asked about."""
+    ground = sqlite_ground
+    double = resend(answering(409, "invalid_idempotent_request", to="p0000[12]@"))
+    left_in_doubt(ground, 25)
+    ground.clock.forward(minutes=30)
+    for _ in range(3):  # whichever finds out first
+        report = reconcile.run(ground.context)
+    assert (ground.states(), breaker(ground)) == ({"sent": 23, "in_doubt": 2}, "closed")
+    assert "invalid_idempotent_request" in words(report)
+    assert len(set(keys(double))) == 23
+
+
+def test_what_a_service_says_of_itself_then_holds_for_sending_too(ground: Ground, resend: NewDouble) -> None:
+    resend(BROKEN, answering(429, "rate_limit_exceeded", headers={"retry-after": "600"}, first=1))
+    ground.enqueue(1)
+    ground.send_due()
+    reconcile.run(ground.context)
+    assert retry_at(ground) == ground.clock.now + timedelta(minutes=10)
+    ground.enqueue(1, first=2)
+    ground.send_due()
+    assert ground.states() == {"in_doubt": 1, "queued": 1}
+    assert "is left alone until" in words(reconcile.run(ground.context))
+    ground.clock.forward(minutes=11)
+    assert reconcile.run(ground.context).proven_sent == 1
+    ground.send_due()
+    assert ground.states() == {"sent": 2}
 
 
 def test_no_more_is_asked_than_the_rate_allows(ground: Ground, resend: NewDouble) -> None:
@@ -178,3 +259,34 @@ def test_recover_asks_too_and_its_plan_sends_nothing(ground: Ground, resend: New
     assert ground.recover().proven_sent == 1
     assert ground.states() == {"sent": 1}
     assert len(keys(double)) == 1
+
+
+def test_a_plan_says_what_cannot_be_sent_again_now_and_the_deed_does_the_same(
+    ground: Ground, resend: NewDouble
+) -> None:
+    double = resend()
+    left_in_doubt(ground, 4)
+    plan = planning.plan(ground.context, "sale", in_doubt="resend")
+    assert (plan.keyed, len(plan.doubtful)) == (0, 4)
+    assert [reason for reason in plan.proof.reasons if "provider primary is left alone until" in reason]
+    ground.clock.forward(minutes=30)
+    plan = planning.plan(ground.context, "sale", in_doubt="resend")
+    assert (plan.keyed, plan.proof.reasons) == (
+        4, {"provider primary tells when the same is sent again under its key": 4},
+    )  # fmt: skip
+    done = ground.recover(in_doubt="resend")
+    assert (done.proven_sent, done.resent, done.no_proof) == (4, 0, {})
+    assert len(keys(double)) == 4
+
+
+def test_what_a_deed_gives_up_against_its_plan_is_said(ground: Ground, resend: NewDouble) -> None:
+    """The service is still away: the one that found out and those behind it are decided on by the operator."""
+    resend(BROKEN)
+    left_in_doubt(ground, 4)
+    ground.clock.forward(minutes=30)
+    plan = planning.plan(ground.context, "sale", in_doubt="resend")
+    done = recover.apply(ground.context, plan, reason="test")
+    assert (plan.keyed, done.proven_sent, done.resent) == (4, 0, 4)
+    assert done.no_proof["provider primary is not asked any more in this pass"] == 3
+    said = " ".join(line.strip() for line in recovered_lines(plan, done))
+    assert "No proof for 3 messages: provider primary is not asked any more in this pass" in said

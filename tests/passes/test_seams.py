@@ -245,7 +245,6 @@ def test_a_removed_step_and_the_distance_hold_what_is_sent_again_under_its_key(
     ground.enqueue(steps=(STEP, THIRD))
     ground.clock.forward(hours=13)
     ground.enqueue(1, first=7, name="third", marketing=True)
-    ground.change("UPDATE provider_state SET breaker = 'closed', retry_at = NULL, consecutive_failures = 0")
     ground.send_due(campaign="third")
     before = keys(double)
     said = list(reconcile.run(ground.context).cannot_tell)
