@@ -135,8 +135,10 @@ def _settle_doubt(context: Context, report: ReconcileReport) -> None:
         for doubt in found:
             if not proof.settles(doubt.held):
                 policy = _policy(desk, connection, doubt.campaign_id) if doubt.since < before else "hold"
-                # No policy decides on what may have an answer yet, or can still be settled without a risk.
+                # No policy decides on what may have an answer yet, or can be settled without a risk; while the first
+                # provider knows a key no other gets the message.
                 waits = doubt.held in proof.unasked or doubt.held in proof.later
+                waits = waits or (policy == "resend" and doubt.held in proof.keyed)
                 waits = waits or (doubt.held in proof.unanswered and doubt.since >= desk.now - ANSWER_PATIENCE)
                 held["hold" if waits else policy].append(doubt.held)
         report.policy_resent = desk.resend(connection, held["resend"], "policy")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sendctl.passes import listing
+from sendctl.passes import control, listing, reconcile, suppress
 from sendctl.settings import ProviderTable
 from tests.http_double import API_KEY, HttpDouble, start_http_double
 from tests.store.ground import Ground
@@ -141,3 +141,58 @@ def test_what_is_unknown_at_the_first_is_never_handed_to_the_second(pair: Pair, 
     assert not {row[0] for row in doubtful} & reached(pair.second).keys()
     assert not reached(first).keys() & reached(pair.second).keys(), "somebody got it from both"
     assert pair.ground.states().get("queued", 0) == 0
+
+
+LOSES_ALL = {"at": "reply", "do": "close"}  # everything is taken, and nobody is told
+
+
+def every_ten_minutes(pair: Pair, minutes: int) -> None:
+    for _ in range(0, minutes, 10):
+        pair.ground.clock.forward(minutes=10)
+        reconcile.run(pair.ground.context)
+        pair.ground.send_due()
+
+
+def test_a_policy_that_sends_again_waits_while_the_first_knows_the_key(pair: Pair) -> None:
+    """The first has them all, and says so as soon as its replies come through again: nobody gets it from both."""
+    first = pair.start("primary", "resend", LOSES_ALL)
+    pair.ground.enqueue(4, campaign='in_doubt = "resend"')
+    pair.ground.send_due()
+    doubtful = pair.ground.states()["in_doubt"]
+    every_ten_minutes(pair, 120)
+    assert pair.ground.states() == {"in_doubt": doubtful} | ({"sent": 4 - doubtful} if doubtful < 4 else {})
+    assert pair.breaker() == "open"
+    assert not reached(first).keys() & reached(pair.second).keys(), "somebody got it from both"
+    first.stop()
+    first = pair.start("primary", "resend")
+    every_ten_minutes(pair, 120)
+    assert pair.ground.states() == {"sent": 4}
+    assert (reached(first).total(), set(reached(first, pair.second).values())) == (doubtful, {1})
+
+
+@pytest.mark.parametrize("prevented", ["paused", "suppressed", "put back"])
+def test_a_policy_that_sends_again_waits_for_a_key_that_nobody_may_send_under_now(pair: Pair, prevented: str) -> None:
+    first = pair.start("primary", "resend", {"at": "body", "do": "close"})
+    pair.ground.enqueue(1, campaign='in_doubt = "resend"')
+    pair.ground.send_due()
+    if prevented == "paused":
+        control.pause(pair.ground.context, "sale")
+    elif prevented == "suppressed":
+        suppress.suppress(pair.ground.context, suppress.Asked(["p00001@x.example"]))
+    else:
+        pair.ground.change("UPDATE messages SET revision = NULL, composed_at = NULL")
+    every_ten_minutes(pair, 120)
+    assert pair.ground.states() == {"in_doubt": 1}
+    assert (len(first.heard()), reached(pair.second)) == (1, Counter())
+
+
+def test_a_policy_does_what_it_says_when_the_key_is_forgotten(pair: Pair) -> None:
+    pair.start("primary", "resend", {"at": "body", "do": "close"})
+    pair.ground.enqueue(1, campaign='in_doubt = "resend"')
+    pair.ground.send_due()
+    pair.ground.clock.forward(hours=23, minutes=30)
+    reconcile.run(pair.ground.context)
+    assert pair.ground.states() == {"in_doubt": 1}
+    pair.ground.clock.forward(minutes=45)
+    assert reconcile.run(pair.ground.context).policy_resent == 1
+    assert pair.ground.states() == {"queued": 1}
