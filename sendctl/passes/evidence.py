@@ -91,10 +91,13 @@ def by_key(context: Context, doubts: Sequence[Doubt]) -> tuple[list[Doubt], list
 
 
 def known_until(context: Context, doubt: Doubt) -> datetime | None:
-    """The last moment at which its provider recognises its key, less the time that asking takes; None: never."""
+    """The last moment at which its provider recognises its key, less the time that asking takes; None: never.
+
+    It has known the key since the first attempt that it may have taken: one that it knew already does not renew it.
+    """
     table = context.settings.providers.get(doubt.provider)
     window_s = key_window_s(table.type) if table is not None else 0.0
-    return doubt.handed_over_at + timedelta(seconds=window_s - context.settings.send.deadline_s) if window_s else None
+    return doubt.first_at + timedelta(seconds=window_s - context.settings.send.deadline_s) if window_s else None
 
 
 def of_logs(context: Context, doubts: Sequence[Doubt]) -> Evidence:

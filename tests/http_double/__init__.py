@@ -48,6 +48,10 @@ class HttpDouble:
         """The index of the service has caught up."""
         self._control({"reveal": True})
 
+    def forget_keys(self) -> None:
+        """The time for which a service that knows keys remembers them is over, for all that it has now."""
+        self._control({"forget_keys": True})
+
     def pages_of(self, entries: int) -> None:
         """No page has more than so many entries, whatever is asked for."""
         self._control({"page_size": entries})

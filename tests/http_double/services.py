@@ -58,7 +58,8 @@ class Service(Protocol):
 
 
 class Resend:
-    """Idempotency keys for 24 hours: the same request gets the first reply, another one a conflict."""
+    """Idempotency keys, until a test says that their time is over: the same request gets the first reply, another one
+    a conflict."""
 
     def __init__(self, ledger: Ledger, lag_s: float) -> None:
         self.ledger = ledger
@@ -92,7 +93,7 @@ class Resend:
             return _resend(422, "validation_error", "Invalid `to` field. The email address needs to be valid.")
         key, digest = asked.headers.get("idempotency-key", ""), hashlib.sha256(asked.body).hexdigest()
         with self._lock:
-            known = next((row for row in self.ledger.accepted() if key and row["key"] == key), None)
+            known = self._under(key)
             if known is not None and known["digest"] != digest:
                 return _resend(409, "invalid_idempotent_request", "Same idempotency key used with a different payload.")
             if known is not None:
@@ -101,6 +102,12 @@ class Resend:
                    "subject": body["subject"], "request": body, "at": time.time()}  # fmt: skip
             self.ledger.write("accepted", **row)
         return Answer(200, {"id": row["id"]}, accepted=True)
+
+    def _under(self, key: str) -> dict[str, Any] | None:
+        """What was accepted under a key, unless the time for which it is remembered is over."""
+        rows = list(self.ledger.rows)
+        over = max((place for place, row in enumerate(rows) if row["what"] == "keys forgotten"), default=-1)
+        return next((row for row in rows[over + 1 :] if row["what"] == "accepted" and key and row["key"] == key), None)
 
     def _shown(self, known: str) -> Answer:
         row = next((row for row in self.ledger.accepted() if row["id"] == known), None)

@@ -22,6 +22,8 @@ class Told:
             self._ledger.write("told", event=event, **about)
         if wanted.get("reveal"):
             self._ledger.write("revealed")
+        if wanted.get("forget_keys"):
+            self._ledger.write("keys forgotten")
         if wanted.get("visible"):
             self.received.clear()
         self.page_size = wanted.get("page_size", self.page_size)

@@ -151,6 +151,34 @@ def test_what_is_older_than_its_key_is_looked_for_and_never_sent_again(ground: G
     assert ground.one("SELECT reply FROM attempts WHERE evidence = 'lookup'") == "provider primary has it"
 
 
+def test_a_key_is_as_old_as_the_first_attempt_that_may_have_been_taken(ground: Ground, resend: NewDouble) -> None:
+    """Sent again by decision, and in doubt again: by then the service had known the key for twenty hours."""
+    double = resend(LOST | {"first": 3})
+    ground.enqueue(1)
+    ground.send_due()
+    ground.clock.forward(hours=20)
+    assert ground.recover(in_doubt="resend").resent == 1
+    ground.send_due()
+    assert ground.states() == {"in_doubt": 1}
+    ground.clock.forward(hours=5)
+    double.forget_keys()
+    report = reconcile.run(ground.context)
+    assert (report.proven_sent, ground.states(), len(keys(double))) == (0, {"in_doubt": 1}, 1)
+    assert planning.plan(ground.context, "sale").keyed == 0
+
+
+def test_what_was_certainly_not_taken_makes_no_key_older(ground: Ground, resend: NewDouble) -> None:
+    double = resend(answering(429, "rate_limit_exceeded", first=1), BROKEN)
+    ground.enqueue(1)
+    ground.send_due()
+    ground.clock.forward(hours=20)
+    ground.send_due()
+    assert ground.states() == {"in_doubt": 1}
+    ground.clock.forward(hours=5)
+    assert reconcile.run(ground.context).proven_sent == 1
+    assert len(keys(double)) == 1
+
+
 def test_a_refusal_of_the_same_again_is_proof_that_nothing_was_taken(ground: Ground, resend: NewDouble) -> None:
     double = resend(BROKEN)
     ground.enqueue(contacts="email,first_name\ninvalid@x.example,I\n")
