@@ -230,6 +230,11 @@ CREATE UNIQUE INDEX attempts_one_live ON attempts (message_id) WHERE outcome IN 
 -- A provider's events name its own id of a message.
 CREATE INDEX attempts_by_provider_id ON attempts (provider_message_id) WHERE provider_message_id IS NOT NULL;
 
+-- What was settled otherwise than by its reply, few of all: under which id the service has it need not be known, so that
+-- what is found there by its contents may be it.
+CREATE INDEX attempts_settled_otherwise ON attempts (started_at)
+    WHERE outcome IN ('accepted', 'abandoned') AND evidence <> 'reply';
+
 -- Facts learned after the submission, from webhooks, logs or operators; written once each, whatever their order.
 CREATE TABLE events (
     id             BIGINT NOT NULL PRIMARY KEY,

@@ -8,7 +8,7 @@ must not keep it from being asked about the others, so that they come in no orde
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,8 +28,8 @@ from sendctl.providers.facts import FACTS, can_tell
 from sendctl.providers.registry import build_provider
 from sendctl.sealing import CannotOpen
 from sendctl.states import AttemptOutcome
-from sendctl.store import claims, doubts, limits
-from sendctl.store.doubts import Doubt
+from sendctl.store import claims, limits, rivals
+from sendctl.store.doubts import Doubt, Held
 
 AT_ONCE = 20
 ASK_FOR_S = 60.0  # of one service in one pass
@@ -139,8 +139,40 @@ class _Inquiry:
         for doubt, it in sought:
             self._ask(doubt, it, proof, now)
         if self.record:
-            evidence.record(self.context, proof)
+            asked = {doubt.held: doubt for doubt, _ in sought}
+            evidence.record(self.context, proof, partial(self._leave_out_rivals, asked))
         self.found.add(proof)
+
+    def _leave_out_rivals(self, asked: Mapping[Held, Doubt], connection: Connection, proof: Evidence) -> None:
+        """Another message may have been handed over since we looked, and what was found may be that one's.
+
+        Its claim was committed before the service got it. Rivals first: one that is none any more has its id by then.
+        """
+        if not self.provider.capabilities.lookup_by_content:
+            return
+        for held, outcome in list(proof.accepted.items()):
+            doubt = asked[held]
+            if self._has_rivals(connection, doubt):
+                self._tell_rivals(proof)
+            elif rivals.is_anothers(connection, outcome.provider_message_id, doubt):
+                proof.cannot_tell(f"provider {self.name} has nothing like it but what is another message's")
+            else:
+                continue
+            del proof.accepted[held]
+            proof.asked.discard(held)
+
+    def _has_rivals(self, connection: Connection, doubt: Doubt) -> bool:
+        tables = self.context.settings.providers
+        kind = tables[self.name].type
+        return rivals.has_rivals(
+            connection, doubt, RIVALS_WITHIN, [name for name, table in tables.items() if table.type != kind]
+        )
+
+    def _tell_rivals(self, proof: Evidence) -> None:
+        proof.cannot_tell(
+            f"provider {self.name} would be asked by the contents, and another message to the same address"
+            " was handed over about then, of which it is not known either"
+        )
 
     def _sought(self, desk: Desk, connection: Connection, some: Sequence[Doubt]) -> Iterator[tuple[Doubt, Sought]]:
         by_content = self.provider.capabilities.lookup_by_content
@@ -151,11 +183,8 @@ class _Inquiry:
                 yield doubt, it
                 continue
             due = dues[doubt.message_id]
-            if doubts.has_rivals(connection, doubt, RIVALS_WITHIN):
-                self.found.cannot_tell(
-                    f"provider {self.name} would be asked by the contents, and another message to the same address"
-                    " was handed over about then, of which it is not known either"
-                )
+            if self._has_rivals(connection, doubt):
+                self._tell_rivals(self.found)
                 continue
             if due.revision is None or due.composed_at is None:
                 self.found.cannot_tell(UNKNOWN_CONTENTS)
@@ -169,7 +198,7 @@ class _Inquiry:
 
     def _is_anothers(self, doubt: Doubt, known: str) -> bool:
         with self.context.store.read() as connection:
-            return doubts.is_anothers(connection, known, doubt)
+            return rivals.is_anothers(connection, known, doubt)
 
     def _ask(self, doubt: Doubt, it: Sought, proof: Evidence, now: datetime) -> None:
         if self._is_over():

@@ -7,7 +7,7 @@ itself. A proof is about one attempt: it never settles a later one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, cast
@@ -187,12 +187,18 @@ def _conclude(doubt: Doubt, finding: Finding, evidence: Evidence, *, own: bool, 
             evidence.cannot_tell(finding.reason, finding.kind)
 
 
-def record(context: Context, proof: Evidence) -> None:
-    """Write down what is proven, in a transaction of its own; `sent` and `queued` say of how many it was news."""
+def record(
+    context: Context, proof: Evidence, look_again: Callable[[Connection, Evidence], None] = lambda *_: None
+) -> None:  # fmt: skip
+    """Write down what is proven, in a transaction of its own; `sent` and `queued` say of how many it was news.
+
+    `look_again` is asked first, in the same transaction, and takes out of it what is no proof any more.
+    """
     if not (proof.accepted or proof.absent):
         return
     desk = Desk(context)
     with desk.transaction() as connection:
+        look_again(connection, proof)
         places.hold_of(connection, (message_id for message_id, _ in (*proof.accepted, *proof.absent)))
 
         def settled(proven: dict[Held, Outcome]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus, State
 from sendctl.store.bulk import bound, given
-from sendctl.store.tables import attempts, campaigns, contacts, enrollments, messages, replayed_keys, runs
+from sendctl.store.tables import attempts, campaigns, enrollments, messages, runs
 
 # A message in doubt and the claim whose attempt put it there: a later attempt is another doubt.
 Held = tuple[int, str]
@@ -75,47 +75,6 @@ def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Dou
     )  # fmt: skip
     rows: Iterable[Any] = connection.execute(statement)
     return [Doubt(*row) for row in rows]
-
-
-def is_anothers(connection: Connection, provider_message_id: str, doubt: Doubt) -> bool:
-    """Whether an id that this doubt's provider has given is known to be that of another message."""
-    here = sa.select(sa.literal(1)).where(
-        attempts.c.provider_message_id == provider_message_id, attempts.c.provider == doubt.provider,
-        attempts.c.message_id != doubt.message_id,
-    )  # fmt: skip
-    in_journals = sa.select(sa.literal(1)).where(
-        replayed_keys.c.provider_message_id == provider_message_id, replayed_keys.c.provider == doubt.provider,
-        replayed_keys.c.provider_key != doubt.provider_key,
-    )  # fmt: skip
-    return any(connection.execute(one.limit(1)).first() is not None for one in (here, in_journals))
-
-
-def has_rivals(connection: Connection, doubt: Doubt, around: timedelta) -> bool:
-    """Whether another message to the same address was handed to the same provider about then, under an id that nobody
-    knows (yet): what a lookup by contents finds may be that one's.
-
-    Looked for by campaigns and people, both indexed.
-    """
-    m, e, a, c = messages.c, enrollments.c, attempts.c, contacts.c
-    own = sa.select(e.contact_id).join(messages, m.enrollment_id == e.id).where(m.id == doubt.message_id)
-    people = [*connection.execute(own).scalars()]
-    people += connection.execute(sa.select(c.id).where(c.phone == doubt.recipient)).scalars()
-    nameless = sa.or_(
-        a.outcome.in_([AttemptOutcome.OPEN, AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED]),
-        sa.and_(a.outcome == AttemptOutcome.ACCEPTED, a.provider_message_id.is_(None)),
-    )
-    statement = (
-        sa.select(sa.literal(1))
-        .select_from(campaigns)
-        .join(enrollments, sa.and_(e.campaign_id == campaigns.c.id, e.contact_id.in_(sorted(set(people)))))
-        .join(messages, m.enrollment_id == e.id)
-        .join(attempts, a.message_id == m.id)
-        .where(
-            m.id != doubt.message_id, m.recipient == doubt.recipient, a.provider == doubt.provider, nameless,
-            a.started_at.between(doubt.handed_over_at - around, doubt.handed_over_at + around),
-        )
-    )  # fmt: skip
-    return connection.execute(statement.limit(1)).first() is not None
 
 
 def _of(campaign_id: int | None) -> sa.ColumnElement[bool]:
