@@ -263,10 +263,11 @@ CREATE TABLE event_cursors (
     window_until  TIMESTAMPTZ,                -- the end of the window that is being read from read_until on
     page          TEXT,                       -- where in the window its next page begins, in the service's own form
     again_from    TIMESTAMPTZ,                -- from here on something matched nothing while an outcome was not known
-    again_for     TIMESTAMPTZ,                -- ... of an attempt that began then: once that is known, it is read again
+    again_for     TIMESTAMPTZ,                -- ... of an attempt that had begun by then
     not_before    TIMESTAMPTZ,                -- the service asked to be left alone until then
     turn          BIGINT NOT NULL CHECK (turn >= 0),  -- of two that read the same page, one moves on
     updated_at    TIMESTAMPTZ NOT NULL,
+    again_left    BIGINT,                     -- how many of those had no outcome: with each that has, it is read again
     PRIMARY KEY (provider, feed, lag_s),
     CHECK (page IS NULL OR window_until IS NOT NULL),
     CHECK ((again_from IS NULL) = (again_for IS NULL))

@@ -6,20 +6,18 @@ A queue belongs to one store: what it has is taken out whether it is about anyth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
-
-from sqlalchemy.engine import Connection
+from datetime import datetime, timedelta
 
 from sendctl import faults
 from sendctl.inputs.events import Event
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
-from sendctl.passes.pulled import Bound, Pulled, missing_since, read_lines, write_down
+from sendctl.passes.pulled import WAITS_S, Bound, Pulled, may_be_about, read_lines, write_down
 from sendctl.providers.source import Delivery, EventQueue
+from sendctl.store import cursors
 
 AT_ONCE = 100  # messages of a queue that go into one transaction
 MATCHES_WITHIN_S = 1800  # an event that matches nothing stays for so long: the outcome of its message may be under way
-WAITS_S = 2 * 86400  # ... or so long, while an outcome is missing that it may be about
 
 
 def drain(context: Context, provider: str, queue: EventQueue, report: Pulled) -> None:
@@ -58,9 +56,10 @@ def _written_down(desk: Desk, provider: str, received: Sequence[Delivery], repor
             report.note_unread(provider, reasons)
             kept.add(place)  # a person must see it
     with desk.transaction() as connection:
+        oldest = cursors.oldest_unsettled(connection, provider)
         applied, unmatched = write_down(desk, connection, events)
         for strange in unmatched:
-            if _may_match(desk, connection, provider, received[strange.event.line]):
+            if _may_match(desk.now, received[strange.event.line], oldest):
                 kept.add(strange.event.line)
             else:
                 report.foreign += 1
@@ -70,9 +69,9 @@ def _written_down(desk: Desk, provider: str, received: Sequence[Delivery], repor
     return [one.receipt for place, one in enumerate(received) if place not in kept]
 
 
-def _may_match(desk: Desk, connection: Connection, provider: str, one: Delivery) -> bool:
-    """Whether what it is about may be known later: it is young, or an outcome is missing."""
-    age = desk.now - one.queued_at
+def _may_match(now: datetime, one: Delivery, oldest: datetime | None) -> bool:
+    """Whether what it is about may be known later: it is young, or an outcome is missing that it may be about."""
+    age = now - one.queued_at
     if age < timedelta(seconds=MATCHES_WITHIN_S):
         return True
-    return age < timedelta(seconds=WAITS_S) and missing_since(connection, provider, one.queued_at) is not None
+    return age < timedelta(seconds=WAITS_S) and may_be_about(oldest, one.queued_at)

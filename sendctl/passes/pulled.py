@@ -14,12 +14,12 @@ from sendctl.inputs.events import Event, event_of
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.events import Applied, Unmatched, apply
-from sendctl.store import cursors
 
 PAGES = 100  # of one provider in one pass; of a queue, turns
 SECONDS = 60.0  # ... and none more after so many
 SHOWN = 20  # entries not understood that are named; all are counted
 CLOCKS_S = 600  # a service's clock and the store's differ by less
+WAITS_S = 2 * 86400  # how long an outcome that is missing is waited for
 
 
 @dataclass
@@ -89,7 +89,9 @@ def write_down(desk: Desk, connection: Connection, events: Sequence[Event]) -> t
     return apply(desk, connection, events) if events else (Applied(), [])
 
 
-def missing_since(connection: Connection, provider: str, until: datetime) -> datetime | None:
-    """The begin of the oldest attempt that an event from before `until` may be about, and whose outcome is missing."""
-    oldest = cursors.oldest_unsettled(connection, provider)
-    return oldest if oldest is not None and oldest <= until + timedelta(seconds=CLOCKS_S) else None
+def may_be_about(oldest: datetime | None, moment: datetime) -> bool:
+    """Whether an event of a moment may be about an attempt whose outcome is missing; the oldest began at `oldest`.
+
+    To be asked before events are looked up: an outcome that comes in between is then one that they had not found.
+    """
+    return oldest is not None and oldest <= moment + timedelta(seconds=CLOCKS_S)

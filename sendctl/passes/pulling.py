@@ -17,7 +17,7 @@ from sendctl.errors import SendctlError
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.draining import drain
-from sendctl.passes.pulled import Bound, Pulled, missing_since, read_lines, write_down
+from sendctl.passes.pulled import CLOCKS_S, WAITS_S, Bound, Pulled, read_lines, write_down
 from sendctl.providers.registry import build_source
 from sendctl.providers.source import Asked, EventLists, EventPage, EventQueue, Feed, NoEvents
 from sendctl.settings import ProviderTable
@@ -27,7 +27,6 @@ from sendctl.store.cursors import Place
 FIRST_S = 86400  # how far back the first reading goes
 WINDOW_S = 86400  # the longest time that is read as one list
 KEPT_S = 30 * 86400  # no service here keeps more for everybody
-WAITS_S = 2 * 86400  # how long an outcome that is missing is waited for
 PATIENCE_S = 2.0  # a wait that is no longer is waited for in this pass
 BEHIND_S = 86400  # more than this behind its lag, and a person should know
 
@@ -82,14 +81,20 @@ class _Reader:
             self._now = now = self._desk.now
             cursors.begin(connection, [self._first(feed, number) for feed, number in self._readings], now)
             self._places = cursors.of_provider(connection, self._provider)
-            oldest = cursors.oldest_unsettled(connection, self._provider)
+            known = {name for name, place in self._places.items() if self._has_come(connection, place)}
         wanted = max((place.not_before for place in self._places.values() if place.not_before), default=now)
         if wanted > now:
             self._report.asked_to_wait[self._provider] = f"not before {wanted:%Y-%m-%d %H:%M:%SZ}, as it asked"
             return False
-        for name, place in self._places.items():
-            self._places[name] = _again(place, oldest, now)
+        for name in known:
+            self._places[name] = _again(self._places[name], now)
         return True
+
+    def _has_come(self, connection: Connection, place: Place) -> bool:
+        """Whether one of the outcomes is known that what matched nothing may have been about."""
+        if place.again_from is None or place.again_for is None:
+            return False
+        return cursors.unsettled(connection, self._provider, place.again_for) != place.again_left
 
     def _first(self, feed: Feed, number: int) -> Place:
         """What came before is read by the next reading, or was before our time."""
@@ -153,10 +158,12 @@ class _Reader:
             self._report.note_unread(self._provider, [*page.unread, *refused])
         foreign = 0
         with self._desk.transaction() as connection:
+            # Before they are looked up: an outcome that comes in between is then one that they had not found.
+            waiting = self._waiting(connection, window) if last else None
             applied, unmatched = write_down(self._desk, connection, events)
-            after = window._replace(page=page.next or None)
-            if last and unmatched:
-                after, foreign = self._judged(connection, after, len(unmatched))
+            if last and unmatched and waiting is None:
+                foreign = len(unmatched)
+            after = (waiting if waiting is not None and unmatched else window)._replace(page=page.next or None)
             if not page.next:
                 after = after._replace(read_until=window.window_until or window.read_until, window_until=None)
             faults.passing("pull.before_commit")
@@ -167,14 +174,19 @@ class _Reader:
         self._places[before.name] = after._replace(turn=before.turn + 1)
         return moved
 
-    def _judged(self, connection: Connection, place: Place, unmatched: int) -> tuple[Place, int]:
-        """What matches nothing is not ours; while an outcome is missing it may be, and is read again after that."""
-        missing = missing_since(connection, self._provider, place.window_until or place.read_until)
-        if missing is None:
-            return place, unmatched
-        if place.again_from is not None:
-            return place, 0
-        return place._replace(again_from=place.read_until, again_for=missing), 0
+    def _waiting(self, connection: Connection, place: Place) -> Place | None:
+        """The place where something has matched nothing that may be about a missing outcome: with each of these that
+        comes it is read again. None while there are none: then it is not ours.
+        """
+        until = (place.window_until or place.read_until) + timedelta(seconds=CLOCKS_S)
+        left = cursors.unsettled(connection, self._provider, until)
+        if not left:
+            return None
+        if place.again_from is None:
+            return place._replace(again_from=place.read_until, again_for=until, again_left=left)
+        if self._has_come(connection, place):  # the next pass sees it, and goes back behind this one
+            return place
+        return place._replace(again_for=until, again_left=left)
 
     def _note(self, error: NoEvents, place: Place) -> None:
         """What the next pass must know of a page that could not be had."""
@@ -199,10 +211,11 @@ def _handed_on_s(feed: Feed, number: int) -> int | None:
     return after[0].lag_s + after[0].least_s if after else None
 
 
-def _again(place: Place, oldest: datetime | None, now: datetime) -> Place:
-    """Go back to where something matched nothing, once the outcome that it may have been about is known."""
-    if place.again_from is None or place.again_for is None or (oldest is not None and oldest <= place.again_for):
-        return place
+def _again(place: Place, now: datetime) -> Place:
+    """Go back to where something matched nothing."""
+    assert place.again_from is not None
     since = max(place.again_from, now - timedelta(seconds=WAITS_S))
     back = min(place.read_until, since)
-    return place._replace(read_until=back, window_until=None, page=None, again_from=None, again_for=None)
+    return place._replace(
+        read_until=back, window_until=None, page=None, again_from=None, again_for=None, again_left=None
+    )

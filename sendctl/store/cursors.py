@@ -21,7 +21,8 @@ _C, _M, _A, _K = event_cursors.c, messages.c, attempts.c, replayed_keys.c
 
 class Place(NamedTuple):
     """One reading of one list: all before `read_until` is read, and of the window that ends at `window_until` all
-    before `page`. From `again_from` on it is read again when the attempt that began at `again_for` has an outcome.
+    before `page`. From `again_from` on it is read again when no more so many as `again_left` of the attempts that had
+    begun by `again_for` are without an outcome.
     """
 
     provider: str
@@ -32,6 +33,7 @@ class Place(NamedTuple):
     page: str | None = None
     again_from: datetime | None = None
     again_for: datetime | None = None
+    again_left: int | None = None
     not_before: datetime | None = None
     turn: int = 0
 
@@ -42,8 +44,8 @@ class Place(NamedTuple):
 
 
 _PLACE = (
-    _C.provider, _C.feed, _C.lag_s, _C.read_until, _C.window_until, _C.page, _C.again_from, _C.again_for, _C.not_before,
-    _C.turn,
+    _C.provider, _C.feed, _C.lag_s, _C.read_until, _C.window_until, _C.page, _C.again_from, _C.again_for, _C.again_left,
+    _C.not_before, _C.turn,
 )  # fmt: skip
 
 
@@ -77,19 +79,32 @@ def leave_alone(connection: Connection, provider: str, until: datetime, now: dat
 
 
 def oldest_unsettled(connection: Connection, provider: str) -> datetime | None:
-    """When the oldest attempt at this provider began of which something is not known yet; None when all is known.
+    """When the oldest attempt at this provider began of which something is not known yet; None when all is known."""
+    moment = sa.func.min(_unsettled(provider).c.began_at, type_=_A.started_at.type)
+    found: datetime | None = connection.execute(sa.select(moment)).scalar_one()
+    return found
 
-    While no outcome is, the provider's id of the message is not known either, by which an event may name it. Nor does
-    the store have a message that only journals remember, since it was put back, before its file is enqueued again.
+
+def unsettled(connection: Connection, provider: str, until: datetime) -> int:
+    """How many attempts at this provider that began until then have something that is not known yet."""
+    began = _unsettled(provider)
+    found: int = connection.execute(sa.select(sa.func.count()).where(began.c.began_at <= until)).scalar_one()
+    return found
+
+
+def _unsettled(provider: str) -> sa.Subquery:
+    """When each of them began.
+
+    While no outcome is known, the provider's id of the message is not known either, by which an event may name it. Nor
+    does the store have a message that only journals remember, since it was put back, before its file is enqueued again.
     """
     live = sa.select(campaigns.c.id).where(campaigns.c.status != CampaignStatus.ARCHIVED)  # for messages_by_state
     attempted = (
-        sa.select(sa.func.min(_A.started_at))
+        sa.select(_A.started_at.label("began_at"))
         .join_from(messages, attempts, _A.message_id == _M.id)
         .where(_M.campaign_id.in_(live), _M.status.in_([State.SENDING, State.IN_DOUBT]))
         .where(_A.provider == provider, _A.outcome.in_([AttemptOutcome.OPEN, AttemptOutcome.UNKNOWN]))
     )
     here = sa.exists().where(_M.provider_key == _K.provider_key)
-    remembered = sa.select(sa.func.min(sa.func.coalesce(_K.composed_at, _K.at))).where(_K.provider == provider, ~here)
-    found = [connection.execute(statement).scalar_one() for statement in (attempted, remembered)]
-    return min((moment for moment in found if moment is not None), default=None)
+    remembered = sa.select(sa.func.coalesce(_K.composed_at, _K.at)).where(_K.provider == provider, ~here)
+    return sa.union_all(attempted, remembered).subquery()

@@ -185,7 +185,7 @@ event_cursors = Table(
     _key("provider"), _key("feed"), Column("lag_s", Integer, primary_key=True, autoincrement=False),
     _time("read_until"), _time("window_until", null=True), _text("page", null=True), _time("again_from", null=True),
     _time("again_for", null=True), _time("not_before", null=True), Column("turn", BigInteger, nullable=False),
-    _time("updated_at"),
+    _time("updated_at"), Column("again_left", BigInteger),
 )  # fmt: skip
 
 subjects = Table(
