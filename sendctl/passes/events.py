@@ -300,7 +300,9 @@ class _Consequences:
                 first[one.enrollment_id] = min(first.get(one.enrollment_id, moment), moment)
         self.applied.cancelled += _cancel(self.desk, self.connection, ended)
         reasons = {enrollment_id: kind for enrollment_id, (_, kind) in first.items()}
-        self.applied.stopped += len(effects.stop(self.connection, reasons, self.desk.now))
+        stopped = effects.stop(self.connection, reasons, self.desk.now)
+        self.applied.stopped += len(stopped)
+        notices.tell_stopped(self.connection, stopped, self.desk.now)
         # What a pass has planned between these two statements.
         self.applied.cancelled += _cancel(self.desk, self.connection, ended)
         return set(effects.in_flight_of(self.connection, ended))

@@ -28,6 +28,7 @@ KINDS = ("sent", "delivered", "failed", "given-up", "bounced", "expired", "suppr
 OF_MOVE = {
     "accept": "sent", "prove_accepted": "sent", "replay_accepted": "sent", "refuse": "failed", "skip": "given-up",
     "bounce": "bounced", "expire": "expired", "suppress": "suppressed",
+    "cancel": "suppressed",  # an event ended it, and they all suppress; an operator's `cancel` comes another way
 }  # fmt: skip
 _SAID = {
     "sent": "was accepted by {provider} at {at}. That is no proof that it was delivered: {provider} does not tell.",
@@ -38,6 +39,7 @@ _SAID = {
     "expired": "was not sent: it would have been later than its expires_after allows.",
     "suppressed": "was not sent: nothing may be sent to this address.",
 }
+_STOPPED = enrollments.c.status == EnrollmentStatus.STOPPED
 
 
 class _Wanted(NamedTuple):
@@ -56,6 +58,7 @@ class _Wanted(NamedTuple):
     sent_at: datetime | None
     transient: int
     reason: str | None
+    stopped: bool  # its enrollment: it is not tried again, whatever it failed for
     provider: str | None
 
 
@@ -123,7 +126,8 @@ def after_move(connection: Connection, transition: str, moved: Collection[int], 
         return
     wanted = _wanted(connection, moved)
     # What failed for a passing cause is tried again after a day: that is no end yet.
-    tell(connection, kind, [one for one in wanted if not (kind == "failed" and one.transient)], now)
+    again = {one.message_id for one in wanted if kind == "failed" and one.transient and not one.stopped}
+    tell(connection, kind, [one for one in wanted if one.message_id not in again], now)
 
 
 def of_messages(connection: Connection, kind: str, message_ids: Collection[int], now: datetime) -> None:
@@ -141,9 +145,8 @@ def tell(connection: Connection, kind: str, wanted: Iterable[_Wanted], now: date
 def tell_exhausted(
     connection: Connection, most_attempts: int, now: datetime, campaign_id: int | None = None
 ) -> None:  # fmt: skip
-    """Letters that failed for a passing cause and have no attempt left: that they are over is known only now.
-
-    All of them, or the one of a campaign.
+    """Letters that failed for a passing cause, and have no attempt left or were stopped: only now it is known that
+    they are over. All of them, or the one of a campaign.
     """
     tried = (
         sa.select(sa.func.count())
@@ -153,11 +156,26 @@ def tell_exhausted(
     statement = (
         sa.select(messages.c.id)
         .join(notices, notices.c.message_id == messages.c.id)
-        .where(messages.c.status == State.FAILED, messages.c.transient == 1, tried >= most_attempts)
+        .join(enrollments, enrollments.c.id == messages.c.enrollment_id)
+        .where(messages.c.status == State.FAILED, messages.c.transient == 1, sa.or_(tried >= most_attempts, _STOPPED))
     )
     if campaign_id is not None:
         statement = statement.where(messages.c.campaign_id == campaign_id)
     of_messages(connection, "failed", connection.execute(statement).scalars().all(), now)
+
+
+def tell_stopped(connection: Connection, enrollment_ids: Collection[int], now: datetime) -> None:
+    """Letters that had failed for a passing cause when their enrollments were stopped: they are over with that."""
+    rows = given(connection, enrollments.c.id)
+    statement = (
+        sa.select(messages.c.id)
+        .join(notices, notices.c.message_id == messages.c.id)
+        .join(rows, rows.c.id == messages.c.enrollment_id)
+        .where(messages.c.status == State.FAILED, messages.c.transient == 1)
+    )
+    if enrollment_ids:
+        ids = connection.execute(statement, bound((one,) for one in sorted(enrollment_ids))).scalars().all()
+        of_messages(connection, "failed", ids, now)
 
 
 @cache
@@ -174,11 +192,12 @@ def _statement(rows: sa.Subquery) -> Any:
         sa.select(
             m.id, n.campaign_id, n.contact_id, n.first_enrollment_id, n.first_message_id, contacts.c.email,
             contacts.c.address_key, told.c.name, letters.c.name, m.recipient, m.sent_at, m.transient, m.last_error,
-            last,
+            _STOPPED, last,
         )
         .select_from(notices)
         .join(rows, rows.c.message_id == n.message_id)
         .join(messages, m.id == n.message_id)
+        .join(enrollments, enrollments.c.id == m.enrollment_id)
         .join(contacts, contacts.c.id == n.contact_id)
         .join(told, told.c.id == n.campaign_id)
         .join(letters, letters.c.id == m.campaign_id)

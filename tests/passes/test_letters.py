@@ -111,6 +111,70 @@ def test_what_is_tried_again_is_no_end(ground: Ground, judge: Judge) -> None:
     assert told(ground) == ["note:failed"]
 
 
+def learn(ground: Ground, kind: str, **about: Any) -> None:
+    """Take in one event about a letter."""
+    event = {"id": f"{kind}-{about}", "type": kind, "occurred_at": f"{ground.clock.now:%Y-%m-%dT%H:%M:%SZ}"} | about
+    (ground.folder / "events.jsonl").write_text(json.dumps(event) + "\n")
+    ingest.run(ground.context, ground.folder / "events.jsonl")
+
+
+def number(ground: Ground, letter: str = "note") -> int:
+    found: int = ground.one(
+        "SELECT m.id FROM messages m JOIN campaigns c ON c.id = m.campaign_id WHERE c.name = :name", name=letter
+    )
+    return found
+
+
+def test_who_waits_for_a_letter_that_an_event_ends_is_told_so_at_once(ground: Ground, judge: Judge) -> None:
+    answering(judge, put_off=DEFERRED, away=DEFERRED)
+    ground.letter("waiting", at='"2026-03-03 09:00"', more=NOTIFY)
+    for name in ("put_off", "away"):
+        ground.letter(name.replace("_", "-"), to=name, more=NOTIFY)
+    clerk = ground.clerk("away")
+    window = clerk.turn([], 10)
+    ground.send_due(campaign="put-off")
+    learn(ground, "unsubscribed", campaign="waiting", email="ann@x.example")
+    learn(ground, "complained", message_id=number(ground, "put-off"))
+    assert told(ground) == ["put-off:suppressed", "waiting:suppressed"]
+    learn(ground, "unsubscribed", campaign="away", email="away@x.example")  # and it comes back into the queue
+    clerk.turn(ground.done(window, DEFERRED), 0)
+    for _ in range(3):
+        ground.clock.forward(days=1)
+        reconcile.run(ground.context)
+        ground.send_due()
+    assert told(ground) == ["away:suppressed", "put-off:suppressed", "waiting:suppressed"]
+    assert judge.people() == ["me", "me", "me"]
+    assert "was not sent: nothing may be sent to this address" in texts(judge, "me")[0]
+
+
+def test_a_letter_that_had_failed_when_an_event_ended_it_is_told_as_failed(ground: Ground, judge: Judge) -> None:
+    answering(judge, ann=DEFERRED)
+    ground.letter(more=NOTIFY)
+    while ground.states("note") != {"failed": 1}:
+        ground.send_due()
+        ground.clock.forward(hours=1)
+    assert told(ground) == []  # it is tried again after a day
+    learn(ground, "bounced", message_id=number(ground))
+    assert told(ground) == ["note:failed"]
+    ground.clock.forward(days=2)
+    reconcile.run(ground.context)
+    ground.send_due()
+    assert (told(ground), judge.people()) == (["note:failed"], ["me"])
+    assert control.archive(ground.context, "note").changed
+
+
+def test_a_letter_that_fails_for_good_after_an_event_ended_it_is_told(ground: Ground, judge: Judge) -> None:
+    ground.letter(more=NOTIFY)
+    for _ in range(2):
+        ground.pass_with(DEFERRED)
+        ground.clock.forward(hours=1)
+    clerk = ground.clerk()
+    window = clerk.turn([], 10)
+    learn(ground, "unsubscribed", campaign="note", email="ann@x.example")
+    clerk.turn(ground.done(window, DEFERRED), 0)
+    assert (ground.states("note"), told(ground)) == ({"failed": 1}, ["note:failed"])
+
+
 def test_delivered_is_told_where_a_provider_says_so_and_sent_is_not_told_after_it(ground: Ground, judge: Judge) -> None:
     for name in ("early", "usual"):
         ground.letter(name, to=name, more=NOTIFY)
