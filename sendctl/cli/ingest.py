@@ -122,5 +122,7 @@ def trouble(report: IngestReport) -> Iterator[str]:
     yield from report.notices
     for unopened in report.unopened:
         yield f"left in the spool, as nobody can tell now whether it is genuine: {unopened}"
+    for unmoved in report.unmoved:
+        yield f"left in the spool, and read again each time: {unmoved}"
     for path in report.strangers:
         yield f"left alone: {path} is named neither .jsonl nor .ndjson nor .json"

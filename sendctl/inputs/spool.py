@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import filecmp
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from sendctl.errors import BadInput, Unreachable
 from sendctl.inputs.source_file import SourceFile
 
 DONE, BAD = "done", "bad"
+REASON = ".reason"  # what follows the name of a bad file in that of the file which says why
 Stamp = tuple[int, int, int, int]  # SourceFile.stamp
 ENDINGS = (".jsonl", ".ndjson", ".json")
 
@@ -101,12 +103,12 @@ def put_aside(path: Path, reason: str) -> Path:
     try:
         _make(folder)
         if os.path.lexists(path):
-            target = _free(folder, path)
-            _write_whole(folder / f"{target.name}.reason", f"{reason}\n")
+            target = _free(folder, path, beside=REASON)
+            _write_whole(_beside(target), f"{reason}\n")
     except OSError as error:
         if os.path.lexists(path):
             raise _unusable(folder, error) from error
-    return _moved(path, folder)
+    return _moved(path, folder, beside=REASON)
 
 
 class Rest:
@@ -119,7 +121,7 @@ class Rest:
         self.count = 0
         self._path = path
         self._folder = path.parent / BAD
-        self._parts = tuple(self._folder / f".{path.name}.{kind}.tmp" for kind in ("lines", "reasons"))
+        self._parts = tuple(self._folder / _unfinished(path.name, kind) for kind in ("lines", "reasons"))
         self._files: list[TextIO] = []
         self._lines = set[int]()
 
@@ -152,8 +154,8 @@ class Rest:
             for file in self._files:
                 file.flush()
                 os.fsync(file.fileno())
-            target = _free(self._folder, self._parts[0], self._path.name)
-            os.replace(self._parts[1], self._folder / f"{target.name}.reason")
+            target = _free(self._folder, self._parts[0], self._path.name, beside=REASON)
+            os.replace(self._parts[1], _beside(target))
             os.replace(self._parts[0], target)
             _sync(self._folder, self._folder.parent)
         except OSError as error:
@@ -168,14 +170,14 @@ class Rest:
             part.unlink(missing_ok=True)
 
 
-def _moved(path: Path, folder: Path) -> Path:
+def _moved(path: Path, folder: Path, *, beside: str = "") -> Path:
     """The second name is durable before the first is taken away, as in journal/older.py.
 
     Another command may be at the same file, and faster.
     """
     try:
         _make(folder)
-        target = _free(folder, path)
+        target = _free(folder, path, beside=beside)
         try:
             try:
                 os.link(path, target, follow_symlinks=False)
@@ -196,15 +198,38 @@ def _moved(path: Path, folder: Path) -> Path:
     return target
 
 
-def _free(folder: Path, path: Path, name: str = "") -> Path:
-    """A name for it there that nothing else has; the one that has the same contents, after a death, is it already."""
+def _free(folder: Path, path: Path, name: str = "", *, beside: str = "") -> Path:
+    """A name for it there that nothing else has; the one that has the same contents, after a death, is it already.
+
+    Short enough that one with `beside` behind it is a name too.
+    """
     for number in count():
-        target = folder / f"{name or path.name}{f'.{number + 1}' if number else ''}"
+        target = folder / _fitting(folder, name or path.name, f".{number + 1}" if number else "", len(beside))
         if not os.path.lexists(target):
             return target
         if target.is_file() and (os.path.samefile(path, target) or (name and filecmp.cmp(path, target, shallow=False))):
             return target
     raise AssertionError("counting has no end")
+
+
+def _fitting(folder: Path, name: str, end: str, spare_bytes: int) -> str:
+    """The name with an end, cut before its own ending where it would be longer than the folder's names may be."""
+    most_bytes = os.pathconf(folder, "PC_NAME_MAX") - spare_bytes
+    if len(os.fsencode(name + end)) <= most_bytes:
+        return name + end
+    stem, ending = os.path.splitext(name)
+    ending = ending if ending in ENDINGS else ""
+    room = most_bytes - len(ending + end)
+    return os.fsencode(stem if ending else name)[:room].decode(errors="ignore") + ending + end
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(target.name + REASON)
+
+
+def _unfinished(name: str, kind: str) -> str:
+    """A name that no reader takes for a file's, never longer than that of the file, and the same after a death."""
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.{kind}.tmp"
 
 
 def _make(folder: Path) -> None:
@@ -223,7 +248,7 @@ def _private(path: Path) -> TextIO:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two commands may be at the same file
+    part = path.with_name(_unfinished(path.name, str(os.getpid())))  # two commands may be at the same file
     with _private(part) as file:
         file.write(text)
         file.flush()

@@ -97,6 +97,7 @@ def run(
             write(context, definition, people, report, progress)
         if people.orders is not None and not dry_run:
             people.orders.move(context.clock.utc_now().date())
+            report.unmoved = [(path.name, reason) for path, reason in people.orders.unmoved]
     if report.enrolled and not dry_run:
         note_remembered(report, take_up(context, definition.name))
     if report.stopped and not dry_run:
@@ -184,9 +185,11 @@ def warn_of_providers(report: EnqueueReport, context: Context, definition: Defin
 def _warn(report: EnqueueReport, people: People) -> None:
     """Of nobody, which may be meant, and of files that are put aside, which never is."""
     name = report.campaign
+    stays = dict(report.unmoved)
     for file, reason in report.put_aside:
-        moved = "cannot be used" if report.dry_run else "was put aside"
+        moved = "cannot be used" if report.dry_run or file in stays else "was put aside"
         report.warnings.append(f"{file} {moved}: {reason}")
+    report.warnings += [f"{file} stays where it is: {reason}" for file, reason in report.unmoved]
     for file, reason in report.left:
         report.warnings.append(f"{file} stays where it is, as the campaign fits no item of any file: {reason}")
     if people.orders is not None:

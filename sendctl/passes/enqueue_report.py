@@ -43,6 +43,7 @@ class EnqueueReport:
     files: int = 0  # of a spool folder, loaded and put away
     put_aside: list[tuple[str, str]] = field(default_factory=list)  # files that cannot be used: (name, why)
     left: list[tuple[str, str]] = field(default_factory=list)  # files that stay, as the campaign may be wrong: the same
+    unmoved: list[tuple[str, str]] = field(default_factory=list)  # files that are done with, and stay: the same
     texts: list[StepTexts] = field(default_factory=list)  # with dry_run: how long the text messages would be, by step
     priced_by: str = ""  # the provider whose prices these texts are reckoned with, the first one; "" without prices
     currency: str = ""
@@ -51,4 +52,6 @@ class EnqueueReport:
 
     @property
     def exit_code(self) -> ExitCode:
+        if self.unmoved:
+            return ExitCode.UNREACHABLE
         return ExitCode.NEEDS_PERSON if self.left else ExitCode.DONE

@@ -49,10 +49,13 @@ class IngestReport:
     strangers: list[str] = field(default_factory=list)  # files of the spool with the name of something else
     notices: list[str] = field(default_factory=list)  # what services ask a person to do
     unopened: list[str] = field(default_factory=list)  # files left in the spool, as nobody can check them now, and why
+    unmoved: list[str] = field(default_factory=list)  # files left in the spool, as they cannot be moved, and why
     left_out_in: str = ""  # the --skip-bad file, where it was written
 
     @property
     def exit_code(self) -> ExitCode:
+        if self.unmoved:
+            return ExitCode.UNREACHABLE
         person = self.unmatched or self.set_aside or self.strangers or self.notices or self.unopened
         return ExitCode.NEEDS_PERSON if person else ExitCode.DONE
 
@@ -65,7 +68,7 @@ class IngestReport:
             "by_type": dict(sorted(self.applied.by_type.items())), "bad": self.bad, "unmatched": self.unmatched,
             "foreign": self.foreign, "ignored": self.ignored, "waiting": self.waiting, "files": self.files,
             "not_matched": self.not_matched, "files_set_aside": self.set_aside, "strangers": self.strangers,
-            "notices": self.notices, "unopened": self.unopened,
+            "notices": self.notices, "unopened": self.unopened, "unmoved": self.unmoved,
         }  # fmt: skip
 
 
@@ -162,7 +165,11 @@ def work_off(context: Context, folder: Path) -> IngestReport | None:
         if not mine:
             return None
         for path in spool.waiting(folder):
-            _work_off(context, path, opener, report)
+            try:
+                _work_off(context, path, opener, report)
+            except spool.SpoolUnusable as error:  # this file: what the others say counts all the same
+                if len(report.unmoved) < SHOWN:
+                    report.unmoved.append(f"{path}: {error}; {error.hint.rstrip('.')}")
         report.strangers = [str(path) for path in spool.strangers(folder)[:SHOWN]]
     _finish(context, report.applied)
     return report

@@ -18,7 +18,7 @@ from sendctl.inputs import spool
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import SkipFile
 from sendctl.inputs.orders import OrderFile, open_orders
-from sendctl.inputs.spool import Stamp
+from sendctl.inputs.spool import SpoolUnusable, Stamp
 from sendctl.passes.order_checks import CheckedOrders, OrderReader, check_orders
 from sendctl.passes.row_checks import Progress, bad_rows
 from sendctl.rendering.steps import Renderer
@@ -38,6 +38,7 @@ class Orders:
     put_aside: list[tuple[Path, str]] = field(default_factory=list)
     left: list[tuple[Path, str]] = field(default_factory=list)  # files that stay: perhaps the campaign is wrong
     strangers: list[str] = field(default_factory=list)  # files of the folder with the name of something else
+    unmoved: list[tuple[Path, str]] = field(default_factory=list)  # files that are done with, and stay, and why
     _file: OrderFile | None = None
     _good_files: list[tuple[Path, Stamp]] = field(default_factory=list)
 
@@ -69,12 +70,16 @@ class Orders:
                 yield file
 
     def move(self, day: date) -> None:
-        """After the commit: loaded files into done/DAY, unusable ones into bad. Raises SpoolUnusable."""
-        for path, stamp in self._good_files:
-            if spool.is_still(path, stamp):
-                spool.put_away(path, day)
-        for path, reason in self.put_aside:
-            spool.put_aside(path, reason)
+        """After the commit: loaded files into done/DAY, unusable ones into bad. `unmoved` says which stay, and why.
+
+        What is loaded is loaded: one that cannot be moved keeps neither the others nor the report back.
+        """
+        reasons = dict(self.put_aside)
+        for path in [*(path for path, stamp in self._good_files if spool.is_still(path, stamp)), *reasons]:
+            try:
+                spool.put_aside(path, reasons[path]) if path in reasons else spool.put_away(path, day)
+            except SpoolUnusable as error:
+                self.unmoved.append((path, f"{error}; {error.hint.rstrip('.')}"))
 
 
 @contextmanager

@@ -75,3 +75,22 @@ def test_a_disk_that_takes_nothing_stops_the_command_and_loses_nothing(tmp_path)
     with pytest.raises(SpoolUnusable, match="done/2026-11-23 cannot be used"):
         spool.put_away(path, DAY)
     assert path.read_text() == "one"
+
+
+@pytest.mark.parametrize("stem", ["a" * 249, "a" * 240, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 124 + "a"])
+def test_a_name_may_be_as_long_as_a_name_can_be(tmp_path, stem):
+    for text in ("one", "two"):
+        spool.put_away(put(tmp_path, f"{stem}.jsonl", text), DAY)
+        spool.put_aside(put(tmp_path, f"{stem}.jsonl", text), f"why {text}")
+        path = put(tmp_path, f"{stem}.jsonl", text)
+        with spool.Rest(path) as rest:
+            rest.write(1, None, f"rest of {text}", text)
+            rest.keep()
+        spool.put_away(path, DAY)
+    found = tree(tmp_path)
+    wanted = [form.format(text) for text in ("one", "two")
+              for form in ("{}", "{}", "{}", "{}\n", "why {}\n", "line 1: rest of {}\n")]  # fmt: skip
+    assert sorted(found.values()) == sorted(wanted)
+    bad = {name: text for name, text in found.items() if name.startswith("bad/")}
+    assert all(f"{name}.reason" in bad for name in bad if not name.endswith(".reason"))
+    assert any(name.endswith(".jsonl") for name in bad)  # moved back, it is read

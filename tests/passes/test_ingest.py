@@ -613,6 +613,35 @@ def test_reconcile_takes_in_the_spool_and_says_so_when_it_cannot(ground: Ground)
     assert report.exit_code is ExitCode.NEEDS_PERSON
 
 
+@pytest.mark.parametrize("lines", [("bad",), (b"\xff",)], ids=["a bad line", "no text"])
+def test_a_bad_file_with_a_long_name_keeps_no_other_from_counting(ground: Ground, lines: tuple[Any, ...]) -> None:
+    folder = spooled(ground)
+    ground.enqueue(1)
+    long = folder / ("a" * 249 + ".jsonl")
+    long.write_bytes(b"".join(line.encode() if isinstance(line, str) else line for line in lines))
+    write(folder / "b.jsonl", fact("clicked", token=token(ground)))
+    report = reconcile.run(ground.context)
+    assert (report.events.applied.fresh, report.events.files, report.spool_trouble) == (1, 2, "")
+    assert spool.waiting(folder) == []
+    assert len(list((folder / "bad").iterdir())) == 2
+
+
+def test_what_cannot_be_moved_is_said_and_keeps_no_other_from_counting(ground: Ground) -> None:
+    folder = spooled(ground)
+    ground.enqueue(1)
+    write(folder / "a.jsonl", "bad", fact("opened", token=token(ground)))
+    write(folder / "b.jsonl", fact("clicked", token=token(ground)))
+    (folder / "bad").write_text("in the way")
+    report = work(ground)
+    assert (report.files, report.exit_code) == (1, ExitCode.UNREACHABLE)
+    assert report.unmoved[0].startswith(f"{folder}/a.jsonl: the spool {folder}/bad cannot be used: ")
+    assert [path.name for path in spool.waiting(folder)] == ["a.jsonl"]
+    assert reconcile.run(ground.context).exit_code is ExitCode.NEEDS_PERSON
+    (folder / "bad").unlink()
+    assert work(ground).applied.by_type == {"opened": 1}
+    assert spool.waiting(folder) == []
+
+
 @pytest.mark.parametrize("point", ["ingest.before_commit", "ingest.committed", "ingest.moving"])
 def test_a_death_between_commit_and_move_ends_the_same(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, point: str

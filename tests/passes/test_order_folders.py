@@ -204,3 +204,25 @@ def test_a_newer_file_of_the_same_name_is_not_taken_for_the_one_that_was_loaded(
     assert files(ground) == ["a.jsonl"]
     assert run(ground).enrolled == 1
     assert ground.states() == {"queued": 2}
+
+
+def test_a_bad_file_with_a_long_name_goes_aside_like_others(ground: Ground) -> None:
+    put(ground, "a" * 240 + ".jsonl", "nonsense")
+    put(ground, "b.jsonl", event(1))
+    report = run(ground)
+    assert (report.enrolled, report.files, len(report.put_aside), report.exit_code) == (1, 1, 1, 0)
+    assert [path for path in files(ground) if "/" not in path] == []
+
+
+def test_what_cannot_be_moved_is_said_and_keeps_neither_the_others_nor_the_report_back(ground: Ground) -> None:
+    put(ground, "a.jsonl", event(1))
+    put(ground, "b.jsonl", "nonsense")
+    (ground.folder / "spool" / "bad").write_text("in the way")
+    report = run(ground)
+    assert (report.enrolled, report.files, report.exit_code) == (1, 1, 69)
+    assert files(ground) == ["b.jsonl", "bad", f"{DONE}/a.jsonl"]
+    refused, stays = [one for one in report.warnings if one.startswith("b.jsonl")]
+    assert refused.startswith("b.jsonl cannot be used: ")
+    assert stays.startswith("b.jsonl stays where it is: the spool ")
+    (ground.folder / "spool" / "bad").unlink()
+    assert (run(ground).exit_code, files(ground)) == (0, ["bad/b.jsonl", "bad/b.jsonl.reason", f"{DONE}/a.jsonl"])
