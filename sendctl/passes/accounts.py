@@ -81,19 +81,25 @@ def usage(connection: Connection, table: AccountTable, now: datetime) -> Usage:
 # -- an enqueue ---------------------------------------------------------------------------------------------------
 
 
-def check_room(context: Context, connection: Connection, name: str, planned: range, now: datetime) -> None:
-    """Hold the account of a campaign; what was just planned, the messages with these ids, must fit into it.
+def check_room(
+    context: Context, connection: Connection, name: str, now: datetime, planned: range = range(0)
+) -> None:  # fmt: skip
+    """Hold the account of a campaign of which something was planned, moved or ended in this transaction.
 
-    Raises AllowanceExceeded with the numbers: the caller writes nothing then.
+    Who waits for a share is served first: by this, or by an enqueue before it. What was just planned, the messages with
+    these ids, must fit into what is left then. Raises AllowanceExceeded with the numbers: the caller writes nothing.
     """
-    if not planned:
+    table = context.settings.accounts.get(name)  # of others another host knows what they may use
+    if table is None or not (planned or accounts.any_unpaid(connection, name)):
         return
-    table = context.settings.accounts[name]
     accounts.hold(connection, name, now)
     found = usage(connection, table, now)
     wanted: Counter[datetime] = Counter()
-    for moment, number in accounts.queued(connection, name, planned):
+    for moment, number in accounts.queued(connection, name, planned) if planned else ():
         wanted[found.period_of(moment, now)] += number
+    found.reserved.subtract(wanted)
+    _serve(connection, found, now, asked=False)
+    found.reserved.update(wanted)
     short = [period for period in sorted(wanted) if found.left(period) < 0]
     if short:
         raise AllowanceExceeded(_too_little(found, short[0], wanted[short[0]]), hint=_advice(table))
@@ -184,17 +190,21 @@ def _share_out(context: Context, table: AccountTable) -> int:
 
 def share(connection: Connection, table: AccountTable, now: datetime) -> int:
     """The same for one account, which is held."""
-    waiting = accounts.unpaid(connection, table.name)
-    if not waiting:
-        return 0
-    found = usage(connection, table, now)
+    return _serve(connection, usage(connection, table, now), now, asked=True)
+
+
+def _serve(connection: Connection, found: Usage, now: datetime, *, asked: bool) -> int:
+    """Give shares of an account, which is held, of what is left by `found`; returns how many.
+
+    The others wait: those that had asked before go on waiting as they do, unless `asked`.
+    """
     paid, unpaid = list[Waiting](), list[Waiting]()
-    for item in waiting:
+    for item in accounts.unpaid(connection, found.table.name):
         period = found.period_of(item.due_at, now)
         (paid if found.left(period) > 0 else unpaid).append(item)
         found.reserved[period] += found.left(period) > 0
     accounts.pay(connection, paid, now)
-    holds.hold(connection, [_held(item, found, now) for item in unpaid], now)
+    holds.hold(connection, [_held(item, found, now) for item in unpaid if asked or not item.asked], now)
     return len(paid)
 
 

@@ -291,7 +291,7 @@ def _fill(
         report.not_stopped = dict(sorted(ordered.not_stopped.items()))
         report.stopped = dict(sorted((stopped + Counter(report.stopped)).items()))
     if definition.account:
-        check_room(context, connection, definition.account, ids.messages.used, done)
+        check_room(context, connection, definition.account, done, ids.messages.used)
     audit.write(
         connection, login=who(context.environ), hostname=context.hostname, action="enqueue",
         campaign_id=campaign.id, reason="", now=done,

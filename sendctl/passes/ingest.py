@@ -20,6 +20,7 @@ from sendctl.inputs.contact_rows import BadRow
 from sendctl.inputs.events import Event, EventFile, open_events
 from sendctl.inputs.skip_file import SkipFile
 from sendctl.inputs.source_file import ChangedInput
+from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.events import Applied, Unmatched, apply
@@ -149,10 +150,14 @@ def _take_in(
 
 
 def _finish(context: Context, applied: Applied) -> None:
-    """Campaigns of which nothing is left are completed. In a transaction of its own: campaigns are locked first."""
+    """Campaigns of which nothing is left are completed. In a transaction of its own: campaigns are locked first.
+
+    Steps that were planned get their shares of an account, and those who wait what was given back.
+    """
     if applied.changed:
         with context.store.write() as connection:
             finishing.settle(connection, context.store.now(connection))
+        share_out(context)
 
 
 # -- the spool ----------------------------------------------------------------------------------------------------

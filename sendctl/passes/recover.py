@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from sendctl import faults
 from sendctl.errors import ExitCode, StoreRewound, UsageError
 from sendctl.passes import hosts, remembered, replaying, settling
+from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context, who
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import expire_foreign, import_dead_runs
@@ -72,6 +73,8 @@ def apply(
         hosts.give_up(context, lost_hosts, reason)
     _take_over(context, made, done, with_what_is_left=bool({context.hostname, context.home.host_id} & set(lost_hosts)))
     _settle(context, made, done, reason)
+    if not done.waiting_for_hosts:
+        share_out(context)  # what was proven sent has a next step, and what failed again gives its share back
     return done
 
 

@@ -116,4 +116,5 @@ def _move(
         )
     # What was tried and certainly not accepted is dated anew: its Date would be that of the first try.
     outcomes.unfreeze_campaign(connection, campaign.id)
+    accounts.check_room(context, connection, definition.account, now)
     return moved

@@ -32,6 +32,7 @@ class Waiting(NamedTuple):
     due_at: datetime
     expires_at: datetime | None
     timezone: str | None
+    asked: bool  # it was told before that there is none
 
 
 class Total(NamedTuple):
@@ -148,10 +149,15 @@ def with_unpaid(connection: Connection, now: datetime | None = None) -> list[str
     return [name for name in names(connection) if connection.execute(one.where(_theirs(name), _UNPAID, new)).first()]
 
 
+def any_unpaid(connection: Connection, name: str) -> bool:
+    """Whether anything of an account has no share."""
+    return connection.execute(sa.select(_M.id).where(_theirs(name), _UNPAID).limit(1)).first() is not None
+
+
 def unpaid(connection: Connection, name: str) -> list[Waiting]:
     """The messages of an account without a share, as they are due; not those in a claim's hands."""
     statement = (
-        sa.select(_M.id, _M.due_at, _M.expires_at, enrollments.c.timezone)
+        sa.select(_M.id, _M.due_at, _M.expires_at, enrollments.c.timezone, _M.last_error.is_not(None))
         .join(enrollments, enrollments.c.id == _M.enrollment_id)
         .where(_theirs(name), _UNPAID)
         .order_by(_M.due_at, _M.id)
