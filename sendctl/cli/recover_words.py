@@ -165,7 +165,7 @@ def recovered_lines(plan: Plan, done: Recovered) -> Iterator[str]:
         yield f"Done: {said or 'nothing had to change'}."
     for reason, number in done.no_proof.items():
         if reason not in plan.proof.reasons:  # it came otherwise than the plan said
-            yield from hanging(f"No proof for {some(number, 'message')}: {clean(reason)}", "  ")
+            yield from hanging(f"No proof for {some(number, 'message')}: {clean(reason)}", "    ", first="  ")
     counts = " + ".join(f"{state} {count(number)}" for state, number in done.counts.items() if number)
     yield f"Now: planned {count(sum(done.counts.values()))} = {counts or '0'}"
     if done.waiting_for_hosts:
