@@ -142,7 +142,7 @@ class Clerk:
             some = [item for item in done if item.claimed.due.channel == channel]
             reasons |= stop_reasons([(item.claimed.due.campaign_id, item.outcome) for item in some])
         campaigns.lock(connection, {item.claimed.due.campaign_id for item in done}, reasons.keys())
-        self._breakers.read(connection, failed=any(item.outcome.scope is Scope.PROVIDER for item in done))
+        self._breakers.read(connection, ((item.claimed.provider, item.outcome) for item in done), self.desk.now)
         self._settle(connection, done, boot_s)
         for provider in sorted({item.claimed.provider for item in done}):
             outcomes = [item.outcome for item in done if item.claimed.provider == provider]

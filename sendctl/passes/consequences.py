@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -56,9 +56,11 @@ class Breakers:
 
     states: dict[str, Breaker] = field(default_factory=dict)
 
-    def read(self, connection: Connection, *, failed: bool) -> None:
-        """Read afresh; hold them until commit when this turn may move one."""
+    def read(self, connection: Connection, outcomes: Iterable[tuple[str, Outcome]], now: datetime) -> None:
+        """Read afresh; hold them until commit when this turn may move one, by what came of (provider, outcome)."""
+        failed = {provider for provider, outcome in outcomes if outcome.scope is Scope.PROVIDER}
         self.states = limits.breakers(connection)
+        limits.make_sure(connection, failed - self.states.keys(), now)
         moving = any(one.state != "closed" or one.consecutive_failures for one in self.states.values())
         if failed or moving:
             self.states = limits.breakers(connection, lock=True)

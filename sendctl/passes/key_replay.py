@@ -139,7 +139,7 @@ def _let_through(
     if not ready:
         return [], ""
     breakers = Breakers()
-    breakers.read(connection, failed=False)
+    breakers.read(connection, (), desk.now)
     breaker = breakers.of(name)
     if not breaker.lets_through(desk.now):
         return [], _left_alone(breaker)
@@ -171,7 +171,7 @@ def _note(desk: Desk, name: str, outcomes: Sequence[Outcome]) -> None:
     ]  # fmt: skip
     with desk.transaction() as connection:
         breakers = Breakers()
-        breakers.read(connection, failed=any(outcome.scope is Scope.PROVIDER for outcome in outcomes))
+        breakers.read(connection, ((name, outcome) for outcome in outcomes), desk.now)
         breakers.note(connection, name, outcomes, desk.now)
 
 

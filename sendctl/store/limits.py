@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -47,6 +48,14 @@ def breakers(connection: Connection, *, lock: bool = False) -> dict[str, Breaker
     }
 
 
+def make_sure(connection: Connection, providers: Iterable[str], now: datetime) -> None:
+    """A row for each of these, so that it can be held: whoever makes one at the same moment is waited for."""
+    fresh = {"breaker": "closed", "consecutive_failures": 0, "times_opened": 0, "updated_at": now}
+    rows = [{"provider": provider} | fresh for provider in sorted(providers)]
+    if rows:
+        connection.execute(insert_ignore(connection, provider_state), rows)
+
+
 def _write(connection: Connection, breaker: Breaker, now: datetime) -> None:
     upsert(connection, provider_state, "provider", {
         "provider": breaker.provider, "breaker": breaker.state, "retry_at": breaker.retry_at,
@@ -69,7 +78,12 @@ def probe(connection: Connection, breaker: Breaker, now: datetime, within_s: flo
 
 
 def note_success(connection: Connection, breaker: Breaker, now: datetime) -> Breaker:
-    """The provider answered: close its breaker. Writes only when there is something to close."""
+    """The provider answered: close its breaker. Writes only when there is something to close.
+
+    An answer to what was handed over before a rest began says nothing of its end, and leaves it as it is.
+    """
+    if breaker.state == "open" and not breaker.lets_through(now):
+        return breaker
     closed = Breaker(breaker.provider)
     if breaker.state != "closed" or breaker.consecutive_failures:
         _write(connection, closed, now)
@@ -80,25 +94,40 @@ def note_failure(
     connection: Connection, breaker: Breaker, *, reason: str, halt: bool, retry_after_s: float | None, now: datetime,
     at_once: bool = False,
 ) -> Breaker:  # fmt: skip
-    """Count a failure of the provider itself; opens at the third in a row, at once for a halt or a failed probe."""
+    """Count a failure of the provider itself; opens at the third in a row, at once for a halt or a failed probe.
+
+    A rest that is on already is never shortened.
+    """
     failures = breaker.consecutive_failures + 1
     if not halt and not at_once and failures < FAILURES_TO_OPEN and breaker.state == "closed":
         changed = Breaker(breaker.provider, "closed", failures, breaker.times_opened, None, reason)
     else:
         base = HALT_BASE_S if halt else OPEN_BASE_S
         wait_s = max(min(base * 2.0 ** min(breaker.times_opened, 16), OPEN_CAP_S), retry_after_s or 0.0)
-        changed = Breaker(
-            breaker.provider, "open", failures, breaker.times_opened + 1, now + timedelta(seconds=wait_s), reason
-        )
+        retry_at = now + timedelta(seconds=wait_s)
+        if _rests_longer(breaker, retry_at):
+            return breaker
+        changed = Breaker(breaker.provider, "open", failures, breaker.times_opened + 1, retry_at, reason)
     _write(connection, changed, now)
     return changed
 
 
 def rest(connection: Connection, breaker: Breaker, *, reason: str, for_s: float, now: datetime) -> Breaker:
-    """The provider asked for a pause: nothing goes to it for so long, and nothing counts as a failure."""
-    resting = replace(breaker, state="open", retry_at=now + timedelta(seconds=for_s), reason=reason)
+    """The provider asked for a pause: nothing goes to it for so long, and nothing counts as a failure.
+
+    A longer rest that is on already goes on.
+    """
+    retry_at = now + timedelta(seconds=for_s)
+    if _rests_longer(breaker, retry_at):
+        return breaker
+    resting = replace(breaker, state="open", retry_at=retry_at, reason=reason)
     _write(connection, resting, now)
     return resting
+
+
+def _rests_longer(breaker: Breaker, until: datetime) -> bool:
+    """Whether it is left alone beyond a moment already; the time of a probe is no rest."""
+    return breaker.state == "open" and breaker.retry_at is not None and breaker.retry_at > until
 
 
 def tokens_at_hand(connection: Connection, scope: str, rate: Rate, now: datetime) -> int:

@@ -7,6 +7,8 @@ import threading
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from sendctl.errors import UsageError
 from sendctl.passes import control
@@ -314,3 +316,76 @@ def test_a_pause_that_a_provider_asks_for_is_kept_by_all_and_counts_as_no_failur
     clerk.turn([*ground.done(Window(messages=(probe,)), ACCEPTED)], 0)
     ground.clock.forward(hours=1)  # what was put off waits besides as long as any retry
     assert len(clerk.turn([], 2).messages) == 1
+
+
+# -- rests that a provider has named ---------------------------------------------------------------------------------
+
+THROTTLED = Outcome(AttemptOutcome.DEFERRED, Phase.REPLIED, Scope.PROVIDER, code=429, text="slow down",
+                    error_class="throttled", retry_after_s=1.0)  # fmt: skip
+QUOTA = Outcome(AttemptOutcome.HALTED, Phase.REPLIED, Scope.PROVIDER, code=429, text="no more today",
+                error_class="quota", retry_after_s=36_000.0)  # fmt: skip
+LONG_PAUSE = THROTTLED._replace(text="come back tonight", retry_after_s=36_000.0)
+
+
+def resting(ground: Ground) -> tuple[str, float, str | None]:
+    """How it stands, for how many seconds more, and why."""
+    with ground.store.read() as connection:
+        one = limits.breakers(connection)["primary"]
+    assert one.retry_at is not None
+    return one.state, (one.retry_at - ground.clock.now).total_seconds(), one.reason
+
+
+@pytest.mark.parametrize("told", [QUOTA, LONG_PAUSE], ids=["quota", "pause"])
+@pytest.mark.parametrize("later", [THROTTLED, DOWN, NO_CREDENTIALS, SILENT, ACCEPTED, REFUSED])
+def test_a_rest_that_was_told_is_not_ended_by_who_was_in_flight(ground: Ground, told: Outcome, later: Outcome) -> None:
+    ground.enqueue(30)
+    first, second = ground.clerk(), ground.clerk()
+    one, other = first.turn([], 10), second.turn([], 10)
+    first.turn(ground.done(one, told), 0)
+    assert resting(ground) == ("open", 36_000, told.text)
+    second.turn(ground.done(other, later), 0)
+    assert resting(ground) == ("open", 36_000, told.text)
+    ground.clock.forward(hours=9)
+    assert claimed(ground) == []
+    ground.clock.forward(hours=2)
+    assert len(ground.pass_with(ACCEPTED).messages) == 1
+    assert breaker(ground) == "closed"
+
+
+def test_a_longer_rest_takes_the_place_of_a_shorter_one(ground: Ground) -> None:
+    ground.enqueue(30)
+    first, second = ground.clerk(), ground.clerk()
+    one, other = first.turn([], 10), second.turn([], 10)
+    first.turn(ground.done(one, THROTTLED), 0)
+    second.turn(ground.done(other, QUOTA), 0)
+    assert resting(ground) == ("open", 36_000, "no more today")
+
+
+def test_an_operator_ends_a_rest_that_was_told(ground: Ground) -> None:
+    ground.enqueue(30)
+    ground.pass_with(QUOTA, 10)
+    control.try_provider(ground.context, "primary")
+    assert len(ground.pass_with(THROTTLED).messages) == 1
+    assert resting(ground) == ("open", 1, "slow down")
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+def test_two_that_are_told_at_the_same_moment_leave_the_longer_rest(ground: Ground) -> None:
+    """Neither finds a row of the provider to hold: nothing has ever gone wrong there."""
+    ground.enqueue(20)
+    mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)
+    first, second = ground.clerk(), mine.clerk()
+    one, other = first.turn([], 10), second.turn([], 10)
+    recording = threading.Thread(target=lambda: second.turn(mine.done(other, THROTTLED), 0))
+
+    def record_before_the_commit(connection: Connection) -> None:
+        recording.start()
+        waits = sa.text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+        while recording.is_alive() and not connection.execute(waits).scalar_one():
+            recording.join(0.01)
+
+    sa.event.listen(ground.store.engine, "commit", record_before_the_commit, once=True)
+    first.turn(ground.done(one, QUOTA), 0)
+    recording.join()
+    mine.close()
+    assert resting(ground) == ("open", 36_000, "no more today")
