@@ -177,7 +177,10 @@ class Postmark:
     def _found(self, key: str) -> Answer:
         before = time.time() - self._lag_s
         rows = [row for row in self.ledger.accepted() if row["key"] == key and row["at"] <= before]
-        messages = [{"MessageID": row["id"], "To": [{"Email": row["to"]}]} for row in rows]
+        messages = [
+            {"MessageID": row["id"], "To": [{"Email": row["to"]}], "Metadata": row["request"]["Metadata"]}
+            for row in rows
+        ]
         return Answer(200, {"TotalCount": len(rows), "Messages": messages})
 
 

@@ -87,8 +87,12 @@ class Postmark:
 
     def find(self, api: Api, sought: Sought) -> str | None:
         asked = {"count": "1", "offset": "0", "metadata_sendctl": sought.key}
-        messages = listed(api.ask("GET", "/messages/outbound", asked), "Messages")
-        return next((item["MessageID"] for item in messages if isinstance(item.get("MessageID"), str)), None)
+        for item in listed(api.ask("GET", "/messages/outbound", asked), "Messages"):
+            # Whatever the filter let through: only what carries our key proves anything.
+            metadata, known = item.get("Metadata"), item.get("MessageID")
+            if isinstance(metadata, dict) and metadata.get("sendctl") == sought.key and isinstance(known, str):
+                return known or None
+        return None
 
     async def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
         """By the server that the token belongs to: developer/api/server-api, .../message-streams-api."""
