@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -24,9 +25,11 @@ from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.events import Applied, Unmatched, apply
+from sendctl.passes.pulled import WAITS_S, may_be_about
 from sendctl.providers.hooks.opening import Opener
 from sendctl.providers.hooks.section import CertificateAway, SecretMissing
 from sendctl.store import finishing
+from sendctl.store.cursors import oldest_unsettled
 
 CHUNK = 2000
 SHOWN = 20  # unmatched events and files set aside that are named; all are counted
@@ -206,14 +209,13 @@ def _take_in_spooled(
     context: Context, file: EventFile, path: Path, rest: spool.Rest, report: IngestReport
 ) -> bool:  # fmt: skip
     """Whether the file is done with: what could not be used stands aside, and nothing in it may match later."""
-    age_s = context.clock.utc_now().timestamp() - path.stat().st_mtime
-    young = age_s < context.settings.events.wait_s
+    waits = _Waits(context, path)
     bad = waiting = unmatched = foreign = 0
     named: list[str] = []
 
     def tell(one: Unmatched, raw: str) -> None:
         nonlocal waiting, unmatched, foreign
-        if young and one.event.of_others != "now":
+        if waits.for_outcome_of(one.event):
             waiting += 1
             return
         if one.event.of_others:
@@ -245,6 +247,31 @@ def _take_in_spooled(
     if aside is not None:
         _note_aside(report, aside)
     return True
+
+
+class _Waits:
+    """Which events of a file that match nothing may match later."""
+
+    def __init__(self, context: Context, path: Path) -> None:
+        age_s = context.clock.utc_now().timestamp() - path.stat().st_mtime
+        self._young = age_s < context.settings.events.wait_s
+        self._oldest: dict[str, datetime | None] = {}
+        if not self._young and age_s < WAITS_S:
+            # Before the events are looked up: see may_be_about.
+            with context.store.read() as connection:
+                self._oldest = {name: oldest_unsettled(connection, name) for name in context.settings.providers}
+
+    def for_outcome_of(self, event: Event) -> bool:
+        """Any while the file is young; then what names a service's id, as long as an outcome there is missing.
+
+        Not what is somebody else's at once: its service repeats our key in each event of ours.
+        """
+        if event.of_others == "now":
+            return False
+        if self._young or event.by != "provider id":
+            return self._young
+        moments = [self._oldest.get(event.of[1])] if event.of[1] else list(self._oldest.values())
+        return any(may_be_about(moment, event.occurred_at) for moment in moments)
 
 
 def _column(row: BadRow) -> str | None:
