@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from sendctl.errors import ExitCode
+from sendctl.providers.events import sendgrid
 from tests.pulling.forms import bounce, email, listed_by_sendgrid, suppression, text
 from tests.pulling.world import World
 
@@ -67,6 +70,32 @@ def test_sendgrids_lists_suppress_addresses_and_name_no_message(world: World) ->
     assert list(world.suppressed().values()) == ["bounced", "bounced", "complained", "unsubscribed"]
     assert world.ground.states() == {"sent": 5}
     assert world.pull().applied.fresh == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "gone"),
+    [
+        ("5.1.1", True),
+        ("5.2.1", True),
+        ("", True),
+        ("5.2.2", False),
+        ("5.7.1", False),
+        ("5.3.4", False),
+        ("4.4.7", False),
+    ],
+)
+def test_a_bounce_in_sendgrids_list_says_of_an_address_what_its_webhook_does(
+    lite: World, status: str, gone: bool
+) -> None:
+    """A full mailbox or contents that are not liked suppress nobody."""
+    double = lite.serve("sendgrid")
+    (message,) = lite.sent(1)
+    double.tell(listed_by_sendgrid(message, lite.ago(60), reason="said", status=status), list="bounces")
+    report = lite.pull()
+    assert (report.unread, lite.suppressed()) == (0, {message["recipient"]: "bounced"} if gone else {})
+    told = {"event": "bounce", "type": "bounce", "status": status, "timestamp": 1, "sg_message_id": "x.filter1"}
+    (line,) = sendgrid.lines(told)
+    assert (line["type"] == "bounced") is gone
 
 
 def test_all_of_a_long_list_of_sendgrid_is_read(lite: World) -> None:

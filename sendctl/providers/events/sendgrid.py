@@ -71,9 +71,13 @@ def _kind(name: str, event: Mapping[str, Any]) -> str:
 
 
 def _bounce(event: Mapping[str, Any]) -> str:
-    """A `blocked` is no bounce. Of bounces those are hard that say, or leave no other reading than, nobody is there."""
+    """A `blocked` is no bounce."""
     if event.get("type") == "blocked":
         return "failed"
-    status, named = event.get("status"), str(event.get("bounce_classification") or "")
-    hard = nobody_there(status) or named == _NO_SUCH_ADDRESS or (says_nothing(status) and named in _UNCLASSIFIED)
-    return "bounced" if hard else "failed"
+    return "bounced" if is_hard(event.get("status"), str(event.get("bounce_classification") or "")) else "failed"
+
+
+def is_hard(status: object, classification: str = "") -> bool:
+    """Whether a bounce says, or leaves no other reading than, that nobody is there. Its list has no classification."""
+    unclear = says_nothing(status) and classification in _UNCLASSIFIED
+    return nobody_there(status) or classification == _NO_SUCH_ADDRESS or unclear

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sendctl.providers.events.line import Line, line, text, unix_time
+from sendctl.providers.events.sendgrid import is_hard
 from sendctl.providers.http.api import Api
 from sendctl.providers.http.feeds.lists import read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
@@ -40,16 +41,22 @@ class SendGridLists:
         if not isinstance(entries, list):
             raise OSError(0, f"the answer is no list of {asked.feed}")
         named = [entry for entry in entries if isinstance(entry, dict)]
-        found = read(named, lambda entry: [_line(asked.feed, entry)])
+        found = read(named, lambda entry: _lines(asked.feed, entry))
         return found._replace(next=str(offset + _LIMIT)) if len(entries) >= _LIMIT else found
 
 
-def _line(feed: str, entry: Mapping[str, Any]) -> Line:
-    """About the address alone: whoever sent to it by this account, SendGrid sends it nothing more."""
+def _lines(feed: str, entry: Mapping[str, Any]) -> list[Line]:
+    """About the address alone. Of bounces those that say that nobody is there, as of the webhook: a full mailbox, or
+    contents that are not liked, say nothing of the address.
+    """
+    if feed == "bounces" and not is_hard(entry.get("status")):
+        return []
     kind, address = _TYPES[feed], text(entry, "email")
     moment = unix_time(entry.get("created"))
-    return line(
-        kind, moment, f"{feed}/{address}/{entry['created']}", {"email": address},
-        permanent=True if kind == "bounced" else None, reason=feed, enhanced_code=entry.get("status"),
-        said=entry.get("reason"),
-    )  # fmt: skip
+    return [
+        line(
+            kind, moment, f"{feed}/{address}/{entry['created']}", {"email": address},
+            permanent=True if kind == "bounced" else None, reason=feed, enhanced_code=entry.get("status"),
+            said=entry.get("reason"),
+        )
+    ]  # fmt: skip
