@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sendctl.errors import BadConfig
 from sendctl.providers.base import Provider
 from sendctl.providers.source import EventLists, EventQueue
 from sendctl.settings import ProviderTable, resolve_secret
@@ -39,7 +40,7 @@ def build_source(table: ProviderTable, environ: Mapping[str, str]) -> EventLists
 def _smtp(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
     from sendctl.providers.smtp import smtp_from_table  # noqa: PLC0415  # lazy, see above
 
-    return smtp_from_table(table.name, table.options, resolve_secret(table.options, "password", environ))
+    return smtp_from_table(table.name, table.options, _secret(table, "password", environ))
 
 
 def _maildir(table: ProviderTable, _environ: Mapping[str, str]) -> Provider:
@@ -88,7 +89,7 @@ def _signer(table: ProviderTable, environ: Mapping[str, str]) -> Signer:
 
     return Signer(
         str(table.options["access_key_id"]), _secret(table, "secret_access_key", environ), str(table.options["region"]),
-        resolve_secret(table.options, "session_token", environ) or "",
+        _secret(table, "session_token", environ),
     )  # fmt: skip
 
 
@@ -101,7 +102,11 @@ def _twilio(table: ProviderTable, environ: Mapping[str, str]) -> Provider:
 
 
 def _secret(table: ProviderTable, name: str, environ: Mapping[str, str]) -> str:
-    return resolve_secret(table.options, name, environ) or ""
+    """Empty where the section refers to none. Raises BadConfig, with the name of the section."""
+    try:
+        return resolve_secret(table.options, name, environ) or ""
+    except BadConfig as error:
+        raise BadConfig(f"[providers.{table.name}] {error}", hint=error.hint) from None
 
 
 def _http(table: ProviderTable, service: Service, base_url: str) -> Provider:

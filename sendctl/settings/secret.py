@@ -17,6 +17,12 @@ SIZE_CAP_BYTES = 65536
 _SECRET_KEY = re.compile(
     r"(?:.*_)?(?:password|passphrase|token|secret|api_?key|(?:private|access|signing)_key)", re.IGNORECASE
 )
+# What a service makes a key of. Most keys stand in a header as they are (RFC 9110 section 5.5; RFC 6750 section 2.1).
+_KEY = re.compile(r"[\x21-\x7e]+")
+# What people make up themselves: blanks and letters beyond ASCII may be meant, control characters may not stand in it
+# (RFC 4013 section 2.3), and a half of a surrogate pair is how Python shows what is no UTF-8.
+_MADE_UP = ("password", "webhook_password", "url")
+_NOT_IN_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 # Greedy up to the last "@": a password may hold one, and hiding too much is the safe mistake.
 _URL_PASSWORD = re.compile(r"(://[^\s:/?#@]*:)\S*@")
 _QUERY_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^\s&]*", re.IGNORECASE)
@@ -40,8 +46,9 @@ def has_password(url: str) -> bool:
 def resolve_secret(options: Mapping[str, object], name: str, environ: Mapping[str, str]) -> str | None:
     """The secret that `<name>_env`, `<name>_file` or `<name>_credential` in `options` refers to; None without one.
 
-    A file's one trailing line end is not part of the secret. A credential is a file in systemd's
-    $CREDENTIALS_DIRECTORY (systemd.exec(5), "Credentials"). Raises BadConfig when it cannot be had or is empty.
+    White space around a key is not part of it; of a password or URL, the line ends at the end of its file are not. A
+    credential is a file in systemd's $CREDENTIALS_DIRECTORY (systemd.exec(5), "Credentials"). Raises BadConfig when it
+    cannot be had, is empty, or has characters that no such secret has.
     """
     if name in options:
         raise BadConfig(f'"{name}" is given literally', hint=literal_hint(name))
@@ -55,8 +62,10 @@ def resolve_secret(options: Mapping[str, object], name: str, environ: Mapping[st
     if not isinstance(target, str) or not target:
         raise BadConfig(f'"{key}" must be text in quotes')
     if given[0] == "env":
-        return _from_variable(key, target, environ)
-    return _from_file(key, Path(target) if given[0] == "file" else _credential_path(key, target, environ))
+        place = f'the environment variable ${target} named by "{key}"'
+        return _checked(name, _from_variable(key, target, environ), place)
+    path = Path(target) if given[0] == "file" else _credential_path(key, target, environ)
+    return _checked(name, _from_file(key, path).rstrip("\r\n"), f'{path} named by "{key}"')
 
 
 def literal_hint(name: str) -> str:
@@ -94,7 +103,21 @@ def _from_file(key: str, path: Path) -> str:
         raise BadConfig(f'cannot read {path} named by "{key}": {error.strerror}') from None
     except UnicodeDecodeError:
         raise BadConfig(f'{path} named by "{key}" is not UTF-8 text') from None
-    secret = secret.removesuffix("\n").removesuffix("\r")
-    if not secret or len(raw) > SIZE_CAP_BYTES:
-        raise BadConfig(f'{path} named by "{key}" is empty or larger than {SIZE_CAP_BYTES} bytes')
+    if len(raw) > SIZE_CAP_BYTES:
+        raise BadConfig(f'{path} named by "{key}" is larger than {SIZE_CAP_BYTES} bytes')
     return secret
+
+
+def _checked(name: str, secret: str, place: str) -> str:
+    """The secret without what is not part of it. Raises BadConfig, naming its place, for what cannot be one."""
+    text = secret if name in _MADE_UP else secret.strip()
+    if not text:
+        raise BadConfig(f"{place} is empty")
+    if name in _MADE_UP and _NOT_IN_TEXT.search(text):
+        raise BadConfig(f"{place} has a line end, another control character or what is no UTF-8 text in it")
+    if name not in _MADE_UP and not _KEY.fullmatch(text):
+        raise BadConfig(
+            f"{place} has a blank, a line end or a character beyond ASCII in it",
+            hint="no service makes such a key: copy it anew, alone.",
+        )
+    return text

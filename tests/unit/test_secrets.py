@@ -10,11 +10,11 @@ from sendctl.settings.secret import is_secret_key
 
 
 def test_a_secret_comes_from_a_variable_a_file_or_a_credential(tmp_path: Path) -> None:
-    (tmp_path / "smtp").write_bytes("pä ss\n\r\n".encode())
+    (tmp_path / "smtp").write_bytes("pä ss \n\r\n".encode())
     environ = {"PW": "from variable", "CREDENTIALS_DIRECTORY": str(tmp_path)}
     assert resolve_secret({"password_env": "PW"}, "password", environ) == "from variable"
-    assert resolve_secret({"password_file": str(tmp_path / "smtp")}, "password", {}) == "pä ss\n"
-    assert resolve_secret({"password_credential": "smtp"}, "password", environ) == "pä ss\n"
+    assert resolve_secret({"password_file": str(tmp_path / "smtp")}, "password", {}) == "pä ss "
+    assert resolve_secret({"password_credential": "smtp"}, "password", environ) == "pä ss "
     assert resolve_secret({"username": "u"}, "password", environ) is None
 
 
@@ -35,6 +35,37 @@ def test_a_secret_comes_from_a_variable_a_file_or_a_credential(tmp_path: Path) -
 def test_a_secret_that_cannot_be_had_is_bad_configuration(options: dict[str, object], reason: str) -> None:
     with pytest.raises(BadConfig, match=reason):
         resolve_secret(options, "password", {"EMPTY": ""})
+
+
+@pytest.mark.parametrize("around", ["{}", "{}\n", "{}\n\r\n", " {}\t", "\r\n{}"])
+def test_white_space_around_a_key_is_not_part_of_it(tmp_path: Path, around: str) -> None:
+    (tmp_path / "key").write_text(around.format("re_1+/="))
+    assert resolve_secret({"api_key_file": str(tmp_path / "key")}, "api_key", {}) == "re_1+/="
+    assert resolve_secret({"api_key_env": "KEY"}, "api_key", {"KEY": around.format("re_1+/=")}) == "re_1+/="
+
+
+@pytest.mark.parametrize("inside", [" ", "\n", "\0", "\x7f", "ü", "\u200b", "\udcff"])
+@pytest.mark.parametrize("name", ["api_key", "server_token", "session_token", "webhook_secret"])
+def test_a_key_has_none_but_visible_ascii_characters(name: str, inside: str) -> None:
+    with pytest.raises(BadConfig, match=r"\$KEY .* has a blank, a line end or a character beyond ASCII") as caught:
+        resolve_secret({f"{name}_env": "KEY"}, name, {"KEY": f"s3ntinel{inside}s3ntinel"})
+    assert "s3ntinel" not in f"{caught.value}{caught.value.hint}"
+
+
+@pytest.mark.parametrize("inside", ["\n", "\0", "\x7f", "\udcff"])
+@pytest.mark.parametrize("name", ["password", "webhook_password"])
+def test_a_password_may_have_blanks_and_any_letters_but_no_control_characters(name: str, inside: str) -> None:
+    assert resolve_secret({f"{name}_env": "PW"}, name, {"PW": " pä ss\u00a0"}) == " pä ss\u00a0"
+    with pytest.raises(BadConfig, match="control character") as caught:
+        resolve_secret({f"{name}_env": "PW"}, name, {"PW": f"s3ntinel{inside}s3ntinel"})
+    assert "s3ntinel" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", " \n"])
+def test_an_empty_key_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "key").write_text(text)
+    with pytest.raises(BadConfig, match='key named by "api_key_file" is empty'):
+        resolve_secret({"api_key_file": str(tmp_path / "key")}, "api_key", {})
 
 
 @pytest.mark.parametrize("name", ["../etc/passwd", "/etc/passwd", "..", "a/b"])
