@@ -13,7 +13,6 @@ from sendctl.providers.hooks.envelope import Refused
 from sendctl.settings import ProviderTable, resolve_secret
 
 CERTIFICATE_CAP_BYTES = 65536
-_FETCH_S = 30.0
 
 Fetch = Callable[[str], bytes]
 
@@ -82,24 +81,18 @@ def fetch(url: str) -> bytes:
 
     Raises Refused where there is nothing, so that nobody who makes an address up holds a file back; CertificateAway.
     """
-    import ssl  # noqa: PLC0415  slow to import, and nothing else here goes out
-
-    import httpx2  # noqa: PLC0415
+    from sendctl.providers.http.api import Api, Declined  # noqa: PLC0415  slow to import, and nothing else goes out
+    from sendctl.providers.http.settings import HttpSettings  # noqa: PLC0415
 
     try:
-        with (
-            httpx2.Client(verify=ssl.create_default_context(), timeout=_FETCH_S, trust_env=False) as client,
-            client.stream("GET", url) as reply,
-        ):
-            if reply.is_client_error:
-                raise Refused(f"there is nothing at {url}: HTTP {reply.status_code}")
-            if reply.status_code != httpx2.codes.OK:
-                raise CertificateAway(f"{url} cannot be fetched: HTTP {reply.status_code}")
-            found = bytearray()
-            for chunk in reply.iter_bytes():
-                found += chunk
-                if len(found) > CERTIFICATE_CAP_BYTES:
-                    raise CertificateAway(f"{url} has more than {CERTIFICATE_CAP_BYTES} bytes")
-            return bytes(found)
-    except httpx2.HTTPError as error:
-        raise CertificateAway(f"{url} cannot be fetched: {error or type(error).__name__}") from error
+        found = Api(HttpSettings("certificates", url), {}).fetch("GET", "").body
+    except Declined as error:
+        status = error.reply.status
+        if 400 <= status < 500:
+            raise Refused(f"there is nothing at {url}: HTTP {status}") from None
+        raise CertificateAway(f"{url} cannot be fetched: HTTP {status}") from None
+    except OSError as error:
+        raise CertificateAway(f"{url} cannot be fetched: {error.strerror or error}") from None
+    if len(found) > CERTIFICATE_CAP_BYTES:
+        raise CertificateAway(f"{url} has more than {CERTIFICATE_CAP_BYTES} bytes")
+    return found

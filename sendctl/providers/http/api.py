@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,11 +21,17 @@ from sendctl.clock import Deadline
 from sendctl.providers.base import Outcome, Phase, PhaseMark, Scope
 from sendctl.providers.http.settings import HttpSettings
 from sendctl.providers.text import printable
+from sendctl.providers.tls import verifying_context
 from sendctl.states import AttemptOutcome
 
-REPLY_CAP_BYTES = 1 << 20
+REPLY_CAP_BYTES = 1 << 20  # to a submission, or to what `look` asks
+ANSWER_CAP_BYTES = 32 << 20  # to what `fetch` asks: a page of events, or a whole e-mail
+ANSWER_S = 30.0  # for the whole of it
 _POOL_IDLE_S = 5.0  # shorter than what services keep a connection for: one that they close just then is doubt
-_ASK_S = 30.0
+# What carries a key, and how short one is that is too short to be told from other words.
+_WITH_KEY = ("authorization", "x-postmark-server-token", "x-amz-security-token")
+_LEAST_KEY_BYTES = 8
+_FIELD = re.compile(rb"(?:[^\x00-\x20\x7f](?:[^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?")  # RFC 9110 section 5.5
 _HEADERS, _BODY = "http11.send_request_headers.started", "http11.send_request_body.started"
 
 
@@ -80,6 +87,20 @@ class CutOff(Exception):
     """A reply that ended early, or would not end."""
 
 
+class Unfit(OSError):
+    """A request that cannot be made, so that no byte of it leaves. Says nothing of what is in it: that may be a key."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(0, what)
+
+
+class _Asking(NamedTuple):
+    """What is asked outside of any event loop goes through one of its own, so that all of it has one time limit."""
+
+    runner: asyncio.Runner
+    client: httpx2.AsyncClient
+
+
 class Api:
     """The client of one account. Belongs to the event loop that first uses it."""
 
@@ -88,7 +109,7 @@ class Api:
         self._settings = settings
         self._headers = {"user-agent": f"sendctl/{__version__}", **headers}
         self._client: httpx2.AsyncClient | None = None
-        self._kept: httpx2.Client | None = None
+        self._asking: _Asking | None = None
 
     async def post(self, request: Request, deadline: Deadline, mark: PhaseMark) -> Reply | Outcome:
         """Hand one message over: the service's reply, or the outcome when there is none.
@@ -106,11 +127,25 @@ class Api:
 
     async def _exchange(self, request: Request, phases: _Phases) -> Reply:
         client = self._open()
-        built = client.build_request(
-            "POST", self.base_url + request.path, content=request.content, headers=dict(request.headers),
-            extensions={"trace": phases.heard, "timeout": self._timeouts()},
-        )  # fmt: skip
+        built = self._built(client, "POST", request.path, request.headers, content=request.content)
+        built.extensions["trace"] = phases.heard
         return await _reply(client, built)
+
+    def _built(
+        self, client: httpx2.AsyncClient, method: str, path: str, headers: Mapping[str, str] | None, **given: Any
+    ) -> httpx2.Request:
+        """A request; a `path` that begins with neither a slash nor nothing is a URL. Raises Unfit."""
+        url = self.base_url + path if path.startswith("/") or not path else path
+        all_headers = {**self._headers, **(headers or {})}
+        timeouts = {"timeout": self._timeouts()}
+        try:
+            built = client.build_request(method, url, headers=all_headers, extensions=timeouts, **given)
+        except (httpx2.InvalidURL, ValueError, TypeError):
+            raise Unfit("the request cannot be made: its address or a header is not fit for HTTP") from None
+        for name, value in built.headers.raw:
+            if not _FIELD.fullmatch(value):
+                raise Unfit(f"the request cannot be made: its header {name.decode()} is not fit for HTTP")
+        return built
 
     def ask(
         self, method: str, path: str, params: Mapping[str, str] | None = None, json: object = None
@@ -130,14 +165,16 @@ class Api:
         content: bytes | None = None, headers: Mapping[str, str] | None = None,
     ) -> Reply:  # fmt: skip
         """The same, for a whole reply of any form. Raises Declined for another status than 200, OSError without one."""
-        url = self.base_url + path
+        if self._asking is None:
+            with self.together():
+                return self.fetch(method, path, params, json=json, content=content, headers=headers)
         wanted = dict(params) if params else None  # an empty one would cut off what the path has
+        client = self._asking.client
+        built = self._built(client, method, path, headers, params=wanted, json=json, content=content)
         try:
-            with self._asking() as one:
-                found = one.request(method, url, params=wanted, json=json, content=content, headers=dict(headers or {}))
-        except httpx2.HTTPError as error:
-            raise OSError(0, printable(_words(error))) from error
-        reply = Reply(found.status_code, _lower(found.headers), found.content)
+            reply = self._asking.runner.run(_answer(client, built))
+        except (TimeoutError, CutOff, httpx2.HTTPError) as error:
+            raise OSError(0, _words(error)) from None
         if reply.status != 200:
             raise Declined(reply)
         return reply
@@ -145,20 +182,14 @@ class Api:
     @contextmanager
     def together(self) -> Iterator[None]:
         """All that is asked within goes over one connection, as long as the service keeps it."""
-        with self._asking() as kept:
-            self._kept = kept
+        with asyncio.Runner() as runner:
+            self._asking = _Asking(runner, self._client_of(1))
             try:
                 yield
             finally:
-                self._kept = None
-
-    @contextmanager
-    def _asking(self) -> Iterator[httpx2.Client]:
-        if self._kept is not None:
-            yield self._kept
-            return
-        with httpx2.Client(verify=self._verify(), headers=self._headers, timeout=_ASK_S, trust_env=False) as one:
-            yield one
+                asking, self._asking = self._asking, None
+                with suppress(Exception):
+                    runner.run(asking.client.aclose())
 
     async def look(
         self, path: str, params: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None,
@@ -168,17 +199,14 @@ class Api:
 
         Raises Unanswered when no whole reply came. Whoever waits sets the limit.
         """
-        url = path if "://" in path else self.base_url + path
         method = "GET" if content is None else "POST"
+        wanted = dict(params) if params else None
         try:
             client = self._open()
-            built = client.build_request(
-                method, url, params=dict(params) if params else None, headers=dict(headers or {}), content=content,
-                extensions={"timeout": self._timeouts()},
-            )  # fmt: skip
+            built = self._built(client, method, path, headers, params=wanted, content=content)
             return await _reply(client, built)
         except (CutOff, httpx2.HTTPError, OSError) as error:
-            raise Unanswered(printable(_words(error)), certificate=_is_about_the_certificate(error)) from error
+            raise Unanswered(_words(error), certificate=_is_about_the_certificate(error)) from None
 
     async def close(self) -> None:
         """Give connections back; never raises."""
@@ -189,19 +217,15 @@ class Api:
 
     def _open(self) -> httpx2.AsyncClient:
         if self._client is None:
-            most = self._settings.connections
-            limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=_POOL_IDLE_S)
-            # No proxy, certificates or password from the environment: cron and a shell would send in different ways.
-            self._client = httpx2.AsyncClient(
-                verify=self._verify(), headers=self._headers, limits=limits, follow_redirects=False, trust_env=False
-            )
+            self._client = self._client_of(self._settings.connections)
         return self._client
 
-    def _verify(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        if self._settings.ca_file:
-            context.load_verify_locations(self._settings.ca_file)
-        return context
+    def _client_of(self, most: int) -> httpx2.AsyncClient:
+        limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=_POOL_IDLE_S)
+        # No proxy or password from the environment: cron and a shell would send in different ways.
+        return httpx2.AsyncClient(
+            verify=verifying_context(self._settings.ca_file), limits=limits, follow_redirects=False, trust_env=False
+        )
 
     def _timeouts(self) -> dict[str, float | None]:
         return {"connect": self._settings.connect_timeout_s, "pool": None, "read": None, "write": None}
@@ -224,22 +248,36 @@ class _Phases:
             self.phase = Phase.DOTTED
 
 
-async def _reply(client: httpx2.AsyncClient, built: httpx2.Request) -> Reply:
+async def _answer(client: httpx2.AsyncClient, built: httpx2.Request) -> Reply:
+    """The whole reply to a question, in time. Raises TimeoutError, and what `_reply` does."""
+    async with asyncio.timeout(ANSWER_S):
+        return await _reply(client, built, ANSWER_CAP_BYTES)
+
+
+async def _reply(client: httpx2.AsyncClient, built: httpx2.Request, cap_bytes: int = REPLY_CAP_BYTES) -> Reply:
     """The whole reply to a request. Raises CutOff, and what the client raises."""
     response = await client.send(built, stream=True)
     try:
-        return await _whole(response)
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > cap_bytes:
+                raise CutOff(f"the reply has more than {cap_bytes} bytes")
+        return Reply(response.status_code, _lower(response.headers), _unrepeated(bytes(body), built.headers))
     finally:
         await response.aclose()
 
 
-async def _whole(response: httpx2.Response) -> Reply:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > REPLY_CAP_BYTES:
-            raise CutOff(f"the reply has more than {REPLY_CAP_BYTES} bytes")
-    return Reply(response.status_code, _lower(response.headers), bytes(body))
+def _unrepeated(said: bytes, sent: httpx2.Headers) -> bytes:
+    """What was said, without the keys that went along: who is asked may repeat them, as Amazon does what it would sign.
+
+    SignatureDoesNotMatch quotes the canonical request, with the header x-amz-security-token in it.
+    """
+    for name in _WITH_KEY:
+        key = sent.get(name, "").encode().rpartition(b" ")[2]
+        if len(key) >= _LEAST_KEY_BYTES:
+            said = said.replace(key, b"[secret]")
+    return said
 
 
 def _lower(headers: httpx2.Headers) -> dict[str, str]:
@@ -248,20 +286,28 @@ def _lower(headers: httpx2.Headers) -> dict[str, str]:
 
 def without_reply(phase: Phase, error: BaseException) -> Outcome:
     """What it means that no whole reply came."""
-    text = printable(_words(error))
+    text = _words(error)
     if phase is Phase.DOTTED:
         return Outcome(AttemptOutcome.UNKNOWN, phase, Scope.PROVIDER, text=text, error_class="no-reply")
     if phase is Phase.BEGUN:
         return Outcome(AttemptOutcome.DEFERRED, phase, Scope.PROVIDER, text=text, error_class="connection")
+    if isinstance(error, Unfit):
+        return Outcome(AttemptOutcome.HALTED, phase, Scope.PROVIDER, text=text, error_class="protocol")
     if _is_about_the_certificate(error):
         return Outcome(AttemptOutcome.HALTED, phase, Scope.PROVIDER, text=text, error_class="tls")
     return Outcome(AttemptOutcome.UNTOUCHED, phase, Scope.PROVIDER, text=text, error_class="connect")
 
 
 def _words(error: BaseException) -> str:
+    """What went wrong, in one printable line. Never what the client says of a request of ours, which may be a key."""
     if isinstance(error, TimeoutError | httpx2.TimeoutException):
         return "no answer in time"
-    return str(error) or type(error).__name__
+    if isinstance(error, httpx2.LocalProtocolError):
+        return "the request is not fit for HTTP"
+    text = str(error.strerror if isinstance(error, Unfit) else error) or type(error).__name__
+    if isinstance(error, httpx2.RemoteProtocolError):
+        text = _unrepeated(text.encode(), error.request.headers).decode()
+    return printable(text)
 
 
 def _is_about_the_certificate(error: BaseException | None) -> bool:

@@ -15,6 +15,7 @@ from sendctl.providers.smtp import classify
 from sendctl.providers.smtp.connection import Connection, Dropped
 from sendctl.providers.smtp.replies import ProtocolViolation, Reply
 from sendctl.providers.smtp.settings import SmtpSettings
+from sendctl.providers.tls import verifying_context
 
 
 class SetupFailed(Exception):
@@ -30,15 +31,11 @@ def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
 
     Raises SetupFailed when `ca_file` cannot be read.
     """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996 retires 1.0 and 1.1
-    if settings.ca_file:
-        try:
-            context.load_verify_locations(cafile=settings.ca_file)
-        except OSError as error:  # ssl.SSLError is one
-            text = f"cannot read ca_file {settings.ca_file}: {error}"
-            raise SetupFailed(classify.setup_failed("tls", text, halt=True)) from error
-    return context
+    try:
+        return verifying_context(settings.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        text = f"cannot read ca_file {settings.ca_file}: {error}"
+        raise SetupFailed(classify.setup_failed("tls", text, halt=True)) from error
 
 
 async def open_connection(settings: SmtpSettings, context: ssl.SSLContext | None) -> Connection:
