@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
@@ -55,7 +56,7 @@ def verify(envelope: Envelope, section: Section) -> None:
 
 
 def _check(message: Mapping[str, Any], certificate: Certificate) -> None:
-    key, version = certificate.public_key(), text(message, "SignatureVersion")
+    key, version = _key(certificate), text(message, "SignatureVersion")
     if version not in _HASHES or not isinstance(key, RSAPublicKey):
         raise Refused(f"signatures of version {version[:20]!r} are not known here: 1 and 2 are")
     try:
@@ -64,6 +65,14 @@ def _check(message: Mapping[str, Any], certificate: Certificate) -> None:
         key.verify(signature, _signed(message), PKCS1v15(), _HASHES[version]())
     except (InvalidSignature, binascii.Error):
         raise Refused("Signature is not that of the certificate: it is not from Amazon, or was changed") from None
+
+
+def _key(certificate: Certificate) -> CertificatePublicKeyTypes | None:
+    """None where it has a key of a kind that nobody here knows."""
+    try:
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def _signed(message: Mapping[str, Any]) -> bytes:

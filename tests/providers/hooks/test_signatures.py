@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -341,11 +342,31 @@ def test_a_provider_that_is_not_here_or_has_no_webhooks_is_named() -> None:
     assert "is of type smtp, which has no webhooks" in refused(replace(GOOD["resend"](), provider="relay"))
 
 
+BAD_SECRETS = {"EMPTY": "whsec_", "NO_BASE64": "whsec_a-b", "NO_ASCII": "whsec_Grüße"}
+
+
+def _shown(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+OF_ANOTHER_CURVE = base64.b64encode(_shown(ec.generate_private_key(ec.SECP384R1()))).decode()
+# 1.2.840.10045.3.1.7 is P-256; .6 is prime239v3, which the library does not have.
+OF_NO_KNOWN_CURVE = base64.b64encode(
+    _shown(ec.generate_private_key(ec.SECP256R1())).replace(
+        bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030106")
+    )
+).decode()
+
+
 @pytest.mark.parametrize(
     ("provider", "options", "said"),
     [
         ("letters", {"webhook_secret_env": "NOT_THERE"}, r"\[providers\.letters\].*NOT_THERE"),
-        ("letters", {"webhook_secret_env": "POSTMARK"}, "is no signing secret of a webhook"),
+        ("letters", {"webhook_secret_env": "EMPTY"}, "is no signing secret of a webhook"),
+        ("letters", {"webhook_secret_env": "NO_BASE64"}, "is no signing secret of a webhook"),
+        ("letters", {"webhook_secret_env": "NO_ASCII"}, "a character beyond ASCII"),
+        ("grid", {"webhook_public_key": OF_ANOTHER_CURVE}, "is no verification key"),
+        ("grid", {"webhook_public_key": OF_NO_KNOWN_CURVE}, "is no verification key"),
         ("grid", {"webhook_public_key": "bm8ga2V5"}, "is no verification key"),
         ("grid", {"webhook_public_key": "-----BEGIN PUBLIC KEY-----"}, "is no verification key"),
         ("grid", {"webhook_public_key": "?"}, "is no verification key"),
@@ -357,8 +378,8 @@ def test_a_secret_that_cannot_be_had_is_the_configurations_fault(
     tables = sections()
     tables[provider] = replace(tables[provider], options=options)
     with pytest.raises(SecretMissing, match=said) as caught:
-        Opener(tables, SECRETS).open(GOOD[tables[provider].type]().envelope())
-    assert SECRETS["POSTMARK"] not in str(caught.value)
+        Opener(tables, BAD_SECRETS).open(GOOD[tables[provider].type]().envelope())
+    assert not [text for text in BAD_SECRETS.values() if text != "whsec_" and text in str(caught.value)]
 
 
 @pytest.mark.parametrize(
