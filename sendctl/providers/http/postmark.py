@@ -15,7 +15,7 @@ from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
 from sendctl.providers.http.api import Api, Reply, Request, listed
 from sendctl.providers.http.asking import not_asked, refused
-from sendctl.providers.http.letter import parsed
+from sendctl.providers.http.letter import parsed, written
 from sendctl.providers.http.verdicts import Verdict, judged
 
 BASE_URL = "https://api.postmarkapp.com"
@@ -61,7 +61,8 @@ class Postmark:
         # Postmark keeps a Message-ID of ours when it is told to (developer/user-guide/send-email-with-api).
         headers = letter.headers | {"Message-ID": letter.message_id, "X-PM-KeepID": "true"}
         fields = {
-            "From": letter.sender, "To": message.recipient, "Subject": letter.subject, "ReplyTo": letter.reply_to,
+            "From": written(letter.sender), "To": message.recipient, "Subject": letter.subject,
+            "ReplyTo": written(letter.reply_to),
             "TextBody": letter.text, "HtmlBody": letter.html, "MessageStream": self._stream,
             "Headers": [{"Name": name, "Value": value} for name, value in headers.items()],
             "Metadata": {"sendctl": message.key},

@@ -17,7 +17,7 @@ from sendctl.providers.facts import FACTS
 from sendctl.providers.http import times, verdicts
 from sendctl.providers.http.api import Api, Reply, Request, listed
 from sendctl.providers.http.asking import not_asked, refused
-from sendctl.providers.http.letter import parsed
+from sendctl.providers.http.letter import parsed, written
 from sendctl.providers.http.verdicts import Verdict, judged
 
 BASE_URL = "https://api.resend.com"
@@ -68,7 +68,8 @@ class Resend:
     def request(self, message: Outgoing) -> Request:
         letter = parsed(message.content)
         fields = {
-            "from": letter.sender, "to": [message.recipient], "subject": letter.subject, "reply_to": letter.reply_to,
+            "from": written(letter.sender), "to": [message.recipient], "subject": letter.subject,
+            "reply_to": written(letter.reply_to),
             "text": letter.text, "html": letter.html, "headers": letter.headers,
             "tags": [{"name": "sendctl_key", "value": message.key}],
         }  # fmt: skip

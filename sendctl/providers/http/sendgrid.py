@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
-from sendctl.addresses import parse_mailbox
+from sendctl.addresses import Mailbox
 from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.checks import Checked, about, cannot_tell, domain_of, failed, is_within, ok
 from sendctl.providers.facts import FACTS
@@ -154,8 +154,7 @@ def _since(sought: Sought) -> str:
     return f'to_email = "{sought.recipient}" AND {created} >= TIMESTAMP "{first}" AND {created} <= TIMESTAMP "{last}"'
 
 
-def _mailbox(text: str) -> dict[str, str]:
-    mailbox = parse_mailbox(text)
+def _mailbox(mailbox: Mailbox) -> dict[str, str]:
     return {"email": mailbox.address, "name": mailbox.display} if mailbox.display else {"email": mailbox.address}
 
 
