@@ -48,17 +48,21 @@ def check_channels(context: Context, campaign: CampaignFile) -> None:
 WORDS = {"email": "e-mail", "sms": "text messages"}
 
 
-def check_limits(context: Context, campaign: CampaignFile) -> None:
-    """A campaign must be able to send at some hour, and its account must be one. Raises BadInput."""
-    definition = campaign.definition
+def check_hours(context: Context, definition: Definition, place: str) -> None:
+    """What is planned must be able to go at some hour. Raises BadInput, at the place of its window."""
     if context.calendar(definition).never_opens:
         quiet = context.settings.limits.quiet
         hours = f"{quiet.start:%H:%M}-{quiet.end:%H:%M}" if quiet is not None else ""
         raise BadInput(
-            f"the whole window lies in the quiet hours of this host, {hours}: nobody would ever get it",
-            place=campaign.key_place("campaign", "window"),
-            hint="change the window, or `quiet` in [limits] of sendctl.toml; transactional campaigns are exempt.",
-        )
+            f"the whole window lies in the quiet hours of this host, {hours}: nobody would ever get it", place=place,
+            hint="change the window, or `quiet` in [limits] of sendctl.toml; what is transactional is exempt.",
+        )  # fmt: skip
+
+
+def check_limits(context: Context, campaign: CampaignFile) -> None:
+    """A campaign must be able to send at some hour, and its account must be one. Raises BadInput."""
+    definition = campaign.definition
+    check_hours(context, definition, campaign.key_place("campaign", "window"))
     if definition.account and definition.account not in context.settings.accounts:
         advice = nearest(definition.account, context.settings.accounts)
         raise BadInput(

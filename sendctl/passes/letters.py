@@ -22,7 +22,7 @@ from sendctl.inputs.letter_file import LetterFile, load_letter, with_terms
 from sendctl.passes import enqueue, sealing
 from sendctl.passes.campaign_faults import at_fault, compiled
 from sendctl.passes.context import Context
-from sendctl.passes.enqueue_checks import check_open
+from sendctl.passes.enqueue_checks import check_hours, check_open
 from sendctl.passes.enqueue_report import EnqueueReport
 from sendctl.passes.remembered import take_up
 from sendctl.passes.row_checks import problem_of
@@ -49,6 +49,7 @@ def run(
     Raises BadInput, also for a moment that is past; UsageError, BadConfig, and what the store raises.
     """
     letter = load_letter(path)
+    check_hours(context, letter.definition, letter.place("window"))
     _check_fits(letter)
     email = letter.contact.row.email
     report = EnqueueReport(letter.definition.name, dry_run, letter=email.address if email is not None else "")

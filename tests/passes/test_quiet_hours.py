@@ -113,6 +113,22 @@ def test_a_window_that_is_all_quiet_is_refused_and_one_that_becomes_so_is_said(g
     assert window.blocked == "campaign night: its window lies in the quiet hours of [limits]"
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_letter_whose_window_is_all_quiet_is_refused_and_stays_as_it_was(ground: Ground) -> None:
+    ground.limits = QUIET
+    marketing = 'purpose = "marketing"\nunsubscribe_url = "https://x.example/{{ token }}"'
+    with pytest.raises(BadInput, match=r"note.toml:\d+:\d+: the whole window lies in the quiet hours") as caught:
+        ground.letter(more=f'{marketing}\nwindow = "22:00-07:00"')
+    assert caught.value.exit_code == 65
+    assert ground.one("SELECT count(*) FROM campaigns") == 0
+    ground.letter(more=f'{marketing}\nwindow = "20:00-07:00"')
+    before = ground.dump()
+    with pytest.raises(BadInput, match="the whole window lies in the quiet hours"):
+        ground.letter(more=f'{marketing}\nwindow = "22:00-07:00"')
+    assert ground.dump() == before
+    ground.letter("receipt", more='window = "22:00-07:00"')  # what is transactional has no quiet hours
+
+
 def test_a_load_that_lasts_into_the_night_plans_for_everybodys_own_morning(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
