@@ -260,7 +260,7 @@ def _fill(
     report: EnqueueReport, progress: Progress | None,
 ) -> None:  # fmt: skip
     loading.only_one_loads(connection)
-    now = context.store.now(connection)
+    now, calendar = context.store.now(connection), context.calendar(definition)
     campaign = campaigns.find(connection, definition.name)
     report.created = campaign is None
     if campaign is None:
@@ -268,16 +268,13 @@ def _fill(
         if definition.account:
             accounts.join(connection, campaign.id, definition.account, now)
     if people.file is not None:
-        chunks = _chunks(
-            context.calendar(definition), people.file, people, meta.read(connection).secret, people.start_at or now
-        )
+        chunks = _chunks(calendar, people.file, people, meta.read(connection).secret, people.start_at or now)
         _note_loaded(report, enroll(connection, campaign, people.file, chunks, ids, now, progress))
-        _check_start(context.calendar(definition), people.start_at, now, report)
-    ordered = _load_orders(connection, campaign, context.calendar(definition), people, ids, now, report, progress)
+        _check_start(calendar, people.start_at, now, report)
+    ordered = _load_orders(connection, campaign, calendar, people, ids, now, report, progress)
     done = context.store.now(connection)
     lasted = people.file is not None and people.start_at is None and done - now > _now_lasts(context, definition)
     if lasted and report.enrolled and not report.dry_run:
-        calendar = context.calendar(definition)
         loading.put_off(connection, ids, done, lambda zone: calendar.slot(done, zone))
         report.first_due_at = max(report.first_due_at or done, done)
     if people.also is not None and report.created:
@@ -286,7 +283,7 @@ def _fill(
         _extend(context, connection, definition, report, done)
     if ordered is not None and people.orders is not None:
         stopped = ordering.settle(
-            connection, campaign.id, people.orders.reader, ordered, shares(context, definition, done), done
+            connection, campaign.id, people.orders.reader, ordered, calendar, shares(context, definition, done), done
         )
         report.not_stopped = dict(sorted(ordered.not_stopped.items()))
         report.stopped = dict(sorted((stopped + Counter(report.stopped)).items()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sqlalchemy.engine import Connection
 
 from sendctl import identity
-from sendctl.calendar import Calendar, Slot
+from sendctl.calendar import Calendar
 from sendctl.inputs.contact_rows import BadRow, ValueProblem
 from sendctl.inputs.orders import OrderFile
 from sendctl.passes.accounts import Shares
@@ -31,7 +31,7 @@ from sendctl.store import loading, subjects
 from sendctl.store.id_set import IdSet
 from sendctl.store.loading import About, Entries, Ids
 from sendctl.store.replanning import Moved
-from sendctl.store.subjects import Earlier, Subject
+from sendctl.store.subjects import Earlier, Subject, Untried
 
 KNOWN, REPEATED = "known", "repeated"
 EARLIER, NOT_ENROLLED, OVER = "from before its order", "not enrolled", "over before"
@@ -198,7 +198,7 @@ class OrderLoader:
     def _enroll(self, fresh: Sequence[Eligible]) -> None:
         if not fresh:
             return
-        slots = [self._slot(item.at, item.timezone) for item in fresh]
+        slots = [self._calendar.slot(self._wanted(item.at), item.timezone) for item in fresh]
         entries = Entries(
             lines=[item.line for item in fresh],
             address_keys=[item.key for item in fresh],
@@ -220,11 +220,11 @@ class OrderLoader:
         before = [self.done.first_due_at] if self.done.first_due_at else []
         self.done.first_due_at = min([*(slot.due_at for slot in slots), *before])
 
-    def _slot(self, at: datetime, timezone: str | None) -> Slot:
-        """The event's own time and the delay, not before the campaign's start, in the hours of the person's day."""
+    def _wanted(self, at: datetime) -> datetime:
+        """The event's own time and the delay, not before the campaign's start."""
         wanted = at + timedelta(seconds=self._reader.trigger.delay_s)
         start_at = self._calendar.definition.start_at
-        return self._calendar.slot(wanted if start_at is None else max(wanted, start_at), timezone)
+        return wanted if start_at is None else max(wanted, start_at)
 
     def _token(self, item: Eligible) -> str:
         return identity.link_token(
@@ -257,8 +257,7 @@ class OrderLoader:
         for item in sorted(eligible, key=lambda item: item.at, reverse=True):
             since = before.get(item.subject_key, Subject()).eligible_at
             if item.subject_key in enrolled and since is not None and item.at < since:
-                slot = self._slot(item.at, item.timezone)
-                self.done.earlier.append(Earlier(enrolled[item.subject_key], *slot))
+                self.done.earlier.append(Earlier(enrolled[item.subject_key], self._wanted(item.at)))
 
 
 def _since(subject: Subject, item: Eligible) -> Subject:
@@ -272,17 +271,25 @@ def _snapshot(item: Eligible) -> str:
 
 
 def settle(
-    connection: Connection, campaign_id: int, reader: OrderReader, ordered: Ordered, shares: Shares, now: datetime
+    connection: Connection, campaign_id: int, reader: OrderReader, ordered: Ordered, calendar: Calendar,
+    shares: Shares, now: datetime,
 ) -> Counter[str]:  # fmt: skip
     """Stop and move what the events concern. The caller holds the campaign. Returns how many were stopped, by type."""
     for start in range(0, len(ordered.earlier), CHUNK_ROWS):
         # Of several for one enrollment the last is the earliest.
         some = {item.enrollment_id: item for item in ordered.earlier[start : start + CHUNK_ROWS]}
-        waiting = subjects.untried(connection, list(some.values()))
-        shares.move(connection, [Moved(message_id, *some[enrollment_id]) for enrollment_id, message_id in waiting])
+        shares.move(connection, _sooner(subjects.untried(connection, list(some.values())), some, calendar))
     types = (reader.trigger.event, *reader.trigger.cancel_on)
     stopped = subjects.stop(connection, campaign_id, ordered.ended, types, now)
     over = len(ordered.asked) - sum(stopped[kind] for kind in reader.trigger.cancel_on)
     if over > 0:
         ordered.not_stopped[OVER] = over
     return stopped
+
+
+def _sooner(untried: Sequence[Untried], earlier: Mapping[int, Earlier], calendar: Calendar) -> Iterator[Moved]:
+    """In the zone that was frozen, and never later: of the file that planned them the delay may be another by now."""
+    for item in untried:
+        slot = calendar.slot(earlier[item.enrollment_id].wanted_at, item.timezone)
+        if slot.due_at < item.due_at:
+            yield Moved(item.message_id, item.enrollment_id, *slot)

@@ -118,22 +118,32 @@ def enroll(connection: Connection, campaign_id: int, entries: Entries, about: Ab
 
 
 class Earlier(NamedTuple):
-    """An enrollment that an event makes due earlier than planned."""
+    """An enrollment whose order an event wants earlier than planned, and for when."""
 
     enrollment_id: int
+    wanted_at: datetime
+
+
+class Untried(NamedTuple):
+    """The first message of an enrollment, queued and never tried; the zone is the one frozen with its enrollment."""
+
+    enrollment_id: int
+    message_id: int
     due_at: datetime
-    expires_at: datetime | None
+    timezone: str | None
 
 
-def untried(connection: Connection, earlier: Sequence[Earlier]) -> list[tuple[int, int]]:
-    """(enrollment, message) for the first messages of these enrollments that are queued and were never tried."""
+def untried(connection: Connection, earlier: Sequence[Earlier]) -> list[Untried]:
+    """The first messages of these enrollments that are queued and were never tried."""
     rows = given(connection, _M.enrollment_id)
-    statement = sa.select(_M.enrollment_id, _M.id).join(rows, rows.c.enrollment_id == _M.enrollment_id)
-    statement = statement.where(
-        _M.step_index == 0, _M.occurrence == 0, _M.copy == 0, _M.status == State.QUEUED, _M.attempts == 0
-    )  # fmt: skip
+    statement = (
+        sa.select(_M.enrollment_id, _M.id, _M.due_at, _E.timezone)
+        .join(rows, rows.c.enrollment_id == _M.enrollment_id)
+        .join(enrollments, _E.id == _M.enrollment_id)
+        .where(_M.step_index == 0, _M.occurrence == 0, _M.copy == 0, _M.status == State.QUEUED, _M.attempts == 0)
+    )
     found = connection.execute(statement, bound((item.enrollment_id,) for item in earlier))
-    return [(row[0], row[1]) for row in found]
+    return [Untried(*row) for row in found]
 
 
 def stop(

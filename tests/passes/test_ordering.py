@@ -322,6 +322,33 @@ def test_an_earlier_event_that_comes_in_late_makes_it_due_earlier(ground: Ground
     assert [[str(moment)[:10] for moment in row[1:]] for row in dues] == [["2026-03-08"] * 3, ["2026-03-09"] * 3]
 
 
+def due(ground: Ground) -> str:
+    (row,) = ground.rows("SELECT m.due_at, e.next_scheduled_at FROM messages m JOIN enrollments e"
+                         " ON e.id = m.enrollment_id")  # fmt: skip
+    assert row[0] == row[1]
+    return str(row[0])[:16]
+
+
+def test_an_earlier_event_never_makes_it_later_whatever_the_delay_is_now(ground: Ground) -> None:
+    load(ground, event(1, at="2026-03-01T10:00:00Z"))
+    load(ground, event(1, at="2026-03-01T09:00:00Z"), rest=trigger(delay='"14d"'))
+    assert due(ground) == "2026-03-08 10:00"
+    load(ground, event(1, at="2026-03-01T08:00:00Z"), rest=trigger(delay='"7d"'))
+    assert due(ground) == "2026-03-08 08:00"
+
+
+def test_an_earlier_event_is_planned_in_the_zone_that_was_frozen(ground: Ground) -> None:
+    def order(zone: str, at: str) -> Event:
+        made = event(1, at=at)
+        made["order"]["customer"]["timezone"] = zone
+        return made
+
+    hours = {"campaign": f'{LINK}\nwindow = "08:00-20:00"'}
+    load(ground, order("Europe/Berlin", "2026-03-01T10:00:00Z"), **hours)
+    load(ground, order("Pacific/Auckland", "2026-03-01T09:30:00Z"), **hours)  # at night there
+    assert due(ground) == "2026-03-08 09:30"
+
+
 STORY = (
     event(1, [item(1), item(2)], at=DAY), event(1, [item(1, "returned"), item(2)], at=LATER),
     event(1, [item(2)], type_=REFUND, at=BEFORE), event(2, at=LATER), event(2, at=LATEST),
