@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, time
 from typing import Any
@@ -79,7 +80,8 @@ class Definition:
     """A whole campaign file. `sender` is the `from` key; `providers` empty means those of [send].
 
     `numbers` name the steps over all revisions, in their order; `order` has those of removed steps too, each where it
-    stood. A file knows neither: its steps are new, and counted from 0.
+    stood. A file knows neither: its steps are new, and counted from 0. `earlier` has, for a step that was removed and
+    is back, (its number, a number that it had before).
     """
 
     name: str
@@ -105,6 +107,7 @@ class Definition:
     letter: LetterTerms | None = None
     numbers: tuple[int, ...] = ()
     order: tuple[int, ...] = ()
+    earlier: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.numbers:
@@ -140,16 +143,20 @@ class Definition:
         """Whether this revision sends that occurrence of that step."""
         return number in self.numbers and occurrence < self.step(number).repeat
 
-    def next_place(self, number: int, occurrence: int, *, sent: bool = True) -> tuple[int, int] | None:
+    def next_place(
+        self, number: int, occurrence: int, *, sent: bool = True, had: Mapping[int, int] | None = None
+    ) -> tuple[int, int] | None:
         """Step and occurrence after this one; None after the last. The step may have been removed meanwhile.
 
-        Of what was not `sent` nobody is reminded.
+        Of what was not `sent` nobody is reminded. `had` says how many occurrences of a step that is back the person has
+        had under `earlier` numbers: these are not repeated.
         """
         if sent and number in self.numbers and occurrence + 1 < self.step(number).repeat:
             return number, occurrence + 1
         for following in self.order[self.order.index(number) + 1 :]:
-            if following in self.numbers and (sent or self.step(following).kind != "reminder"):
-                return following, 0
+            first = (had or {}).get(following, 0)
+            if self.has_place(following, first) and (sent or self.step(following).kind != "reminder"):
+                return following, first
         return None
 
     def ends_on(self, event: str) -> bool:
@@ -168,11 +175,12 @@ class Definition:
         )
 
 
-def renumbered(before: Definition, after: Definition) -> Definition:
+def renumbered(before: Definition, after: Definition, names: Mapping[int, str] | None = None) -> Definition:
     """The definition of a file with the numbers of the revision before it: a step is known by its name.
 
-    A new one stands right before the step that follows it in the file. Raises ValueError with the names of two known
-    steps that have changed places, the one that stood first first.
+    A new one stands right before the step that follows it in the file; so does one that is back, under a new number.
+    `names` are those of all numbers so far. Raises ValueError with the names of two known steps that have changed
+    places, the one that stood first first.
     """
     known = {step.name: number for step, number in zip(before.steps, before.numbers, strict=True)}
     fresh = itertools.count(max(before.order) + 1)
@@ -186,7 +194,11 @@ def renumbered(before: Definition, after: Definition) -> Definition:
         if number not in order:
             order.insert(len(order) if following is None else order.index(following), number)
         following = number
-    return replace(after, numbers=numbers, order=tuple(order))
+    earlier = tuple(
+        (number, old) for number, step in zip(numbers, after.steps, strict=True)
+        for old, name in sorted((names or {}).items()) if name == step.name and old != number
+    )  # fmt: skip
+    return replace(after, numbers=numbers, order=tuple(order), earlier=earlier)
 
 
 def _plain(value: object) -> str:
@@ -196,9 +208,9 @@ def _plain(value: object) -> str:
 
 
 # Keys that campaign files had not at first: left out where they say nothing, so that journals go on naming the same.
-_LATER = ("account", "letter", "sms_sender")
+_LATER = ("account", "letter", "sms_sender", "earlier")
 _DEFAULTS = {field.name: field.default for field in fields(Definition)}
-_NOT_IN_MESSAGES = ("numbers", "order", "account")
+_NOT_IN_MESSAGES = ("numbers", "order", "earlier", "account")
 
 
 def to_json(definition: Definition) -> str:
@@ -241,6 +253,7 @@ def from_json(text: str) -> Definition:
     data["steps"] = tuple(Step(**step) for step in data["steps"])
     data["providers"], data["numbers"] = tuple(data["providers"]), tuple(data["numbers"])
     data["order"] = tuple(data["order"])
+    data["earlier"] = tuple((new, old) for new, old in data.get("earlier", ()))
     data["stop_on"] = tuple(data["stop_on"])
     data["controls"] = _controls(data["controls"])
     data["start_at"] = datetime.fromisoformat(start_at) if start_at else None

@@ -376,7 +376,7 @@ def _extend(
     if campaign.controls != definition.controls:
         report.notes.append("the live controls stay as they are; `sendctl tune` changes them")
     if report.changed:
-        changes = compared(before, definition)
+        changes = compared(before, definition, names=campaigns.step_names(connection, campaign.id))
         report.steps_added = [changes.after.step(number).name for number in changes.added]
         report.steps_removed = [changes.before.step(number).name for number in changes.removed]
         campaign = campaigns.revise(connection, campaign, changes.after, now)

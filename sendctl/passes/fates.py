@@ -11,7 +11,7 @@ from sendctl.passes import timing
 from sendctl.passes.deciding import Desk
 from sendctl.passes.remembered import settle
 from sendctl.states import EnrollmentStatus, EventType
-from sendctl.store import claims, effects, places, replay
+from sendctl.store import claims, effects, places, receipts, replay
 from sendctl.store.claims import Due
 from sendctl.store.holds import Why
 from sendctl.store.ledger import move
@@ -28,9 +28,10 @@ def sift(desk: Desk, connection: Connection, calendar: Calendar, picked: Sequenc
     suppressed = claims.suppressed(connection, [due.recipient_key for due in picked])
     remembered = replay.remembered(connection, [due.key for due in picked])
     answered = _answered(connection, calendar, picked)
+    repeated = had_before(connection, calendar, picked)
     groups: dict[str, list[Due]] = {fate: [] for fate in _FATES}
     for due in picked:
-        groups[_fate(desk, due, calendar, suppressed, remembered, answered)].append(due)
+        groups[_fate(desk, due, calendar, suppressed, remembered, answered, repeated)].append(due)
     if len(calendar.definition.channels) > 1:
         _leave_held(connection, groups)
     now = desk.now
@@ -57,6 +58,17 @@ def _answered(connection: Connection, calendar: Calendar, picked: Sequence[Due])
     return {due.id for due in reminding if due.enrollment_id in done}
 
 
+def had_before(connection: Connection, calendar: Calendar, picked: Sequence[Due]) -> set[int]:
+    """Messages of a step that is back, where it is known since that their people have had it by an earlier number.
+
+    Not copies: an operator wants these.
+    """
+    back = {number for number, _ in calendar.definition.earlier}
+    asked = [due for due in picked if due.step_index in back and not due.copy]
+    had = receipts.had(connection, [due.enrollment_id for due in asked], calendar.definition)
+    return {due.id for due in asked if had.get(due.enrollment_id, {}).get(due.step_index, 0) > due.occurrence}
+
+
 def _leave_held(connection: Connection, groups: dict[str, list[Due]]) -> None:
     """Leave for the next turn what ends a place of which somebody else records the other message at this moment.
 
@@ -69,7 +81,7 @@ def _leave_held(connection: Connection, groups: dict[str, list[Due]]) -> None:
 
 def _fate(
     desk: Desk, due: Due, calendar: Calendar, suppressed: set[str], remembered: dict[str, replay.Proven],
-    answered: set[int],
+    answered: set[int], repeated: set[int],
 ) -> str:  # fmt: skip
     ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
     fates = (
@@ -77,7 +89,7 @@ def _fate(
         ("suppress", due.recipient_key in suppressed),
         ("cancel", ended),
         ("answered", due.id in answered),
-        ("drop", is_dropped(due, calendar)),
+        ("drop", is_dropped(due, calendar) or due.id in repeated),
         ("expire", timing.is_too_late(calendar, due, desk.now)),
         ("unpaid", due.error_class == Why.ALLOWANCE),
         ("later", calendar.is_bounded and calendar.opening(desk.now, due.timezone) > desk.now),

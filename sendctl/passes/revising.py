@@ -8,7 +8,7 @@ from the same moment on. Nothing becomes due before the change. docs/sequences.m
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -53,8 +53,14 @@ class Replanned:
     notes: list[str] = field(default_factory=list)
 
 
-def compared(before: Definition, file: Definition, place_of: Callable[[int], str] = lambda _index: "") -> StepChanges:
-    """The changes that a file makes, with its steps numbered. Raises BadInput for those that have no rule."""
+def compared(
+    before: Definition, file: Definition, place_of: Callable[[int], str] = lambda _index: "", *,
+    names: Mapping[int, str] | None = None,
+) -> StepChanges:  # fmt: skip
+    """The changes that a file makes, with its steps numbered; `names` are those of all numbers so far.
+
+    Raises BadInput for those that have no rule.
+    """
     if file.steps[0].name != before.steps[0].name:
         raise BadInput(
             f"the first step of campaign {file.name} is {before.steps[0].name}; the file begins with"
@@ -63,7 +69,7 @@ def compared(before: Definition, file: Definition, place_of: Callable[[int], str
             hint="everybody begins with the same step: it can change, not go or be preceded. Make a new campaign.",
         )
     try:
-        after = renumbered(before, file)
+        after = renumbered(before, file, names)
     except ValueError as problem:
         later, earlier = problem.args
         raise BadInput(
@@ -118,9 +124,9 @@ def _drop(connection: Connection, gone: Sequence[Waiting], calendar: Calendar, s
     """Cancel messages that have no place any more; their people go on with the next step."""
     ledger.move(connection, "cancel", [{"id": item.id} for item in gone], claimed=False, now=now)
     dues = claims.by_id(connection, [item.id for item in gone])
-    overs = [Over(dues[item.id], item.advanced_at or item.due_at, "dropped") for item in gone]
+    overs = [Over(dues[item.id], now, "dropped") for item in gone]
     campaigns = {due.campaign_id for due in dues.values()}
-    places.conclude(connection, overs, Advancing(dict.fromkeys(campaigns, calendar), secret), now, earliest=now)
+    places.conclude(connection, overs, Advancing(dict.fromkeys(campaigns, calendar), secret), now)
 
 
 def _retime(
@@ -156,8 +162,11 @@ def _notes(connection: Connection, campaign_id: int, changes: StepChanges, found
         notes.append(f"step {name} comes after {now} instead of {was}: moved for {moved}")
     for number in changes.added:
         later = after.order[after.order.index(number) + 1 :]
-        past = replanning.past(connection, campaign_id, later)
-        notes.append(f"step {after.step(number).name} is new: too late for {people(past)} past its place")
+        before_it = [old for new, old in after.earlier if new == number]
+        past = people(replanning.past(connection, campaign_id, later, before_it))
+        how = f"back: too late for {past} past its place, or who may have had it" if before_it else (
+            f"new: too late for {past} past its place")  # fmt: skip
+        notes.append(f"step {after.step(number).name} is {how}")
     return notes
 
 

@@ -163,6 +163,12 @@ def definition_of(connection: Connection, campaign_id: int, revision: int) -> De
     return replace(from_json(text), steps=tuple(Step(*row[1:]) for row in found), numbers=numbers)
 
 
+def step_names(connection: Connection, campaign_id: int) -> dict[int, str]:
+    """The name of each number that a step of a campaign has had, in any revision."""
+    statement = sa.select(steps.c.step_index, steps.c.name).where(steps.c.campaign_id == campaign_id).distinct()
+    return {row.step_index: row.name for row in connection.execute(statement)}
+
+
 def set_status(
     connection: Connection, campaign_id: int, sources: Set[CampaignStatus], target: CampaignStatus, now: datetime
 ) -> bool:
@@ -207,7 +213,7 @@ _FILE_KEYS = {
 }  # fmt: skip
 
 
-_NOT_IN_FILE = ("steps", "controls", "numbers", "order", "letter")
+_NOT_IN_FILE = ("steps", "controls", "numbers", "order", "earlier", "letter")
 
 
 def _flat(definition: Definition) -> dict[str, str]:

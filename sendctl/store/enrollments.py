@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sendctl.calendar import Calendar, Slot
 from sendctl.identity import provider_key
 from sendctl.states import EnrollmentStatus, State
+from sendctl.store import receipts
 from sendctl.store.bulk import bound, given
 from sendctl.store.claims import Due
 from sendctl.store.holds import Why
@@ -31,8 +32,9 @@ class Passed(NamedTuple):
 
     due: Due
     at: datetime
-    sent: bool = True  # else expired
+    sent: bool = True  # else nobody is reminded of it
     others: tuple[Due, ...] = ()  # of the same place, on other channels: each gets a next one too
+    earliest: datetime | None = None  # the next one is not due before
 
 
 class _Next(NamedTuple):
@@ -78,9 +80,8 @@ def advance(
     *,
     secret: str,
     now: datetime,
-    earliest: datetime | None = None,
 ) -> None:
-    """Move enrollments past a message and plan the next one, at `earliest`, or complete them.
+    """Move enrollments past a message and plan the next one, or complete them.
 
     Compare-and-set on its place: an enrollment that someone else moved or ended plans nothing. A copy that an operator
     had sent once more is no step of anybody's way.
@@ -88,7 +89,8 @@ def advance(
     passed = [item for item in passed if not item.due.copy]
     if not passed:
         return
-    goals = [_next(item, calendar, earliest) for item in passed]
+    had = receipts.had(connection, (item.due.enrollment_id for item in passed), calendar.definition)
+    goals = [_next(item, calendar, had.get(item.due.enrollment_id, {})) for item in passed]
     rows = [
         (goal.passed.due.enrollment_id, goal.passed.due.step_index, goal.passed.due.occurrence, *goal.place,
          goal.passed.at, goal.slot and goal.slot.due_at, goal.status,
@@ -121,12 +123,12 @@ def plan(connection: Connection, goals: Sequence[_Next], calendar: Calendar, sec
         connection.execute(sa.insert(messages), [row | {"error_class": unpaid} for row in planned])
 
 
-def _next(item: Passed, calendar: Calendar, earliest: datetime | None) -> _Next:
+def _next(item: Passed, calendar: Calendar, had: Mapping[int, int]) -> _Next:
     here = item.due.step_index, item.due.occurrence
-    place = calendar.definition.next_place(*here, sent=item.sent)
+    place = calendar.definition.next_place(*here, sent=item.sent, had=had)
     if place is None:
         return _Next(item, here, None, EnrollmentStatus.COMPLETED)
-    slot = calendar.after(place[0], item.at, item.due.timezone, earliest=earliest)
+    slot = calendar.after(place[0], item.at, item.due.timezone, earliest=item.earliest)
     return _Next(item, place, slot, EnrollmentStatus.ACTIVE)
 
 

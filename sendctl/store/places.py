@@ -19,9 +19,11 @@ from sqlalchemy.engine import Connection
 
 from sendctl.calendar import Calendar
 from sendctl.states import EnrollmentStatus, State
+from sendctl.store import receipts
 from sendctl.store.bulk import bound, given
 from sendctl.store.claims import Due, OfPlace, of_places
 from sendctl.store.enrollments import Passed, advance, end
+from sendctl.store.receipts import Before
 from sendctl.store.tables import enrollments, messages
 
 Fate = Literal["sent", "dropped", "expired", "failed", "suppressed"]
@@ -34,7 +36,7 @@ _E = enrollments.c
 
 
 class Over(NamedTuple):
-    """A message that is over, since when, and how: `dropped` is one whose step is gone."""
+    """A message that is over, since when, and how: `dropped` is one whose step is gone, and nothing counts from it."""
 
     due: Due
     at: datetime
@@ -49,25 +51,31 @@ class Advancing:
     secret: str
 
 
-def conclude(
-    connection: Connection, overs: Sequence[Over], advancing: Advancing, now: datetime, *,
-    earliest: datetime | None = None,
-) -> None:  # fmt: skip
-    """Move on, or end, enrollments whose messages were moved in this transaction. Next ones are due at `earliest`."""
+def conclude(connection: Connection, overs: Sequence[Over], advancing: Advancing, now: datetime) -> None:
+    """Move on, or end, enrollments whose messages were moved in this transaction."""
     overs = [over for over in overs if not over.due.copy]  # sent once more: nobody's way leads over it
     single = [over for over in overs if not _is_double(over, advancing)]
     double = [over for over in overs if _is_double(over, advancing)]
     decided = single + (_together(connection, double) if double else [])
+    dropped = _with(decided, "dropped")
+    before = receipts.before(connection, dropped) if dropped else {}
     campaigns: dict[int, list[Passed]] = defaultdict(list)
     for over in decided:
         if over.fate in ("sent", "dropped", "expired"):
-            others = over.others if isinstance(over, _Whole) else ()
-            campaigns[over.due.campaign_id].append(Passed(over.due, over.at, over.fate != "expired", others))
+            campaigns[over.due.campaign_id].append(_passed(over, before.get(over.due.enrollment_id), now))
     for campaign_id, some in campaigns.items():
-        calendar = advancing.calendars[campaign_id]
-        advance(connection, some, calendar, secret=advancing.secret, now=now, earliest=earliest)
+        advance(connection, some, advancing.calendars[campaign_id], secret=advancing.secret, now=now)
     end(connection, _with(decided, "failed"), EnrollmentStatus.FAILED, now)
     end(connection, _with(decided, "suppressed"), EnrollmentStatus.STOPPED, now, reason="suppressed")
+
+
+def _passed(over: Over | _Whole, before: Before | None, now: datetime) -> Passed:
+    """As if a step that is gone had never been there, but not before now."""
+    others = over.others if isinstance(over, _Whole) else ()
+    if over.fate != "dropped":
+        return Passed(over.due, over.at, over.fate == "sent", others)
+    at, sent = before or Before(None, sent=False)
+    return Passed(over.due, at or over.due.due_at, sent, others, earliest=now)
 
 
 def _is_double(over: Over, advancing: Advancing) -> bool:
@@ -132,23 +140,23 @@ def _together(connection: Connection, overs: Sequence[Over]) -> list[_Whole]:
     places: dict[int, list[OfPlace]] = defaultdict(list)
     for one in of_places(connection, [over.due.enrollment_id for over in overs]):
         places[one.due.enrollment_id].append(one)
-    at: dict[int, datetime] = {}
+    at: dict[int, list[datetime]] = defaultdict(list)
     for over in overs:
         here = places[over.due.enrollment_id]
         if any(one.due.id == over.due.id for one in here):
-            at[over.due.enrollment_id] = max(over.at, at.get(over.due.enrollment_id, over.at))
+            at[over.due.enrollment_id] += [over.at] if over.fate != "dropped" else []
     return [
-        _whole(places[enrollment_id], moment)
-        for enrollment_id, moment in at.items()
+        _whole(places[enrollment_id], moments)
+        for enrollment_id, moments in at.items()
         if all(one.state in _FATES for one in places[enrollment_id])
     ]
 
 
-def _whole(place: Sequence[OfPlace], at: datetime) -> _Whole:
+def _whole(place: Sequence[OfPlace], at: Sequence[datetime]) -> _Whole:
     """What a place comes to: the best of its messages' fates, since the later of them was over."""
     fates: dict[Fate, OfPlace] = {_FATES[one.state]: one for one in place}
     ranks: tuple[Fate, ...] = ("sent", "dropped", "expired", "failed", "suppressed")
     fate = next(rank for rank in ranks if rank in fates)
     first, *others = [one.due for one in place]
     moments = [moment for one in place for moment in (one.sent_at, one.failed_at) if moment is not None]
-    return _Whole(first, max([at, *moments]), fate, tuple(others))
+    return _Whole(first, max([*at, *moments], default=first.due_at), fate, tuple(others))

@@ -16,6 +16,7 @@ from sendctl.states import EnrollmentStatus, State
 from sendctl.store import holds
 from sendctl.store.bulk import bound, given
 from sendctl.store.holds import Span
+from sendctl.store.receipts import MAY_BE_HAD
 from sendctl.store.tables import enrollments, messages
 
 RANGE_IDS = 20_000
@@ -138,11 +139,13 @@ def count_at(connection: Connection, campaign_id: int, step: int) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
-def past(connection: Connection, campaign_id: int, later: Sequence[int]) -> int:
-    """How many enrollments are completed, or stand at one of these steps."""
+def past(connection: Connection, campaign_id: int, later: Sequence[int], earlier: Sequence[int] = ()) -> int:
+    """How many enrollments are completed, stand at one of these later steps, or may have had one of the earlier."""
     going = _E.status.in_((EnrollmentStatus.ACTIVE, EnrollmentStatus.FAILED))
+    had = sa.exists().where(_M.enrollment_id == _E.id, _M.step_index.in_(list(earlier)), MAY_BE_HAD)
+    reached = sa.or_(_E.current_step_index.in_(list(later)), *([had] if earlier else []))
     statement = sa.select(sa.func.count()).where(
         _E.campaign_id == campaign_id,
-        sa.or_(_E.status == EnrollmentStatus.COMPLETED, sa.and_(going, _E.current_step_index.in_(list(later)))),
+        sa.or_(_E.status == EnrollmentStatus.COMPLETED, sa.and_(going, reached)),
     )
     return int(connection.execute(statement).scalar_one())

@@ -33,7 +33,7 @@ def documented(section: str) -> set[str]:
     [
         field.name
         for field in fields(Definition)
-        if field.name not in ("steps", "controls", "numbers", "order", "letter")
+        if field.name not in ("steps", "controls", "numbers", "order", "earlier", "letter")
     ],
 )
 def test_a_changed_key_is_named_as_the_file_names_it(name: str) -> None:

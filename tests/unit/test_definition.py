@@ -97,6 +97,21 @@ def test_a_step_that_comes_back_has_a_new_number_in_the_old_ones_place() -> None
     back = renumbered(gone, sequence("welcome", "tips", "offer"))
     assert (back.numbers, back.order) == ((0, 3, 2), (0, 1, 3, 2))
     assert walk(back, 1) == ["tips", "offer"]
+    assert back.earlier == ()
+
+
+def test_a_step_that_is_back_knows_its_earlier_numbers_and_repeats_nothing() -> None:
+    gone = renumbered(sequence("ask", "nudge", "last", repeat=2), sequence("ask", "last"))
+    names = {0: "ask", 1: "nudge", 2: "last"}
+    back = renumbered(gone, sequence("ask", "nudge", "last", kind="reminder", repeat=2), names)
+    assert back.earlier == ((3, 1),)
+    assert from_json(to_json(back)) == back
+    assert fingerprint(back) == fingerprint(replace(back, earlier=()))
+    assert [back.next_place(1, 0, had={3: had}) for had in (0, 1, 2)] == [(3, 0), (3, 1), (2, 0)]
+    assert back.next_place(1, 0, sent=False) is None
+    gone = renumbered(back, sequence("ask", "last"), names)
+    again = renumbered(gone, sequence("ask", "nudge", "last"), names | {3: "nudge"})
+    assert again.earlier == ((4, 1), (4, 3))
 
 
 def test_steps_that_change_places_are_refused() -> None:
