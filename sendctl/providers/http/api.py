@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import ssl
 from collections.abc import Iterator, Mapping
@@ -304,10 +305,22 @@ def _words(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, httpx2.LocalProtocolError):
         return "the request is not fit for HTTP"
-    text = str(error.strerror if isinstance(error, Unfit) else error) or type(error).__name__
+    text = str(error.strerror if isinstance(error, Unfit) else _reason(error)) or type(error).__name__
     if isinstance(error, httpx2.RemoteProtocolError):
         text = _unrepeated(text.encode(), error.request.headers).decode()
     return printable(text)
+
+
+def _reason(error: BaseException) -> str:
+    """What was said, or why no connection came about: of that the client says only that none did."""
+    found: BaseException | None = error
+    while isinstance(error, httpx2.ConnectError) and found is not None:
+        if isinstance(found, BaseExceptionGroup):  # one for each address that was tried
+            found = found.exceptions[0]
+        if isinstance(found, OSError) and (found.errno or 0) > 0 and not isinstance(found, ssl.SSLError):
+            return os.strerror(found.errno or 0)
+        found = found.__cause__ or found.__context__
+    return str(error)
 
 
 def _is_about_the_certificate(error: BaseException | None) -> bool:
