@@ -6,6 +6,7 @@ https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/messag
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import quote
 
@@ -19,12 +20,15 @@ from sendctl.providers.http.verdicts import Verdict, judged
 
 BASE_URL = "https://api.mailgun.net"  # https://api.eu.mailgun.net for domains of the EU region
 
+_AFTER = re.compile(r"try again after (?:([0-9]+) seconds|([A-Z][a-z]+, [\w :+-]+))")
+
 _STATUS: Mapping[int, Verdict] = {
     401: verdicts.BAD_KEY,
     402: verdicts.QUOTA,
     403: verdicts.SUSPENDED,
     404: verdicts.BAD_KEY,  # "Domain not found": the account does not have it, or not in this region
     413: verdicts.BAD_CONTENT,
+    420: verdicts.THROTTLED,  # of recipients, in some time: mailgun-java issue 50
     429: verdicts.THROTTLED,
 }
 
@@ -61,7 +65,10 @@ class Mailgun:
             return verdicts.unrecognised(reply)
         if reply.status == 400:
             return judged(reply, _invalid(said), said)
-        return judged(reply, _STATUS[reply.status], said) if reply.status in _STATUS else verdicts.unrecognised(reply)
+        if reply.status not in _STATUS:
+            return verdicts.unrecognised(reply)
+        found = judged(reply, _STATUS[reply.status], said)
+        return found._replace(retry_after_s=_wait_s(reply, said)) if reply.status in (420, 429) else found
 
     def find(self, api: Api, sought: Sought) -> str | None:
         """As it keeps its events: by the Message-ID, which is ours (api-reference/send/mailgun/events)."""
@@ -132,6 +139,14 @@ def _file(content: bytes) -> bytes:
         'Content-Disposition: form-data; name="message"; filename="message.eml"\r\nContent-Type: message/rfc822\r\n\r\n'
     )
     return head.encode() + content
+
+
+def _wait_s(reply: Reply, said: str) -> float | None:
+    """Its words say it: "try again after 120 seconds", or "... after Mon, 25 Aug 2025 07:00:31 UTC"."""
+    asked, named = verdicts.retry_after_s(reply), _AFTER.search(said)
+    if asked is not None or named is None:
+        return asked
+    return min(float(named[1]), verdicts.LONGEST_WAIT_S) if named[1] else verdicts.until_s(reply, named[2])
 
 
 def _invalid(said: str) -> Verdict:

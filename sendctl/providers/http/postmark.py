@@ -73,10 +73,10 @@ class Postmark:
     def outcome(self, reply: Reply) -> Outcome:
         record = reply.record()
         code, said = record.get("ErrorCode"), str(record.get("Message", ""))
-        if reply.status >= 500 and code not in _ERRORS:
-            return judged(reply, verdicts.UNCLEAR, said)
         if not isinstance(code, int) or isinstance(code, bool):
             return verdicts.unrecognised(reply)
+        if reply.status >= 500 and code not in _ERRORS:
+            return judged(reply, verdicts.UNCLEAR, said)
         known = record.get("MessageID")
         if code == 0 and reply.status == 200 and isinstance(known, str) and known:
             return verdicts.accepted(reply, known)

@@ -82,6 +82,8 @@ class Resend:
         known, name, said = record.get("id"), record.get("name"), str(record.get("message", ""))
         if reply.status == 200 and isinstance(known, str) and known:
             return verdicts.accepted(reply, known)
+        if reply.status >= 500:  # whatever it is called: it may have been taken before something broke
+            return judged(reply, verdicts.UNCLEAR, f"{name}: {said}" if isinstance(name, str) else "")
         if name == "validation_error":
             return judged(reply, _invalid(reply.status, said), f"{name}: {said}")
         if isinstance(name, str) and name in _ERRORS:

@@ -35,7 +35,6 @@ _STATUS: Mapping[int, Verdict] = {
     405: verdicts.MISUSED,
     413: verdicts.BAD_CONTENT,  # over 30 MB with its attachments
     415: verdicts.MISUSED,
-    429: verdicts.THROTTLED,
 }
 
 
@@ -73,6 +72,9 @@ class SendGrid:
             return verdicts.accepted(reply, known)
         errors = reply.record().get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else None
+        if reply.status == 429:  # also without errors: something before it may answer
+            found = judged(reply, verdicts.THROTTLED, str(first.get("message", "")) if first else "")
+            return found._replace(retry_after_s=_reset_s(reply))
         if first is None:
             return verdicts.unrecognised(reply)
         said, field = str(first.get("message", "")), str(first.get("field") or "")
@@ -80,8 +82,7 @@ class SendGrid:
             return judged(reply, _invalid(field), f"{field}: {said}" if field else said)
         if reply.status not in _STATUS:
             return verdicts.unrecognised(reply)
-        found = judged(reply, _STATUS[reply.status], said)
-        return found._replace(retry_after_s=_reset_s(reply)) if reply.status == 429 else found
+        return judged(reply, _STATUS[reply.status], said)
 
     def find(self, api: Api, sought: Sought) -> str | None:
         """In two steps, for its log of messages knows the recipient, and each of its entries our custom argument."""

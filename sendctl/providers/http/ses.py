@@ -207,6 +207,8 @@ def _are_numbers(*values: object) -> bool:
 
 def _meant(name: str, said: str) -> Verdict:
     """Two names stand for several things, which only the words tell apart."""
+    if name == "MessageRejected" and "sending paused" in said.lower():
+        return verdicts.SUSPENDED  # "Sending paused for this account", as the query API says it
     if name == "TooManyRequestsException" and "daily" in said.lower():
         return verdicts.QUOTA  # "Daily message quota exceeded"
     if name == "MessageRejected" and "not verified" in said.lower():

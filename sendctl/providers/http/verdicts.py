@@ -72,9 +72,14 @@ def retry_after_s(reply: Reply) -> float | None:
     value = reply.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdecimal():
         return min(float(value), LONGEST_WAIT_S)
+    return until_s(reply, value)
+
+
+def until_s(reply: Reply, said: str) -> float | None:
+    """Seconds from the reply to a moment such as "Mon, 25 Aug 2025 07:00:31 GMT"; None where it is none."""
     try:
-        moment = parsedate_to_datetime(value)
+        moment = parsedate_to_datetime(said)
         now = parsedate_to_datetime(reply.headers["date"]) if "date" in reply.headers else datetime.now(UTC)
         return min(max(0.0, (moment - now).total_seconds()), LONGEST_WAIT_S)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -7,6 +7,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from sendctl.providers.base import Phase
 from sendctl.providers.http.api import Reply
@@ -54,6 +56,8 @@ def postmark(status: int, code: int, message: str = "said") -> Reply:
         (resend(409, "invalid_idempotent_request"), A.UNKNOWN, "provider", "no-verdict"),
         (resend(500, "internal_server_error"), A.UNKNOWN, "provider", "no-verdict"),
         (resend(500, "application_error"), A.UNKNOWN, "provider", "no-verdict"),
+        (resend(500, "validation_error", "Invalid `to` field."), A.UNKNOWN, "provider", "no-verdict"),
+        (resend(503, "rate_limit_exceeded"), A.UNKNOWN, "provider", "no-verdict"),
         (resend(200, "rate_limit_exceeded"), A.DEFERRED, "provider", "throttled"),  # an error inside of a 200
     ],
 )
@@ -116,7 +120,25 @@ def test_sendgrid_is_taken_at_its_word(answer: Reply, kind: A, scope: str, error
 
 def test_sendgrid_says_when_its_limit_is_reset() -> None:
     reset = str(int(time.time()) + 30)
-    assert 25 < (SendGrid("").outcome(sendgrid(429, x_ratelimit_reset=reset)).retry_after_s or 0) <= 30
+    for answer in (sendgrid(429, x_ratelimit_reset=reset), reply(429, HTML, x_ratelimit_reset=reset)):
+        assert 0 < (SendGrid("").outcome(answer).retry_after_s or 0) <= 30
+
+
+@pytest.mark.parametrize(
+    ("said", "headers", "wait_s"),
+    [
+        ("limit exceeded, try again after 120 seconds", {}, 120.0),
+        ("limit exceeded, try again after 99999999999999 seconds", {}, 86400.0),
+        ("limit exceeded, try again after Mon, 25 Aug 2025 07:00:31 UTC", {}, 31.0),
+        ("limit exceeded, try again after Mon, 25 Aug 2025 07:00:31 UTC", {"retry_after": "7"}, 7.0),
+        ("limit exceeded, try again after Mon, 99 Aug 2025", {}, None),
+        ("limit exceeded, try again after lunch", {}, None),
+    ],
+)
+def test_mailgun_says_in_its_words_how_long_to_wait(said: str, headers: dict[str, str], wait_s: float | None) -> None:
+    for status in (420, 429):
+        answer = reply(status, {"message": said}, date="Mon, 25 Aug 2025 07:00:00 GMT", **headers)
+        assert Mailgun("", "mg.shop.example").outcome(answer).retry_after_s == wait_s
 
 
 @pytest.mark.parametrize(
@@ -130,6 +152,7 @@ def test_sendgrid_says_when_its_limit_is_reset() -> None:
         (403, "Domain is not allowed to send", A.HALTED, "provider", "suspended"),
         (404, "Domain not found: mg.shop.example", A.HALTED, "provider", "auth"),
         (429, "Too many requests", A.DEFERRED, "provider", "throttled"),
+        (420, "Domain is not allowed to send: recipient limit exceeded", A.DEFERRED, "provider", "throttled"),
         (500, "Internal Server Error", A.UNKNOWN, "provider", "no-verdict"),
     ],
 )
@@ -143,6 +166,7 @@ def test_mailgun_is_taken_at_its_word(status: int, said: str, kind: A, scope: st
     [
         (400, "MessageRejected", "Email address is not verified.", A.HALTED, "campaign", "sender"),
         (400, "MessageRejected", "Virus found", A.REFUSED, "recipient", "data"),
+        (400, "MessageRejected", "Sending paused for this account.", A.HALTED, "provider", "suspended"),
         (400, "AccountSuspendedException", "", A.HALTED, "provider", "suspended"),
         (400, "SendingPausedException", "", A.HALTED, "provider", "suspended"),
         (400, "MailFromDomainNotVerifiedException", "", A.HALTED, "campaign", "sender"),
@@ -249,3 +273,29 @@ def test_a_daily_quota_waits_for_the_next_day() -> None:
     wait_s = Resend("").outcome(resend(429, "daily_quota_exceeded")).retry_after_s
     assert wait_s is not None
     assert 0 < wait_s <= 86400
+
+
+WORDS = st.sampled_from(["id", "name", "message", "ErrorCode", "Message", "MessageID", "errors", "field", "code", "sid",
+                         "__type", "MessageId", "validation_error", "MessageRejected"])  # fmt: skip
+HEADERS = st.sampled_from(["retry-after", "date", "x-ratelimit-reset", "x-message-id", "x-amzn-errortype"])
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | WORDS
+    | st.sampled_from([300, 406]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=6),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: type(service).__name__)
+@given(status=st.integers(200, 599), body=ANYTHING, headers=st.dictionaries(HEADERS, st.text(max_size=30)))
+@example(status=500, body={"ErrorCode": []}, headers={})
+def test_no_answer_is_a_defect(service: Any, status: int, body: Any, headers: dict[str, str]) -> None:
+    outcome = service.outcome(Reply(status, headers, json.dumps(body).encode()))
+    assert outcome.text.isprintable()
+    assert outcome.kind is not A.ACCEPTED or status < 300
+    assert outcome.retry_after_s is None or 0 <= outcome.retry_after_s <= 86400
