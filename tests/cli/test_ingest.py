@@ -8,6 +8,8 @@ import json
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sendctl.errors import ExitCode
 from tests.cli.world import World
@@ -200,11 +202,41 @@ def test_what_nobody_can_check_now_is_told_and_stays_in_the_spool(world: World) 
     assert "a.jsonl: [providers.letters]: cannot read " in ran.err
     assert [path.name for path in spool.iterdir()] == ["a.jsonl"]
     assert world.run("send-due", **section).code == 0  # which needs no secret of a webhook
+    for unusable in ("whsec_Grüße", "whsec_", "whsec_a-b"):
+        world.write("secret.txt", unusable)
+        ran = world.run("reconcile", **section)
+        assert (ran.code, [path.name for path in spool.iterdir()]) == (ExitCode.NEEDS_PERSON, ["a.jsonl"])
+        assert "Traceback" not in ran.err
     world.write("secret.txt", "whsec_eA==")
     ran = world.run("reconcile", **section)
     assert "not used: " in ran.err
     assert "svix-signature is not that of webhook_secret" in (spool / "bad" / "a.jsonl.reason").read_text()
     assert not [line for line in (ran.out + ran.err).splitlines() if "whsec_eA" in line]
+
+
+def test_a_public_key_that_is_none_keeps_no_doubt_from_being_settled(world: World) -> None:
+    world.crash()
+    spool = world.folder / "spool"
+    spool.mkdir()
+    names = ("x-twilio-email-event-webhook-signature", "x-twilio-email-event-webhook-timestamp")
+    envelope = {
+        "provider": "letters", "received_at": "2026-11-23T09:00:01Z", "body": "[]",
+        "headers": dict.fromkeys(names, "1"),
+    }  # fmt: skip
+    (spool / "a.jsonl").write_text(json.dumps(envelope) + "\n")
+    curve = ec.generate_private_key(ec.SECP256R1()).public_key()
+    shown = curve.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    unknown = shown.replace(bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d030106"))  # prime239v3
+    section = {
+        "SENDCTL_PROVIDERS_LETTERS_TYPE": "sendgrid", "SENDCTL_PROVIDERS_LETTERS_API_KEY": "SG.1",
+        "SENDCTL_PROVIDERS_LETTERS_WEBHOOK_PUBLIC_KEY": base64.b64encode(unknown).decode(),
+        "SENDCTL_EVENTS_SPOOL": "spool",
+    }  # fmt: skip
+    ran = world.run("reconcile", **section)
+    assert ran.code == ExitCode.NEEDS_PERSON
+    assert "is no verification key as SendGrid shows it" in ran.err
+    assert [path.name for path in spool.iterdir()] == ["a.jsonl"]
+    assert world.run("status", "--campaign", "spring", "--json").json["counts"]["sending"] == 0
 
 
 def signed(body: str, headers: dict[str, str], envelope: dict[str, Any]) -> dict[str, Any]:
