@@ -136,6 +136,8 @@ def _doing(plan: Plan) -> list[str]:
     elif plan.with_failed and plan.given_up_ids:
         given_up = some(len(plan.given_up_ids), "message")
         lines.append(f"leaves {given_up} alone that were given up in doubt; --in-doubt resend queues them again too")
+    if plan.ended:
+        lines.append(f"leaves {some(plan.ended, 'failed message')} alone of people who get nothing more of it")
     return lines or ["nothing"]
 
 

@@ -7,9 +7,10 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from sendctl.errors import UsageError
+from sendctl.passes import ending
 from sendctl.passes.context import Context
 from sendctl.states import CampaignStatus, State
-from sendctl.store import campaigns, doubts, notices, proofs
+from sendctl.store import campaigns, notices, proofs
 from sendctl.store.campaigns import Campaign
 
 _OPEN = (State.QUEUED, State.SENDING, State.IN_DOUBT)
@@ -26,7 +27,7 @@ def refuse_open(context: Context, connection: Connection, campaign: Campaign, no
             hint="`sendctl reconcile` settles what can be, `sendctl cancel` ends what is queued, and `sendctl recover"
             f" --campaign {name} --in-doubt skip` what is in doubt.",
         )
-    if retries := len(doubts.retriable_ids(connection, None, most, campaign.id)):
+    if retries := len(ending.retriable(connection, None, most, campaign.id)):
         raise UsageError(
             f"campaign {name} has messages that failed for a passing cause and are tried again ({retries:,}): it cannot"
             " be archived",
@@ -50,7 +51,7 @@ def _refuse_untold(connection: Connection, campaign: Campaign, most_attempts: in
     if teller is None:
         return
     untold = _unsettled(connection, teller)
-    if not untold and (retries := len(doubts.retriable_ids(connection, None, most_attempts, teller))):
+    if not untold and (retries := len(ending.retriable(connection, None, most_attempts, teller))):
         untold = f"{retries:,} to be tried again"
     if untold:
         raise UsageError(

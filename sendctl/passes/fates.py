@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.engine import Connection
 
 from sendctl.calendar import Calendar
-from sendctl.passes import timing
+from sendctl.passes import ending, timing
 from sendctl.passes.deciding import Desk
+from sendctl.passes.ending import End
 from sendctl.passes.remembered import settle
-from sendctl.states import EnrollmentStatus, EventType
+from sendctl.states import EnrollmentStatus
 from sendctl.store import claims, effects, places, receipts, replay
 from sendctl.store.claims import Due
 from sendctl.store.holds import Why
 from sendctl.store.ledger import move
 from sendctl.store.places import Fate, Over
 
-_FATES = ("go", "suppress", "cancel", "answered", "drop", "expire", "known", "unpaid", "later")
-_MOVES = {"suppress": "suppress", "cancel": "cancel", "answered": "cancel", "expire": "expire", "drop": "cancel"}
+_FATES = ("go", "suppress", "cancel", "ended", "drop", "expire", "known", "unpaid", "later")
+_MOVES = {"suppress": "suppress", "cancel": "cancel", "ended": "cancel", "expire": "expire", "drop": "cancel"}
 _ENDS: dict[str, Fate] = {"suppress": "suppressed", "drop": "dropped", "expire": "expired"}
-_OF_PLACES = (*_ENDS, "known", "answered")  # those that may end a place
+_OF_PLACES = (*_ENDS, "known", "ended")  # those that may end a place
 
 
 def sift(desk: Desk, connection: Connection, calendar: Calendar, picked: Sequence[Due]) -> list[Due]:
     """Move aside what must not be sent now, with its enrollment; returns the rest in order."""
     suppressed = claims.suppressed(connection, [due.recipient_key for due in picked])
     remembered = replay.remembered(connection, [due.key for due in picked])
-    answered = _answered(connection, calendar, picked)
+    ended = _ended(connection, calendar, picked)
     repeated = had_before(connection, calendar, picked)
     groups: dict[str, list[Due]] = {fate: [] for fate in _FATES}
     for due in picked:
-        groups[_fate(desk, due, calendar, suppressed, remembered, answered, repeated)].append(due)
+        groups[_fate(desk, due, calendar, suppressed, remembered, ended, repeated)].append(due)
     if len(calendar.definition.channels) > 1:
         _leave_held(connection, groups)
     now = desk.now
     for fate, name in _MOVES.items():
         move(connection, name, [{"id": due.id} for due in groups[fate]], claimed=False, now=now)
     desk.conclude(connection, [Over(due, now, fate) for name, fate in _ENDS.items() for due in groups[name]])
-    effects.stop(connection, {due.enrollment_id: EventType.SUBMITTED for due in groups["answered"]}, now)
+    effects.stop(connection, {due.enrollment_id: ended[due.enrollment_id].type for due in groups["ended"]}, now)
     for due in groups["known"]:
         settle(desk, connection, due, remembered[due.key])
     timing.wait_for_share(connection, groups["unpaid"], now)
@@ -46,16 +47,18 @@ def sift(desk: Desk, connection: Connection, calendar: Calendar, picked: Sequenc
     return groups["go"]
 
 
-def _answered(connection: Connection, calendar: Calendar, picked: Sequence[Due]) -> set[int]:
-    """Messages that would remind somebody of what they have done. Asked of reminders alone.
+def _ended(connection: Connection, calendar: Calendar, picked: Sequence[Due]) -> dict[int, End]:
+    """Enrollments that something has ended, by what is known. Not asked of a first message, nor of a step under way.
 
-    The event has ended the enrollment, where the campaign had reminders then and sendctl knew of them.
+    An event stops an enrollment that goes on, in its own transaction; one that is completed stays so, and what comes
+    back of it is asked about here. So is each reminder: nobody is reminded of what they have done.
     """
-    reminding = [due for due in picked if due.step_index in calendar.definition.reminders]
-    if not reminding:
-        return set()
-    done = effects.submitted(connection, [due.enrollment_id for due in reminding])
-    return {due.id for due in reminding if due.enrollment_id in done}
+    reminders = calendar.definition.reminders
+    asked = [
+        due for due in picked
+        if due.step_index in reminders or due.copy or due.enrollment_status != EnrollmentStatus.ACTIVE
+    ]  # fmt: skip
+    return ending.known(connection, asked[0].campaign_id, calendar.definition, asked) if asked else {}
 
 
 def had_before(connection: Connection, calendar: Calendar, picked: Sequence[Due]) -> set[int]:
@@ -81,14 +84,14 @@ def _leave_held(connection: Connection, groups: dict[str, list[Due]]) -> None:
 
 def _fate(
     desk: Desk, due: Due, calendar: Calendar, suppressed: set[str], remembered: dict[str, replay.Proven],
-    answered: set[int], repeated: set[int],
+    ended: Mapping[int, End], repeated: set[int],
 ) -> str:  # fmt: skip
-    ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
+    over = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
     fates = (
         ("known", due.key in remembered),
         ("suppress", due.recipient_key in suppressed),
-        ("cancel", ended),
-        ("answered", due.id in answered),
+        ("cancel", over),
+        ("ended", due.enrollment_id in ended),
         ("drop", is_dropped(due, calendar) or due.id in repeated),
         ("expire", timing.is_too_late(calendar, due, desk.now)),
         ("unpaid", due.error_class == Why.ALLOWANCE),

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from sendctl.calendar import Calendar
 from sendctl.clock import Deadline
 from sendctl.errors import SendctlError
-from sendctl.passes import evidence, fates, people, timing
+from sendctl.passes import ending, evidence, fates, people, timing
 from sendctl.passes.consequences import Breakers
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -206,7 +206,8 @@ def _allowed(
         if due.revision is None or due.composed_at is None:
             found.cannot_tell(UNKNOWN_CONTENTS)
             continue
-        reason = _forbidden(due, calendar, suppressed=due.recipient_key in suppressed, now=desk.now)
+        ended = bool(ending.known(connection, doubt.campaign_id, calendar.definition, [due]))
+        reason = _forbidden(due, calendar, suppressed=due.recipient_key in suppressed, ended=ended, now=desk.now)
         passing = reason or _too_early(desk, connection, doubt, due, calendar)
         if passing:
             found.cannot_tell(passing)
@@ -215,9 +216,9 @@ def _allowed(
         yield doubt, due, until
 
 
-def _forbidden(due: Due, calendar: Calendar, *, suppressed: bool, now: datetime) -> str:
+def _forbidden(due: Due, calendar: Calendar, *, suppressed: bool, ended: bool, now: datetime) -> str:
     """Why it may not be sent any more if it was not accepted then; "" when it may. As a claim asks (fates.py)."""
-    ended = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
+    ended = ended or due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
     reasons = (
         (suppressed, "the address is suppressed"),
         (ended, "the enrollment has ended"),

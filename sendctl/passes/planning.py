@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from sendctl.errors import UsageError
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
-from sendctl.passes import evidence, hosts, replaying, settling
+from sendctl.passes import ending, evidence, hosts, replaying, settling
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import traces_of, verdict
@@ -72,6 +72,7 @@ class Plan:
     failed: list[Failure] = field(default_factory=list)
     failed_ids: list[int] = field(default_factory=list)  # certainly not accepted
     given_up_ids: list[int] = field(default_factory=list)  # failed too, and perhaps accepted: someone gave them up
+    ended: int = 0  # failed messages of people who get nothing more: left as they are
 
     @property
     def over(self) -> bool:
@@ -132,8 +133,7 @@ def plan(
         _find_runs(context, connection, campaign, made)
         found = doubts.in_doubt(connection, campaign.id)
         made.failed = doubts.failures(connection, campaign.id)
-        made.failed_ids = doubts.failed_ids(connection, campaign.id)
-        made.given_up_ids = doubts.failed_ids(connection, campaign.id, given_up=True)
+        _find_failed(connection, campaign, made)
         row = meta.read(connection)
         made.behind = [name for name in meta.hosts_behind(connection, row.epoch) if not _is_here(context, name)]
     if made.rewound:
@@ -151,6 +151,14 @@ def plan(
     made.doubtful += [doubt.held for doubt in found if not made.proof.settles(doubt.held)]
     made.doubtful += [held for dead in made.dead_runs for held in dead.in_doubt]
     return made
+
+
+def _find_failed(connection: Connection, campaign: Campaign, made: Plan) -> None:
+    """What has failed, but for people who have ended: to them nothing goes again."""
+    for given_up, ids in ((False, made.failed_ids), (True, made.given_up_ids)):
+        failed = doubts.failed_ids(connection, campaign.id, given_up=given_up)
+        ids += [due.id for due in ending.still_wanted(connection, failed)]
+        made.ended += len(failed) - len(ids)
 
 
 def _where_is_it(context: Context) -> str:

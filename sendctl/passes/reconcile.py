@@ -18,7 +18,7 @@ from sendctl.inputs.spool import SpoolUnusable
 from sendctl.journal import home as homes
 from sendctl.journal.home import RunNote
 from sendctl.journal.older import remove_before
-from sendctl.passes import ingest, people, pulling, settling
+from sendctl.passes import ending, ingest, people, pulling, settling
 from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
@@ -29,7 +29,7 @@ from sendctl.passes.pulled import Pulled
 from sendctl.passes.send_due import run_row
 from sendctl.passes.startup import take_over
 from sendctl.states import CampaignStatus
-from sendctl.store import campaigns, claims, doubts, finishing, meta, notices, proofs, runs
+from sendctl.store import campaigns, doubts, finishing, meta, notices, proofs, runs
 from sendctl.store.doubts import Held
 from sendctl.store.proofs import Violation
 
@@ -159,12 +159,11 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
     desk = Desk(context)
     with desk.transaction() as connection:
         before = desk.now - timedelta(seconds=settings.retry_failed_after_s)
-        ids = doubts.retriable_ids(connection, before, settings.max_total_attempts)
-        campaigns.lock(connection, {due.campaign_id for due in claims.by_id(connection, ids).values()}, ())
+        due = ending.retriable(connection, before, settings.max_total_attempts)
+        campaigns.lock(connection, {one.campaign_id for one in due}, ())
         # Asked again: somebody may have had one of them sent once more before the campaigns were held.
-        ids = doubts.retriable_ids(connection, before, settings.max_total_attempts) if ids else []
-        due = claims.by_id(connection, ids)
-        report.retried = len(ids) - len(desk.requeue(connection, list(due.values()), "retry"))
+        due = ending.retriable(connection, before, settings.max_total_attempts) if due else []
+        report.retried = len(due) - len(desk.requeue(connection, due, "retry"))
         notices.tell_exhausted(connection, settings.max_total_attempts, desk.now)
     report.caught_up.add(sweep(desk))
     report.shared = share_out(context, every=True)

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl import faults
 from sendctl.errors import ExitCode, StoreRewound, UsageError
-from sendctl.passes import hosts, remembered, replaying, settling
+from sendctl.passes import ending, hosts, remembered, replaying, settling
 from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context, who
 from sendctl.passes.deciding import Desk
@@ -23,7 +23,7 @@ from sendctl.passes.planning import Plan
 from sendctl.passes.replaying import Replayed
 from sendctl.passes.startup import declare_rewound, take_over
 from sendctl.states import State
-from sendctl.store import audit, campaigns, claims, doubts, finishing, proofs
+from sendctl.store import audit, campaigns, doubts, finishing, proofs
 from sendctl.store.campaigns import Campaign
 
 
@@ -141,7 +141,7 @@ def _retry(desk: Desk, connection: Connection, campaign: Campaign, made: Plan) -
     still = set(doubts.failed_ids(connection, campaign.id)) & set(made.failed_ids)
     if made.takes_given_up:
         still |= set(doubts.failed_ids(connection, campaign.id, given_up=True)) & set(made.given_up_ids)
-    due = list(claims.by_id(connection, sorted(still)).values())
+    due = ending.still_wanted(connection, sorted(still))
     return len(due) - len(desk.requeue(connection, due, "retry"))
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from sendctl.calendar import Slot
 from sendctl.errors import UsageError
 from sendctl.identity import provider_key
+from sendctl.passes import ending
 from sendctl.passes import listing as stories
 from sendctl.passes.context import Context, who
 from sendctl.passes.deciding import Desk
@@ -30,7 +31,6 @@ from sendctl.store import (
     notices,
     replay,
     standing,
-    subjects,
     suppressions,
 )
 from sendctl.store.campaigns import Campaign
@@ -38,7 +38,6 @@ from sendctl.store.claims import Due
 from sendctl.store.listing import MessageRow, Selection
 
 OPEN = (State.QUEUED, State.SENDING, State.IN_DOUBT)
-HARD_STOPS = (EventType.UNSUBSCRIBED, EventType.BOUNCED, EventType.COMPLAINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,23 +242,26 @@ def _check_person(connection: Connection, due: Due, row: MessageRow) -> None:
 def _check_ends(connection: Connection, campaign: Campaign, due: Due, row: MessageRow) -> None:
     """What ends an enrollment that is under way forbids it after the last step as well. Raises UsageError."""
     definition = campaigns.definition_of(connection, campaign.id, campaign.revision)
-    said = {
-        one.type for one in events.of_enrollments(connection, [due.enrollment_id])
-        if one.type != EventType.BOUNCED or one.channel in (None, due.channel)  # of two ways the other may be good
-    }  # fmt: skip
-    for kind in EventType:
-        if kind in said and (kind in HARD_STOPS or definition.ends_on(kind)):
-            raise UsageError(
-                f"{row.recipient} gets nothing more of campaign {row.campaign}: {kind}",
-                hint=f"`sendctl show {row.id}` says when. Nothing was changed.",
-            )
-    subject = subjects.known(connection, campaign.id, [due.subject_key]).get(due.subject_key)
-    if definition.trigger is not None and subject is not None and subject.is_over(definition.trigger.event):
+    end = ending.known(connection, campaign.id, definition, [due]).get(due.enrollment_id)
+    if end is not None and end.of_order:
         raise UsageError(
             f"{row.recipient} gets nothing more of campaign {row.campaign} about {due.subject_key}:"
-            f" {subject.stop_type} of {subject.stopped_at:%Y-%m-%d %H:%M:%SZ}",
+            f" {end.type} of {end.at:%Y-%m-%d %H:%M:%SZ}",
             hint="its order was ended by that. Nothing was changed.",
         )
+    kind = end.type if end is not None else _bounce(connection, due)
+    if kind:
+        raise UsageError(
+            f"{row.recipient} gets nothing more of campaign {row.campaign}: {kind}",
+            hint=f"`sendctl show {row.id}` says when. Nothing was changed.",
+        )
+
+
+def _bounce(connection: Connection, due: Due) -> str:
+    """What came back on this very way, "" for nothing. Of two ways the other may be good."""
+    said = events.of_enrollments(connection, [due.enrollment_id])
+    came = any(one.type == EventType.BOUNCED and one.channel in (None, due.channel) for one in said)
+    return EventType.BOUNCED if came else ""
 
 
 def _known(connection: Connection, campaign: str, due: Due, copy: int) -> str:

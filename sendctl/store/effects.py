@@ -136,16 +136,6 @@ def with_events(connection: Connection, campaign_id: int, types: Iterable[str]) 
     return list(connection.execute(statement).scalars())
 
 
-def submitted(connection: Connection, enrollment_ids: Iterable[int]) -> set[int]:
-    """Those of these enrollments that have done what they were asked for."""
-    rows = given(connection, _E.id)
-    statement = sa.select(_V.enrollment_id).where(
-        _V.enrollment_id.in_(sa.select(rows.c.id)), _V.type == EventType.SUBMITTED
-    )
-    wanted = bound((enrollment_id,) for enrollment_id in sorted(set(enrollment_ids)))
-    return set(connection.execute(statement, wanted).scalars())
-
-
 def stop(connection: Connection, reasons: Mapping[int, str], now: datetime) -> list[int]:
     """End enrollments that are not over, for a reason each; returns those.
 

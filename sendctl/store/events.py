@@ -197,14 +197,18 @@ class Ending(NamedTuple):
     channel: str | None  # of its message; None where it is about the enrollment
 
 
-def of_enrollments(connection: Connection, enrollment_ids: Iterable[int]) -> list[Ending]:
-    """All that is known of enrollments."""
+def of_enrollments(
+    connection: Connection, enrollment_ids: Iterable[int], types: Iterable[str] | None = None
+) -> list[Ending]:  # fmt: skip
+    """All that is known of enrollments, or what is of these types."""
     rows = given(connection, _E.id)
     statement = (
         sa.select(_V.enrollment_id, _V.campaign_id, _V.type, _V.occurred_at, _M.channel)
         .outerjoin(messages, _M.id == _V.message_id)
         .where(_V.enrollment_id.in_(sa.select(rows.c.id)))
     )
+    if types is not None:
+        statement = statement.where(_V.type.in_(list(types)))
     wanted = bound((enrollment_id,) for enrollment_id in sorted(set(enrollment_ids)))
     return [Ending(*row) for row in connection.execute(statement, wanted)]
 
