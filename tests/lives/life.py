@@ -22,6 +22,7 @@ EXPIRES_H = (None, None, 6, 30)
 DELAYS_H = (0, 5, 24, 24, 48, 72)
 WAITS_H = (1, 5, 13, 24, 24, 30, 72)
 FATES = (*["accepted"] * 5, "refused", "later", "silent", "silent, lost")
+CHANGES = ("remove", "remove", "remove", "add", "retime", "repeat", "rename", "undo", "undo", "back")
 ENDS = ("submitted", "submitted", "unsubscribed", "bounced", "complained", "clicked")
 
 
@@ -84,6 +85,19 @@ def _story(draw: st.DrawFn, people: int) -> tuple[Deed, ...]:
     return wait, Deed("send", ((fate,) * people,)), end, settled, Deed("wait", (24,)), well
 
 
+def _change(draw: st.DrawFn, kind: str) -> Deed:
+    return Deed("change", (kind, draw(st.integers(1, 4)), draw(st.sampled_from(DELAYS_H))))
+
+
+def _flap(draw: st.DrawFn, people: int) -> tuple[Deed, ...]:
+    """A wrong file, and the right one again, while it is not known what became of what was sent by it before."""
+    wait, well = Deed("wait", (draw(st.sampled_from(WAITS_H)),)), Deed("send", (("accepted",) * people,))
+    fates = draw(st.tuples(*[st.sampled_from(("silent", "silent, lost", "refused", "later"))] * people))
+    wrong, right = _change(draw, draw(st.sampled_from(["remove", "rename"]))), _change(draw, "undo")
+    settled = draw(st.sampled_from([Deed("reconcile"), Deed("decide", ("resend",)), Deed("retry")]))
+    return wait, Deed("send", (fates,)), wrong, right, settled, Deed("wait", (1,)), well
+
+
 @st.composite
 def _deed(draw: st.DrawFn, people: int) -> tuple[Deed, ...]:
     """Most of the time a pass some time later: without passes nothing comes of the rest."""
@@ -94,7 +108,7 @@ def _deed(draw: st.DrawFn, people: int) -> tuple[Deed, ...]:
         st.sampled_from(
             ["send"] * 8
             + ["event", "event", "event", "decide", "decide", "retry", "retry", "reconcile", "hold", *["change"] * 4]
-            + ["again", "suppress", "earlier", "refund", "story", "story", "story"]
+            + ["flap", "flap", "again", "suppress", "earlier", "refund", "story", "story", "story"]
         )
     )
     match what:
@@ -107,8 +121,9 @@ def _deed(draw: st.DrawFn, people: int) -> tuple[Deed, ...]:
         case "hold":
             return (Deed("pause"), wait, passing, Deed("resume"))
         case "change":
-            kind = draw(st.sampled_from(["remove", "remove", "add", "retime", "repeat"]))
-            return (Deed("change", (kind, draw(st.integers(1, 4)), draw(st.sampled_from(DELAYS_H)))),)
+            return (_change(draw, draw(st.sampled_from(CHANGES))),)
+        case "flap":
+            return _flap(draw, people)
         case "suppress" | "earlier" | "refund":
             return (Deed(what, (draw(person),)),)
         case "retry" | "reconcile" | "again":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from tests.lives.life import Life, Step
@@ -35,17 +36,29 @@ def opening(moment: datetime, window: str | None, zone: str) -> datetime:
     return looked
 
 
+class Spot(NamedTuple):
+    """Where a step stands, or stood: one that was removed and is put back stands there `again`."""
+
+    name: str
+    again: int = 0
+
+
+NOWHERE = Spot("")
+
+
 @dataclass
 class Person:
     """Where somebody stands. `state` of their message: queued, doubt (`reached`: they have it), failed or over."""
 
     zone: str
     status: str = "active"
-    step: str = ""
+    spot: Spot = NOWHERE
     time: int = 0  # which occurrence of it
     due: datetime | None = None
     expires: datetime | None = None
     since: datetime | None = None  # what the delay of their step counts from; None for the first
+    follows: bool = False  # whether what was before their step was sent
+    had: dict[str, int] = field(default_factory=dict)  # of each step, how many times
     state: str = "queued"
     tried: bool = False
     tried_at: datetime | None = None  # the last time
@@ -59,7 +72,7 @@ class Person:
     @property
     def place(self) -> tuple[str, str, int]:
         """What the ledger must say of them."""
-        return self.status, self.step, self.time
+        return self.status, self.spot.name, self.time
 
 
 class Oracle:
@@ -68,7 +81,9 @@ class Oracle:
     def __init__(self, life: Life) -> None:
         self.life = life
         self.steps = list(life.steps)
-        self.order = [step.name for step in life.steps]  # with those that were removed, where they stood
+        self.order = [Spot(step.name) for step in life.steps]  # with those that were removed, where they stood
+        self.before = self.steps  # the file before this one
+        self.gone: dict[str, Step] = {}
         self.paused = False
         self.people = [Person(zone or "UTC") for zone in life.zones]
         self.fresh = 0
@@ -78,18 +93,23 @@ class Oracle:
     def step(self, name: str) -> Step | None:
         return next((step for step in self.steps if step.name == name), None)
 
-    def _has(self, name: str, occurrence: int) -> bool:
-        step = self.step(name)
+    def _at(self, spot: Spot) -> Step | None:
+        """The step that stands there now."""
+        newest = max((one for one in self.order if one.name == spot.name), default=spot)
+        return self.step(spot.name) if spot == newest else None
+
+    def _has(self, spot: Spot, occurrence: int) -> bool:
+        step = self._at(spot)
         return step is not None and occurrence < step.repeat
 
-    def _after(self, person: Person, *, sent: bool) -> tuple[str, int] | None:
-        """Where somebody goes whose message is over: nobody is reminded of what was not sent."""
-        if sent and self._has(person.step, person.time + 1):
-            return person.step, person.time + 1
-        for name in self.order[self.order.index(person.step) + 1 :]:
-            step = self.step(name)
-            if step is not None and (sent or step.kind != "reminder"):
-                return name, 0
+    def _after(self, person: Person, *, sent: bool) -> tuple[Spot, int] | None:
+        """Where somebody goes whose message is over: nobody is reminded of what was not sent, nor gets a step again."""
+        if sent and self._has(person.spot, person.time + 1):
+            return person.spot, person.time + 1
+        for spot in self.order[self.order.index(person.spot) + 1 :]:
+            step, first = self._at(spot), person.had.get(spot.name, 0)
+            if step is not None and first < step.repeat and (sent or step.kind != "reminder"):
+                return spot, first
         return None
 
     def _plan(self, person: Person, wanted: datetime) -> None:
@@ -103,18 +123,22 @@ class Oracle:
         if following is None:
             person.status, person.state, person.due = "completed", "over", None
             return
-        person.step, person.time = following
-        person.status, person.since = "active", at
-        step = self.step(person.step)
+        person.spot, person.time = following
+        person.status, person.since, person.follows = "active", at, sent
+        step = self._at(person.spot)
         assert step is not None
         wanted = at + timedelta(hours=step.after_h)
         self._plan(person, wanted if earliest is None else max(wanted, earliest))
+
+    def _skip(self, person: Person, now: datetime) -> None:
+        """On as if their step had never been there, but not before now."""
+        self._go_on(person, person.since or now, sent=person.follows, earliest=now)
 
     # -- what happens ---------------------------------------------------------------------------------------------
 
     def enrolled(self, now: datetime) -> None:
         for person in self.people:
-            person.step = self.steps[0].name
+            person.spot = self.order[0]
             person.eligible_at = now
             self._plan(person, now + ORDER_DELAY if self.life.by_orders else now)
 
@@ -135,8 +159,8 @@ class Oracle:
             person.status, person.state = ("stopped" if person.status == "active" else person.status), "over"
         elif person.status in ("stopped", "cancelled"):
             person.state = "over"
-        elif not self._has(person.step, person.time):
-            self._go_on(person, now)
+        elif not self._has(person.spot, person.time):
+            self._skip(person, now)
         elif person.expires is not None and person.expires <= now:
             self._go_on(person, now, sent=False)
         elif opening(now, self.life.window, person.zone) > now:
@@ -148,8 +172,9 @@ class Oracle:
     def _answered(self, person: Person, fate: str, now: datetime) -> bool:
         person.tried, person.tried_at = True, now
         if fate in ("accepted", "silent"):
-            person.got.append((person.step, now))
+            person.got.append((person.spot.name, now))
         if fate == "accepted":
+            person.had[person.spot.name] = person.time + 1
             self._go_on(person, now)
             return True
         if fate == "refused":
@@ -182,6 +207,7 @@ class Oracle:
 
     def _known_sent(self, person: Person) -> None:
         person.state = "over"
+        person.had[person.spot.name] = person.time + 1
         if person.status in ("active", "failed") and person.tried_at is not None:
             self._go_on(person, person.tried_at)
 
@@ -203,7 +229,7 @@ class Oracle:
         for person in self.people:
             if person.state == "doubt" and person.reached:
                 self._known_sent(person)
-            elif person.state == "failed" and not person.given_up:
+            elif person.state == "failed" and not person.given_up and person.status != "stopped":
                 person.state, person.held_until = "queued", now
                 person.status = "active" if person.status == "failed" else person.status
 
@@ -239,38 +265,50 @@ class Oracle:
             return
         at = person.eligible_at - EARLIER
         person.eligible_at = at
-        if person.state == "queued" and person.since is None and not person.tried and person.step == self.order[0]:
+        if person.state == "queued" and person.since is None and not person.tried and person.spot == self.order[0]:
             self._plan(person, at + ORDER_DELAY)
 
     def change(self, now: datetime, steps: tuple[Step, ...]) -> None:
         """The campaign file has other steps by now."""
         before = {step.name: step for step in self.steps}
+        stands = {spot.name: spot for spot in sorted(self.order)}
         for place, step in enumerate(steps):
             if step.name not in before:
-                following = next((later.name for later in steps[place + 1 :] if later.name in before), None)
-                self.order.insert(len(self.order) if following is None else self.order.index(following), step.name)
-        self.steps = list(steps)
+                following = next((stands[later.name] for later in steps[place + 1 :] if later.name in before), None)
+                was = stands.get(step.name)
+                spot = Spot(step.name, was.again + 1 if was else 0)
+                self.order.insert(len(self.order) if following is None else self.order.index(following), spot)
+        self.before, self.steps = self.steps, list(steps)
+        self.gone |= {name: step for name, step in before.items() if self.step(name) is None}
         for person in self.people:
             if person.state != "queued" or person.status != "active":
                 continue
-            if not self._has(person.step, person.time):
-                self._go_on(person, person.since or person.due or now, earliest=now)
+            if not self._has(person.spot, person.time):
+                self._skip(person, now)
                 continue
-            old, new = before[person.step], self.step(person.step)
+            old, new = before[person.spot.name], self._at(person.spot)
             assert new is not None
             waits = person.since is not None and person.due is not None and person.due > now and not person.tried
             if new.after_h != old.after_h and waits and person.since is not None:
                 self._plan(person, max(person.since + timedelta(hours=new.after_h), now))
 
 
-def changed(steps: tuple[Step, ...], kind: str, place: int, hours: int, fresh: int) -> tuple[Step, ...]:
-    """The steps of a file after a change at a place; the first step stays, and what reminds is never removed."""
+def changed(oracle: Oracle, kind: str, place: int, hours: int) -> tuple[Step, ...]:
+    """The steps of the next file, after a change at a place; the first step stays."""
+    oracle.fresh += 1
+    steps, gone = tuple(oracle.steps), sorted(name for name in oracle.gone if oracle.step(name) is None)
     place = 1 + (place - 1) % max(1, len(steps) - 1)
+    if kind == "undo":
+        return tuple(oracle.before)
+    if kind == "back" and gone:
+        return (*steps[:place], oracle.gone[gone[hours % len(gone)]], *steps[place:])
     if kind == "add" or place >= len(steps):
-        return (*steps[:place], Step(f"n{fresh}", "drip", hours), *steps[place:])
+        return (*steps[:place], Step(f"n{oracle.fresh}", "drip", hours), *steps[place:])
     step = steps[place]
-    if kind == "remove" and step.kind == "drip":
+    if kind == "remove":
         return steps[:place] + steps[place + 1 :]
+    if kind == "rename":
+        return (*steps[:place], replace(step, name=f"n{oracle.fresh}"), *steps[place + 1 :])
     if kind == "repeat" and step.kind == "reminder":
         return (*steps[:place], replace(step, repeat=1 + step.repeat % 3), *steps[place + 1 :])
     return (*steps[:place], replace(step, after_h=hours), *steps[place + 1 :])

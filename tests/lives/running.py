@@ -62,8 +62,7 @@ def live_one(world: World, life: Life) -> Oracle:
     for deed in life.deeds:
         how = deed.how
         if deed.what == "change":
-            oracle.fresh += 1
-            how = (changed(tuple(oracle.steps), *how, oracle.fresh),)
+            how = (changed(oracle, *how),)
         getattr(world, deed.what)(*how)
         getattr(oracle, deed.what)(world.clock.now, *how)
         if deed.what != "wait":
