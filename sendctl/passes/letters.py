@@ -139,7 +139,7 @@ def _known(context: Context, letter: LetterFile, keys: Keyring) -> Definition | 
         contents = sealed.of(connection, [row.id]) if row is not None else {}
     if not before.is_letter or row is None:
         raise UsageError(f"{definition.name} is a campaign, and no letter", hint="give the letter another name.")
-    _refuse_others(letter, before, row)
+    _refuse_others(context, letter, before, row)
     if not before.is_sealed:
         return definition
     _refuse_changed(letter, keys, row, contents)
@@ -147,7 +147,7 @@ def _known(context: Context, letter: LetterFile, keys: Keyring) -> Definition | 
     return with_terms(definition, contents=before.letter.contents)
 
 
-def _refuse_others(letter: LetterFile, before: Definition, row: LetterRow) -> None:
+def _refuse_others(context: Context, letter: LetterFile, before: Definition, row: LetterRow) -> None:
     """What cannot change: to whom it goes, who is told, whether it is encrypted; and when, which has its own verb."""
     name, person = letter.definition.name, letter.contact.row
     hint = f"cancel it (`sendctl cancel {name}`) and enqueue another under a new name."
@@ -156,9 +156,15 @@ def _refuse_others(letter: LetterFile, before: Definition, row: LetterRow) -> No
     assert terms_before is not None
     if person.email is not None and person.email.key != row.address_key:
         raise BadInput(f"letter {name} goes to {row.recipient} already", place=letter.place("to"), hint=hint)
-    if letter.definition.start_at not in (before.start_at, row.due_at):  # to which it may have been moved
+    start_at = letter.definition.start_at
+    # To which it may have been moved, and from there into its hours.
+    moved = start_at is not None and context.calendar(before).slot(start_at, row.timezone).due_at == row.due_at
+    if start_at not in (before.start_at, row.due_at) and not moved:
         raise BadInput(f"letter {name} is there already, for another moment", place=letter.place("at"),
                        hint=MOVE.format(name=name))  # fmt: skip
+    if person.timezone != row.timezone:
+        raise BadInput(f"letter {name} is there already, in another time zone", place=letter.place("timezone"),
+                       hint=hint)  # fmt: skip
     if terms.notify != terms_before.notify:
         raise BadInput(f"letter {name} tells somebody else already", place=letter.place("notify"), hint=hint)
     if letter.encrypt != before.is_sealed:

@@ -5,8 +5,8 @@ The steps themselves are the matter of passes/revising.py; the rules are in docs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -39,8 +39,9 @@ def apply(
     life = before.expires_after_s != after.expires_after_s
     found = _Found(IdSet(), IdSet())
     if hours or life:
+        known = _known_moment(before, after, calendar)
         for some in replanning.waiting(connection, campaign_id):
-            _plan(connection, some, calendar, shares, now, hours=bool(hours), life=life, found=found)
+            _plan(connection, some, calendar, shares, now, known, hours=bool(hours), life=life, found=found)
     notes = [
         f"{key} is {_hours(getattr(after, key))} instead of {_hours(getattr(before, key))}: another moment for"
         f" {people(len(found.moved))} under way; who is due already, or was tried, waits at most for an opening"
@@ -53,12 +54,12 @@ def apply(
 
 
 def _plan(
-    connection: Connection, some: Sequence[Waiting], calendar: Calendar, shares: Shares, now: datetime, *, hours: bool,
-    life: bool, found: _Found,
+    connection: Connection, some: Sequence[Waiting], calendar: Calendar, shares: Shares, now: datetime, known: _Known,
+    *, hours: bool, life: bool, found: _Found,
 ) -> None:  # fmt: skip
     moved, aged = list[Moved](), list[Lifetime]()
     for item in some:
-        due_at = _moment(item, calendar, now) if hours else item.due_at
+        due_at = _moment(item, calendar, now, known) if hours else item.due_at
         kept = item.expires_at and item.expires_at + (due_at - item.due_at)
         slot = Slot(due_at, calendar.expiry(due_at) if life else kept)
         if slot.due_at != item.due_at:
@@ -72,12 +73,23 @@ def _plan(
     replanning.live(connection, aged, now)
 
 
-def _moment(item: Waiting, calendar: Calendar, now: datetime) -> datetime:
-    """As if the file had always said so, but not before now. Of a first message it is not known what was wanted."""
+_Known = Callable[[Waiting], datetime | None]
+
+
+def _known_moment(before: Definition, after: Definition, calendar: Calendar) -> _Known:
+    """For when a first message was wanted: known of a letter, unless it was moved to a moment that no file has."""
+    wanted, was = before.start_at, replace(calendar, definition=before)
+    if wanted is None or not after.is_letter:
+        return lambda _item: None
+    return lambda item: wanted if was.slot(wanted, item.timezone).due_at == item.due_at else None
+
+
+def _moment(item: Waiting, calendar: Calendar, now: datetime, known: _Known) -> datetime:
+    """As if the file had always said so, but not before now; of most first messages it is not known what was wanted."""
     if item.attempts or item.due_at <= now:
         return item.due_at
     if item.advanced_at is None:
-        return calendar.opening(item.due_at, item.timezone)
+        return calendar.opening(max(known(item) or item.due_at, now), item.timezone)
     return calendar.after(item.step_index, item.advanced_at, item.timezone, earliest=now).due_at
 
 

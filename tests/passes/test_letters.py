@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sendctl.errors import BadInput, StoreRewound, UsageError
-from sendctl.passes import control, ingest, reconcile, suppress
+from sendctl.passes import control, ingest, reconcile, rescheduling, suppress
 from sendctl.passes.advice import advise
 from sendctl.passes.status import read
 from sendctl.passes.suppress import Asked
@@ -215,6 +215,7 @@ def test_a_restored_store_tells_nobody_twice(ground: Ground, judge: Judge) -> No
         ({"more": f"{NOTIFY}\nencrypt = true"}, BadInput, "is there already, in the clear"),
         ({"moment": START + timedelta(days=9)}, UsageError, "is there already"),
         ({"text": "Dear {{ contact.nam }}"}, BadInput, "note.toml:7:17: the templates use contact.nam"),
+        ({"more": f'{NOTIFY}\ntimezone = "Europe/London"'}, BadInput, "is there already, in another time zone"),
     ],
 )  # fmt: skip
 def test_what_a_letter_cannot_change_is_refused_and_nothing_is_written(
@@ -228,6 +229,32 @@ def test_what_a_letter_cannot_change_is_refused_and_nothing_is_written(
         ground.letter(**{**first, **change})
     assert words in str(caught.value)
     assert ground.dump() == before
+
+
+def test_a_letter_that_was_moved_into_its_hours_takes_the_file_with_the_time_that_was_given(
+    sqlite_ground: Ground,
+) -> None:
+    hours = 'window = "08:00-20:00"'
+    sqlite_ground.letter(at='"2026-03-03 09:00"', more=hours)
+    moment = datetime(2026, 3, 4, 3, tzinfo=UTC)
+    rescheduling.run(sqlite_ground.context, "note", lambda _definition, _now: moment)
+    for at in ('"2026-03-04 03:00"', '"2026-03-04 08:00"'):
+        assert sqlite_ground.letter(at=at, more=hours).known == 1
+    with pytest.raises(BadInput, match="for another moment"):
+        sqlite_ground.letter(at='"2026-03-05 03:00"', more=hours)
+    assert str(sqlite_ground.one("SELECT due_at FROM messages"))[:16] == "2026-03-04 08:00"
+
+
+def test_a_window_that_is_put_right_leaves_a_letter_where_its_file_says(ground: Ground) -> None:
+    at = '"2026-03-03 10:00"'
+    ground.letter(at=at)
+    for window, due in (("12:00-13:00", "03 12:00"), ("08:00-09:00", "04 08:00"), ("", "03 10:00")):
+        ground.letter(at=at, more=f'window = "{window}"' if window else "")
+        assert str(ground.one("SELECT due_at FROM messages"))[8:16] == due
+    moment = datetime(2026, 3, 5, 9, tzinfo=UTC)
+    rescheduling.run(ground.context, "note", lambda _definition, _now: moment)
+    ground.letter(at=at, more='window = "12:00-13:00"')
+    assert str(ground.one("SELECT due_at FROM messages"))[8:16] == "05 12:00"  # not to where it was before it was moved
 
 
 def test_a_corrected_text_reaches_a_letter_that_nobody_has(sqlite_ground: Ground) -> None:
