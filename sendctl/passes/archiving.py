@@ -56,7 +56,8 @@ def _refuse_untold(connection: Connection, campaign: Campaign, most_attempts: in
     if untold:
         raise UsageError(
             f"the sender of letter {campaign.name} has not been told of everything ({untold}): it cannot be archived",
-            hint="`sendctl reconcile` and `sendctl send-due` see to it.",
+            hint="`sendctl reconcile` and `sendctl send-due` see to it; to what stays in doubt,"
+            f" `sendctl recover --campaign {campaigns.by_id(connection, teller).name} --in-doubt skip`.",
         )
 
 

@@ -147,7 +147,11 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
             archiving.refuse_open(context, connection, campaign, now)
         changed = campaigns.set_status(connection, campaign.id, wanted.sources, wanted.target, now)
         if not changed and campaign.status is not wanted.target:
-            hint = f"`sendctl cancel --campaign {name}` ends it." if action == "archive" else ""
+            hint = (
+                f"`sendctl reconcile` completes it once nothing is left of it; `sendctl cancel {name}` ends it."
+                if action == "archive"
+                else ""
+            )
             raise UsageError(f"campaign {name} is {campaign.status}: it cannot be {wanted.done}", hint=hint)
         cancelled = finishing.cancel_queued(connection, campaign.id, now) if action == "cancel" and changed else 0
         flying = reports.in_flight(connection, campaign.id)

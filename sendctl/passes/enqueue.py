@@ -100,7 +100,7 @@ def run(
             report.unmoved = [(path.name, reason) for path, reason in people.orders.unmoved]
     if report.enrolled and not dry_run:
         note_remembered(report, take_up(context, definition.name))
-    if report.stopped and not dry_run:
+    if (report.stopped or report.steps_removed) and not dry_run:
         _complete(context)
     if isinstance(at, datetime) and report.known and not report.enrolled:
         # Not an error: the same command again, after one that was killed, finds all known.

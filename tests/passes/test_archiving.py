@@ -119,3 +119,30 @@ def test_who_gives_up_what_is_tried_again_may_put_it_away(ground: Ground) -> Non
     control.cancel(ground.context, "note")
     control.archive(ground.context, "note")
     assert archived(ground) == ["note", "note.notify"]
+
+
+def test_a_notice_in_doubt_is_named_with_what_settles_it(ground: Ground, judge: Judge) -> None:
+    judge.answer = lambda message: UNKNOWN if message.recipient.startswith("lea") else ACCEPTED
+    ground.letter(more=NOTIFY)
+    for _ in range(2):
+        ground.send_due()
+    with pytest.raises(UsageError, match=r"not been told of everything \(1 in doubt\)") as caught:
+        control.archive(ground.context, "note")
+    assert "`sendctl recover --campaign note.notify --in-doubt skip`" in caught.value.hint
+    ground.recover("note.notify", in_doubt="skip")
+    assert control.archive(ground.context, "note").changed
+
+
+def test_a_campaign_whose_last_step_is_removed_is_over_and_can_be_put_away(ground: Ground) -> None:
+    ground.enqueue(1, steps=(STEP, DRIP))
+    ground.pass_with(ACCEPTED)
+    ground.enqueue(steps=(STEP,))
+    assert ground.states() == {"sent": 1, "cancelled": 1}
+    assert control.archive(ground.context, "sale").changed
+
+
+def test_one_that_goes_on_cannot_be_put_away_and_the_ways_out_are_named(ground: Ground) -> None:
+    ground.enqueue()
+    with pytest.raises(UsageError, match="it cannot be archived") as caught:
+        control.archive(ground.context, "sale")
+    assert "`sendctl cancel sale` ends it" in caught.value.hint
