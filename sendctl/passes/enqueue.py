@@ -25,7 +25,7 @@ from sendctl.inputs.campaign_file import load_campaign
 from sendctl.inputs.campaign_places import CampaignFile
 from sendctl.inputs.contacts import ContactFile, SkipFile, open_contacts
 from sendctl.inputs.spool import ENDINGS
-from sendctl.passes import ending, ordering, revising, second_reader, texts
+from sendctl.passes import ending, new_terms, ordering, revising, second_reader, texts
 from sendctl.passes.accounts import check_room, shares
 from sendctl.passes.campaign_faults import check_source, compiled
 from sendctl.passes.context import Context, who
@@ -386,7 +386,7 @@ def _extend(
             connection, campaign.id, changes, context.calendar(changes.after), shares(context, definition, now),
             secret=meta.read(connection).secret, now=now,
         )  # fmt: skip
-        report.notes += replanned.notes
+        report.notes += replanned.notes + new_terms.notes(connection, campaign.id, before, changes.after)
         report.notes += revising.reach(connection, campaign)
     report.revision = campaign.revision
     if report.enrolled:

@@ -154,10 +154,14 @@ class OrderLoader:
         subjects.save(self._connection, self._campaign_id, changed)
         theirs = {(stop.order.prefix, stop.order.key) for stop in some.whole}
         ended = [(item.subject_key, after[item.order_key]) for item in some.eligible if item.order_key in after]
+        found = {item.order_key for item in some.eligible}
         for one in subjects.beginning_with(self._connection, self._campaign_id, {prefix for prefix, _ in theirs}):
             key = whole_key(json.loads(one.snapshot)["order"])
             if (one.prefix, key) in theirs:
                 ended.append((one.subject_key, after[key]))
+                found.add(key)
+        if missing := {key for _, key in theirs} - found:
+            self.done.not_stopped[NOT_ENROLLED] += len(missing)
         return [
             Stop(key, order.stopped_at, order.stop_type)
             for key, order in ended if order.stopped_at is not None and order.stop_type is not None

@@ -32,7 +32,7 @@ from tests.passes.orders import (
     trigger,
     write_campaign,
 )
-from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, START, UNTOUCHED, Ground, contacts_file, lay
+from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, START, UNKNOWN, UNTOUCHED, Ground, contacts_file, lay
 
 LATER, LATEST, BEFORE = "2026-03-02T10:00:00Z", "2026-03-03T10:00:00Z", "2026-02-20T10:00:00Z"
 REFUND = "order.refunded"
@@ -320,6 +320,31 @@ def test_an_earlier_event_that_comes_in_late_makes_it_due_earlier(ground: Ground
         " JOIN enrollments e ON e.id = m.enrollment_id ORDER BY e.subject_key"
     )
     assert [[str(moment)[:10] for moment in row[1:]] for row in dues] == [["2026-03-08"] * 3, ["2026-03-09"] * 3]
+
+
+def test_a_refund_of_a_whole_order_of_which_nothing_is_found_says_so(ground: Ground) -> None:
+    keys = {"rest": trigger(key='"{{ order.customer.email }}/{{ item.id }}"')}
+    load(ground, event(1, email="a@x.example"), **keys)
+    refund = event(1, [], type_=REFUND, at=LATER, email="b@x.example")
+    report = load(ground, refund, **keys)
+    assert (report.stopped, report.not_stopped) == ({}, {"not enrolled": 1})
+    report = load(ground, event(1, at=DAY, email="b@x.example"), **keys)
+    assert (report.enrolled, report.not_eligible) == (0, {f"stopped by {REFUND}": 1})  # it is remembered
+    report = load(ground, event(1, [], type_=REFUND, at=LATER, email="a@x.example"), **keys)
+    assert (report.stopped, report.not_stopped) == ({REFUND: 1}, {})
+
+
+def test_a_dry_run_says_whom_changed_terms_reach(ground: Ground) -> None:
+    load(ground, event(1), event(2))
+    ground.clock.now = datetime(2026, 3, 9, 10, tzinfo=UTC)
+    ground.pass_with(UNKNOWN, limit=1)
+    changed = {"campaign": f'{LINK}\nin_doubt = "skip"\nproviders = ["fallback"]', "rest": trigger(delay='"14d"')}
+    report = load(ground, dry_run=True, **changed)
+    assert report.notes[:3] == [
+        "delay of [trigger]: for the orders to come; not for 2 people under way",
+        "in_doubt is skip instead of hold: also for 1 message in doubt now",
+        "providers is fallback instead of those of [send]: also for 1 message queued, from the next pass on",
+    ]
 
 
 def due(ground: Ground) -> str:
