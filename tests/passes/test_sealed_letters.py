@@ -18,7 +18,7 @@ from tests.store.ground import START, UNKNOWN, Ground
 
 ENCRYPT = 'encrypt = true\nnotify = "me@shop.example"'
 TEXT = "the code is xyzzy for {{ contact.name }}"
-SECRETS = ("xyzzy", "About note", "Ann")
+SECRETS = ("xyzzy", "About note", '"Ann"', "for Ann")  # three letters may stand in what is encrypted, by chance
 
 
 def keys(ground: Ground, key: str = "", previous: str = "") -> None:
