@@ -12,6 +12,14 @@ def iso(said: object) -> datetime:
     return _told(datetime.fromisoformat, said)
 
 
+def iso_or_none(said: object) -> datetime | None:
+    """The same; None for what is no time."""
+    try:
+        return iso(said)
+    except ValueError:
+        return None
+
+
 def rfc2822(said: object) -> datetime:
     """Such as "Fri, 24 May 2019 17:44:46 +0000". Raises ValueError."""
     return _told(parsedate_to_datetime, said)

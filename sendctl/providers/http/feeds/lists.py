@@ -74,15 +74,25 @@ def explained(permission: str) -> Iterator[None]:
         raise NoEvents(error.strerror or str(error)) from error
 
 
-def read(entries: Iterable[Mapping[str, Any]], lines: Callable[[Mapping[str, Any]], list[Line]]) -> EventPage:
+def entries_of(record: Mapping[str, Any], name: str) -> list[Any]:
+    """A list in an answer, with whatever is in it: its length says whether there are more. Raises OSError."""
+    found = record.get(name)
+    if not isinstance(found, list):
+        raise OSError(0, f"the answer has no list of {name}")
+    return found
+
+
+def read(entries: Iterable[Any], lines: Callable[[Mapping[str, Any]], list[Line]]) -> EventPage:
     """The page that these entries make; one that is not of its form keeps no other from counting."""
     found: list[Line] = []
     unread: list[str] = []
     for entry in entries:
         try:
+            if not isinstance(entry, dict):
+                raise OtherForm("it is no JSON object")
             found += lines(entry)
         except OtherForm as error:
-            unread.append(printable(f"{error}: {str(dict(entry))[:200]}"))
+            unread.append(printable(f"{error}: {str(entry)[:200]}"))
     return EventPage(found, unread=unread)
 
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from sendctl.providers.events import mailgun
 from sendctl.providers.events.line import optional
-from sendctl.providers.http.api import Api, listed
-from sendctl.providers.http.feeds.lists import path_of, read
+from sendctl.providers.http.api import Api
+from sendctl.providers.http.feeds.lists import entries_of, path_of, read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
 
 # A page can be trusted when it is half an hour old: events take different ways to the index (event-polling).
@@ -36,7 +36,7 @@ class MailgunLists:
             begin, end = math.floor(asked.since.timestamp()), math.ceil(asked.until.timestamp())
             window = {"begin": str(begin), "end": str(end), "ascending": "yes", "limit": _MOST}
             record = api.ask("GET", self._path, window)
-        entries = listed(record, "items")
+        entries = entries_of(record, "items")
         if not entries:
             return EventPage(())
         following = path_of(optional(record, "paging").get("next"), f"{self._path}/")

@@ -5,13 +5,16 @@ https://postmarkapp.com/developer/api/bounce-api; `fromdate` and `todate` are in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sendctl.providers.events import postmark
-from sendctl.providers.events.line import Line
-from sendctl.providers.http.api import Api, listed
-from sendctl.providers.http.feeds.lists import read
+from sendctl.providers.events.line import Line, OtherForm
+from sendctl.providers.http import times
+from sendctl.providers.http.api import Api
+from sendctl.providers.http.feeds.lists import entries_of, read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
 
 _SETTLED_S = 3600  # how long the index lags is not documented
@@ -34,13 +37,13 @@ class PostmarkLists:
         window = {
             "count": str(_COUNT), "offset": str(offset), "fromdate": _eastern(asked.since - _AN_HOUR), "todate": last,
         }  # fmt: skip
-        entries = listed(api.ask("GET", "/bounces", window), "Bounces")
+        entries = entries_of(api.ask("GET", "/bounces", window), "Bounces")
         found = read(entries, lambda entry: _lines(dict(entry)))
         if len(entries) < _COUNT:
             return found
         if offset + 2 * _COUNT <= _MOST:
             return found._replace(next=f"{offset + _COUNT} {last}")
-        oldest = _eastern(datetime.fromisoformat(str(entries[-1].get("BouncedAt"))) + timedelta(seconds=1))
+        oldest = _oldest(entries, asked)
         if oldest == last:
             raise OSError(0, f"it has more than {_MOST} bounces within a second")
         return found._replace(next=f"0 {oldest}")
@@ -48,6 +51,19 @@ class PostmarkLists:
 
 def _lines(entry: dict[str, object]) -> list[Line]:
     return postmark.lines({"RecordType": "Bounce", **entry})
+
+
+def _oldest(entries: Sequence[Any], asked: Asked) -> str:
+    """Up to where a list is read on that ends with these; what cannot be of this window says nothing about that.
+
+    Raises OtherForm where none of them has a time.
+    """
+    said = [times.iso_or_none(entry.get("BouncedAt")) for entry in entries if isinstance(entry, dict)]
+    first, last = asked.since - 2 * _AN_HOUR, asked.until + _AN_HOUR
+    moments = [moment for moment in said if moment is not None and first <= moment <= last]
+    if not moments:
+        raise OtherForm(f"none of {len(entries)} bounces has a time")
+    return _eastern(min(moments) + timedelta(seconds=1))
 
 
 def _eastern(moment: datetime) -> str:

@@ -7,14 +7,14 @@ Both come newest first, without any filter by time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sendctl.providers.events.line import Line, OtherForm, line, text
 from sendctl.providers.http import times
-from sendctl.providers.http.api import Api, listed
-from sendctl.providers.http.feeds.lists import read
+from sendctl.providers.http.api import Api
+from sendctl.providers.http.feeds.lists import entries_of, read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
 
 _LIMIT = "100"  # the most (pagination)
@@ -44,12 +44,32 @@ class ResendLists:
         """`page` is the id behind which it goes on."""
         params = {"limit": _LIMIT} | ({"after": asked.page} if asked.page else {})
         record = api.ask("GET", f"/{asked.feed}", params)
-        entries = listed(record, "data")
+        entries = entries_of(record, "data")
         said = _suppression if asked.feed == "suppressions" else _email
-        found = read(entries, lambda entry: said(entry) if asked.since <= _moment(entry) <= asked.until else [])
-        if not entries or record.get("has_more") is not True or _moment(entries[-1]) < asked.since:
+        placed = list(zip(entries, _moments(entries), strict=True))
+        found = read((one for one, at in placed if at is None or asked.since <= at <= asked.until), said)
+        oldest = placed[-1][1] if placed else None
+        if not entries or record.get("has_more") is not True or (oldest is not None and oldest < asked.since):
             return found
-        return found._replace(next=text(entries[-1], "id"))
+        return found._replace(next=_last_id(entries))
+
+
+def _moments(entries: Sequence[Any]) -> list[datetime | None]:
+    """When each was made. One that does not say it is as old as its neighbour, for they come newest first.
+
+    None where none of them has a time.
+    """
+    said = [times.iso_or_none(one.get("created_at")) if isinstance(one, dict) else None for one in entries]
+    at = next((moment for moment in said if moment is not None), None)
+    return [at := moment or at for moment in said]
+
+
+def _last_id(entries: Sequence[Any]) -> str:
+    """Behind which the next page begins; what follows it without an id comes once more. Raises OtherForm."""
+    named = [one["id"] for one in entries if isinstance(one, dict) and isinstance(one.get("id"), str) and one["id"]]
+    if not named:
+        raise OtherForm(f"none of {len(entries)} entries has an id")
+    return str(named[-1])
 
 
 def _moment(entry: Mapping[str, Any]) -> datetime:

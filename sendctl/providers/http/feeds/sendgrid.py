@@ -40,8 +40,7 @@ class SendGridLists:
         entries = api.fetch("GET", f"/v3/suppression/{asked.feed}", window).json()
         if not isinstance(entries, list):
             raise OSError(0, f"the answer is no list of {asked.feed}")
-        named = [entry for entry in entries if isinstance(entry, dict)]
-        found = read(named, lambda entry: _lines(asked.feed, entry))
+        found = read(entries, lambda entry: _lines(asked.feed, entry))
         return found._replace(next=str(offset + _LIMIT)) if len(entries) >= _LIMIT else found
 
 

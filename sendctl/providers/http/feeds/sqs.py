@@ -62,7 +62,7 @@ class SqsQueue:
         }  # fmt: skip
         with explained(_PERMISSION):
             found = self._asked("ReceiveMessage", asked).get("Messages", [])
-            return [_delivery(message) for message in found if isinstance(message, dict)]
+            return [_delivery(message) for message in found]
 
     def take_out(self, receipts: Sequence[str]) -> None:
         """See EventQueue. What SQS could not delete comes again, and is known then."""
@@ -87,14 +87,20 @@ class SqsQueue:
             raise
 
 
-def _delivery(message: Mapping[str, Any]) -> Delivery:
-    """Raises OtherForm for what is no message of SQS; a body that is no event is said in `unread`."""
-    sent = str(optional(message, "Attributes").get("SentTimestamp") or "")
-    if not sent.isascii() or not sent.isdecimal():
-        raise OtherForm("a message has no SentTimestamp")
+def _delivery(message: Any) -> Delivery:
+    """What is no event, or no message of SQS, is said in `unread`, and keeps no other from being received."""
     page = read([message], lambda one: _lines(text(one, "Body")))
-    queued_at = datetime.fromtimestamp(int(sent) / 1000, UTC)
-    return Delivery(page.lines, page.unread, text(message, "ReceiptHandle"), queued_at)
+    record = message if isinstance(message, dict) else {}
+    sent, receipt = str(optional(record, "Attributes").get("SentTimestamp") or ""), record.get("ReceiptHandle")
+    try:
+        queued_at = datetime.fromtimestamp(int(sent) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        flaw = "a message has no SentTimestamp"
+    else:
+        if isinstance(receipt, str) and receipt:
+            return Delivery(page.lines, page.unread, receipt, queued_at)
+        flaw = "a message has no ReceiptHandle"
+    return Delivery(page.lines, [*page.unread, flaw], "", datetime.now(UTC))
 
 
 def _lines(body: str) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from sendctl.providers.events import twilio
 from sendctl.providers.events.line import Line, OtherForm, text
 from sendctl.providers.http import times
-from sendctl.providers.http.api import Api, listed
-from sendctl.providers.http.feeds.lists import path_of, read
+from sendctl.providers.http.api import Api
+from sendctl.providers.http.feeds.lists import entries_of, path_of, read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
 
 _PAGE_SIZE = "1000"  # the most
@@ -42,7 +42,7 @@ class TwilioLists:
                 "GET", self._path,
                 {"DateSent>": f"{first:%Y-%m-%d}", "DateSent<": f"{last:%Y-%m-%d}", "PageSize": _PAGE_SIZE},
             )  # fmt: skip
-        entries = listed(record, "messages")
+        entries = entries_of(record, "messages")
         found = read(entries, lambda entry: _lines(entry, asked))
         following = record.get("next_page_uri")
         return found._replace(next=path_of(following, self._path)) if following else found
