@@ -279,9 +279,9 @@ def test_one_that_has_failed_is_stopped_and_not_retried(ground: Ground) -> None:
     assert ingest(ground, fact("submitted", campaign="sale", email=address(1))).applied.stopped == 1
     ground.clock.forward(days=2)
     assert reconcile.run(ground.context).retried == 0
-    assert ground.recover(failed=True).retried == 1  # an operator's choice, which the claim does not follow
+    assert ground.recover(failed=True).retried == 0
     assert ground.clerk().turn([], 9).messages == ()
-    assert ground.states() == {"cancelled": 1}
+    assert ground.states() == {"failed": 1}
 
 
 def test_a_campaign_of_which_nothing_is_left_is_completed(ground: Ground) -> None:

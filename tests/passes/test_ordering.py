@@ -227,11 +227,11 @@ def test_a_failed_message_of_an_order_that_ended_is_not_retried(ground: Ground, 
     ground.pass_with(REFUSED)
     load(ground, event(1, type_=REFUND, at=LATER))
     assert ended(ground) == {"1/1": ("stopped", REFUND)}
-    ground.recover(failed=True)
+    assert ground.recover(failed=True).retried == 0
     assert ground.violations() == []
     ground.send_due()
     assert judge.delivered == []
-    assert ground.states() == {"cancelled": 1}
+    assert ground.states() == {"failed": 1}
 
 
 def test_an_order_is_not_ended_after_its_last_step(ground: Ground) -> None:
