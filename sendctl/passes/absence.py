@@ -42,7 +42,7 @@ def _unproven_of_service(context: Context, doubt: Doubt, now: datetime) -> str:
     if doubt.evidence == "claim_expired":
         return _ALIVE
     kept_s = retention_s(context.settings.providers[doubt.provider].type)
-    if now - doubt.handed_over_at >= timedelta(seconds=kept_s):
+    if now - doubt.first_at >= timedelta(seconds=kept_s):
         return f"does not have it, and need not keep any for more than {format_duration(kept_s)}"
     if (left_s := _left_s(doubt, after_s, now)) > 0:
         return f"does not have it yet: that counts in {format_duration(max(1.0, left_s))} (absent_after_s)"

@@ -153,9 +153,10 @@ class _Inquiry:
         for held, outcome in list(proof.accepted.items()):
             doubt = asked[held]
             if self._has_rivals(connection, doubt):
-                self._tell_rivals(proof)
+                self._tell_rivals(doubt, proof)
             elif rivals.is_anothers(connection, outcome.provider_message_id, doubt):
                 proof.cannot_tell(f"provider {self.name} has nothing like it but what is another message's")
+                proof.unasked.add(held)  # the next pass asks for one that is not that
             else:
                 continue
             del proof.accepted[held]
@@ -168,7 +169,8 @@ class _Inquiry:
             connection, doubt, RIVALS_WITHIN, [name for name, table in tables.items() if table.type != kind]
         )
 
-    def _tell_rivals(self, proof: Evidence) -> None:
+    def _tell_rivals(self, doubt: Doubt, proof: Evidence) -> None:
+        proof.unanswered.add(doubt.held)  # the other one may be in flight, or be proven soon
         proof.cannot_tell(
             f"provider {self.name} would be asked by the contents, and another message to the same address"
             " was handed over about then, of which it is not known either"
@@ -184,7 +186,7 @@ class _Inquiry:
                 continue
             due = dues[doubt.message_id]
             if self._has_rivals(connection, doubt):
-                self._tell_rivals(self.found)
+                self._tell_rivals(doubt, self.found)
                 continue
             if due.revision is None or due.composed_at is None:
                 self.found.cannot_tell(UNKNOWN_CONTENTS)

@@ -94,10 +94,16 @@ def known_until(context: Context, doubt: Doubt) -> datetime | None:
     """The last moment at which its provider recognises its key, less the time that asking takes; None: never.
 
     It has known the key since the first attempt that it may have taken: one that it knew already does not renew it.
+    Another section of its type may be the same account.
     """
-    table = context.settings.providers.get(doubt.provider)
+    tables = context.settings.providers
+    table = tables.get(doubt.provider)
     window_s = key_window_s(table.type) if table is not None else 0.0
-    return doubt.first_at + timedelta(seconds=window_s - context.settings.send.deadline_s) if window_s else None
+    if table is None or not window_s:
+        return None
+    alone = sum(one.type == table.type for one in tables.values()) == 1
+    first_at = doubt.first_here_at if alone else doubt.first_at
+    return first_at + timedelta(seconds=window_s - context.settings.send.deadline_s)
 
 
 def of_logs(context: Context, doubts: Sequence[Doubt]) -> Evidence:

@@ -70,6 +70,7 @@ def settle(context: Context, doubts: Sequence[Doubt]) -> Evidence:
         return found
     for name in sorted({doubt.provider for doubt in doubts}):
         asked, why = [doubt for doubt in doubts if doubt.provider == name], ""
+        random.shuffle(asked)  # those that never get a verdict keep no others from theirs
         while asked and not why:
             waiting, why = _settle_some(context, name, asked[:AT_ONCE], found)
             asked = waiting + asked[AT_ONCE:]
@@ -208,6 +209,8 @@ def _allowed(
             continue
         ended = bool(ending.known(connection, doubt.campaign_id, calendar.definition, [due]))
         reason = _forbidden(due, calendar, suppressed=due.recipient_key in suppressed, ended=ended, now=desk.now)
+        if not reason and fates.had_before(connection, calendar, [due]):
+            reason = "its step was removed and is back, and its person has had it before"
         passing = reason or _too_early(desk, connection, doubt, due, calendar)
         if passing:
             found.cannot_tell(passing)

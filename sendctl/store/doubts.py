@@ -24,7 +24,8 @@ _LIVING = (CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.COMPLET
 class Doubt:
     """A message in doubt. `since` is when it became so, `handed_over_at` the begin of its attempt.
 
-    `first_at` is the begin of its first attempt that may have been taken: what someone gave up in doubt counts.
+    `first_at` is the begin of its first attempt that may have been taken, `first_here_at` that of the first at its
+    provider: what someone gave up in doubt counts.
 
     `evidence` says how its attempt became unknown: "claim_expired" means that its run may still be alive.
     """
@@ -40,6 +41,7 @@ class Doubt:
     claim_id: str
     since: datetime
     handed_over_at: datetime
+    first_here_at: datetime
     first_at: datetime
     evidence: str
     host_id: str | None  # of the run that handed it over
@@ -53,19 +55,15 @@ class Doubt:
 def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Doubt]:
     """All messages in doubt, oldest first; of one campaign when given."""
     tried = attempts.alias("tried")
-    first_at = (
-        sa.select(sa.func.min(tried.c.started_at))
-        .where(
-            tried.c.message_id == messages.c.id,
-            tried.c.outcome.in_([AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED]),
-        )
-        .scalar_subquery()
-    )
+    perhaps = tried.c.outcome.in_([AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED])
+    first = sa.select(sa.func.min(tried.c.started_at)).where(tried.c.message_id == messages.c.id, perhaps)
+    first_here = first.where(tried.c.provider == attempts.c.provider)
     statement = (
         sa.select(
             messages.c.id, messages.c.campaign_id, messages.c.revision, messages.c.channel, messages.c.recipient,
             messages.c.provider_key, attempts.c.provider, attempts.c.run_id, attempts.c.claim_id,
-            messages.c.in_doubt_at, attempts.c.started_at, first_at, attempts.c.evidence, runs.c.host_id,
+            messages.c.in_doubt_at, attempts.c.started_at, first_here.scalar_subquery(),
+            first.scalar_subquery(), attempts.c.evidence, runs.c.host_id,
         )
         .join(attempts, attempts.c.message_id == messages.c.id)
         .outerjoin(runs, runs.c.id == attempts.c.run_id)

@@ -5,7 +5,7 @@ The services' doubles are processes of their own, with their own clock: only the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ SERVICES = {
     "postmark": {"server_token_file": "key"}, "sendgrid": {"api_key_file": "key"},
     "mailgun": {"api_key_file": "key", "domain": "mg.shop.example"},
 }  # fmt: skip
+SCRIPT = [LOST | {"to": "p00001"}, BROKEN | {"to": "p00002"}]
 Start = Callable[..., HttpDouble]
 
 
@@ -31,8 +32,7 @@ def start(ground: Ground, tmp_path: Path) -> Iterator[Start]:
     """Make a service `primary`: p00001's message is taken without a reply, p00002's is not taken."""
     with ExitStack() as stack:
 
-        def begin(kind: str, **options: Any) -> HttpDouble:
-            script = [LOST | {"to": "p00001"}, BROKEN | {"to": "p00002"}]
+        def begin(kind: str, *, script: Sequence[dict[str, Any]] = SCRIPT, **options: Any) -> HttpDouble:
             double = stack.enter_context(start_http_double(tmp_path, kind, script=script))
             (tmp_path / "key").write_text(API_KEY)
             secrets = {
@@ -79,6 +79,37 @@ def test_without_it_absence_proves_nothing_ever(ground: Ground, start: Start, ki
         ground.clock.forward(hours=23)
         report = reconcile.run(ground.context)
     assert (report.in_doubt, report.cannot_tell) == (1, {"provider primary does not have it, or has it no more": 1})
+
+
+OTHERS = {
+    "postmark": ("/messages/outbound", {"Messages": [{"MessageID": "other", "Metadata": {"sendctl": "f" * 32}}]}),
+    "postmark, without metadata": ("/messages/outbound", {"Messages": [{"MessageID": "other"}]}),
+    "postmark, no object": ("/messages/outbound", {"Messages": [7]}),
+    "mailgun": ("/events", {"items": [{"event": "accepted", "message": {"headers": {"message-id": "a@b"}}}] * 25}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_an_answer_about_others_is_no_absence(ground: Ground, start: Start, case: str) -> None:
+    """It has ours too, and the filter was not applied."""
+    path, body = OTHERS[case]
+    script = [LOST | {"to": "p00001"}, {"at": "asked", "do": "answer", "to": path, "status": 200, "body": body}]
+    double = start(case.partition(",")[0], script=script, absent_after_s=3600.0)
+    ground.enqueue(1)
+    ground.send_due()
+    ground.clock.forward(hours=2)
+    report = reconcile.run(ground.context)
+    said = "provider primary cannot be asked: its answer has other messages than the one that it was asked for"
+    assert (report.proven_absent, report.cannot_tell, len(double.accepted())) == (0, {said: 1}, 1)
+
+
+def test_postmark_is_asked_for_the_stream_that_it_was_given(ground: Ground, start: Start) -> None:
+    double = start("postmark", message_stream="broadcast")
+    lost(ground)
+    reconcile.run(ground.context)
+    asked = [row["path"] for row in double.asked("/messages/outbound")]
+    assert len(asked) == 2
+    assert all("messagestream=broadcast" in path for path in asked)
 
 
 def test_beyond_what_the_service_keeps_absence_proves_nothing(ground: Ground, start: Start) -> None:

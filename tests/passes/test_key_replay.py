@@ -167,6 +167,20 @@ def test_a_key_is_as_old_as_the_first_attempt_that_may_have_been_taken(ground: G
     assert planning.plan(ground.context, "sale").keyed == 0
 
 
+def test_a_key_is_as_old_at_a_service_as_what_that_service_may_have_taken(ground: Ground, resend: NewDouble) -> None:
+    """In doubt at an MTA, and a day later sent again by decision through a service that drops it once."""
+    resend(BROKEN)
+    ground.enqueue(1)
+    ground.pass_with(UNKNOWN)
+    ground.change("UPDATE attempts SET provider = 'mta'")
+    ground.clock.forward(hours=25)
+    assert ground.recover(in_doubt="resend").resent == 1
+    ground.send_due()
+    assert ground.states() == {"in_doubt": 1}
+    ground.clock.forward(minutes=20)
+    assert (reconcile.run(ground.context).proven_sent, ground.states()) == (1, {"sent": 1})
+
+
 def test_what_was_certainly_not_taken_makes_no_key_older(ground: Ground, resend: NewDouble) -> None:
     double = resend(answering(429, "rate_limit_exceeded", first=1), BROKEN)
     ground.enqueue(1)
@@ -246,6 +260,21 @@ def test_one_that_never_has_an_answer_keeps_no_other_from_its_own(sqlite_ground:
     assert (ground.states(), breaker(ground)) == ({"sent": 23, "in_doubt": 2}, "closed")
     assert "invalid_idempotent_request" in words(report)
     assert len(set(keys(double))) == 23
+
+
+def test_many_that_never_have_an_answer_keep_no_other_from_its_own(sqlite_ground: Ground, resend: NewDouble) -> None:
+    """More of them than are asked about at once, and older."""
+    ground = sqlite_ground
+    resend(answering(403, "invalid_from_address", to="p000([01][0-9]|20)@"))
+    ground.enqueue(20)
+    ground.pass_with(UNKNOWN)
+    ground.clock.forward(minutes=1)
+    ground.enqueue(5, first=21, name="other")
+    ground.pass_with(UNKNOWN)
+    for _ in range(20):  # whichever finds out first
+        ground.clock.forward(minutes=30)
+        reconcile.run(ground.context)
+    assert (ground.states(), ground.states("other")) == ({"in_doubt": 20}, {"sent": 5})
 
 
 def test_what_a_service_says_of_itself_then_holds_for_sending_too(ground: Ground, resend: NewDouble) -> None:

@@ -19,8 +19,14 @@ def page(path: str, body: Any, **more: Any) -> dict[str, Any]:
     return {"at": "asked", "do": "answer", "to": path, "status": 200, "body": body, **more}
 
 
+FLAWS: list[dict[str, Any] | None] = [
+    {"created_at": "2026-03-02 09:00 UTC"}, {"created_at": None}, {"created_at": "0001-01-01T00:00:00Z"},
+    {"created_at": "1970-01-01T00:00:00Z"}, {"id": None}, None,
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
-@pytest.mark.parametrize("flaw", [{"created_at": "2026-03-02 09:00 UTC"}, {"created_at": None}, {"id": None}, None])
+@pytest.mark.parametrize("flaw", FLAWS)
 def test_resends_list_is_read_on_whatever_is_wrong_with_one_entry(lite: World, place: int, flaw: Any) -> None:
     """Its pages go on behind the last entry, and end with what is old enough."""
     people = [{"recipient": f"p{n}@x.example", "provider_message_id": None} for n in (1, 2, 3)]
@@ -108,3 +114,18 @@ def test_a_queue_is_read_on_whatever_is_wrong_with_one_message(lite: World, flaw
     in_queue(lite, event)
     report = lite.pull()
     assert (report.trouble, report.applied.fresh, report.unread >= 1) == ({}, 1, True)
+
+
+@pytest.mark.parametrize("messages", [None, 7])
+def test_a_queue_whose_answer_has_no_list_is_trouble_and_no_defect(lite: World, messages: Any) -> None:
+    script = {"at": "body", "do": "answer", "to": "MaxNumberOfMessages", "status": 200}
+    lite.serve("ses", script | {"body": {"Messages": messages}})
+    assert lite.pull().trouble == {"primary": "the answer has no list of Messages"}
+
+
+@pytest.mark.parametrize("service", ["postmark", "ses"])
+def test_certificates_that_cannot_be_read_keep_no_doubt_from_being_settled(world: World, service: str) -> None:
+    world.serve(service, ca_file=str(world.ground.folder / "gone.pem"))
+    report = world.reconcile()
+    assert list(report.pulled.trouble) == ["primary"]
+    assert "No such file" in report.pulled.trouble["primary"]

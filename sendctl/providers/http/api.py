@@ -11,7 +11,7 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -331,9 +331,20 @@ def _is_about_the_certificate(error: BaseException | None) -> bool:
     return False
 
 
-def listed(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The objects of a list in an answer. Raises OSError where there is no such list."""
+def check_none(entries: Sequence[object]) -> None:
+    """An answer about one message that has none is a finding; one that has others proves nothing. Raises OSError."""
+    if entries:
+        raise OSError(0, "its answer has other messages than the one that it was asked for")
+
+
+def entries_of(record: Mapping[str, Any], name: str) -> list[Any]:
+    """A list in an answer, with whatever is in it: its length says whether there are more. Raises OSError."""
     found = record.get(name)
     if not isinstance(found, list):
         raise OSError(0, f"the answer has no list of {name}")
-    return [item for item in found if isinstance(item, dict)]
+    return found
+
+
+def listed(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The objects of a list in an answer. Raises OSError where there is no such list."""
+    return [item for item in entries_of(record, name) if isinstance(item, dict)]

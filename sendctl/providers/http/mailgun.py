@@ -14,7 +14,7 @@ from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.checks import Checked, Standing, about, cannot_tell, domain_of, failed, is_within, ok
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
-from sendctl.providers.http.api import Api, Reply, Request, listed
+from sendctl.providers.http.api import Api, Reply, Request, check_none, entries_of
 from sendctl.providers.http.asking import refused
 from sendctl.providers.http.verdicts import Verdict, judged
 
@@ -73,12 +73,16 @@ class Mailgun:
     def find(self, api: Api, sought: Sought) -> str | None:
         """As it keeps its events: by the Message-ID, which is ours (api-reference/send/mailgun/events)."""
         asked = {"event": "accepted", "message-id": sought.message_id, "limit": "25"}
-        events = listed(api.ask("GET", f"/v3/{quote(self._domain)}/events", asked), "items")
+        events = entries_of(api.ask("GET", f"/v3/{quote(self._domain)}/events", asked), "items")
         # Whatever the filter let through: only what names this message proves anything.
-        named = (item.get("message") for item in events if item.get("event") == "accepted")
+        accepted = (item for item in events if isinstance(item, dict) and item.get("event") == "accepted")
+        named = (item.get("message") for item in accepted)
         heads = (item.get("headers") for item in named if isinstance(item, dict))
         known = {head.get("message-id") for head in heads if isinstance(head, dict)}
-        return f"<{sought.message_id}>" if sought.message_id in known else None
+        if sought.message_id in known:
+            return f"<{sought.message_id}>"
+        check_none(events)
+        return None
 
     async def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
         """By the domain: api-reference/send/mailgun/domains (v4).

@@ -13,7 +13,7 @@ from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.checks import Checked, cannot_tell, failed, ok
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
-from sendctl.providers.http.api import Api, Reply, Request, listed
+from sendctl.providers.http.api import Api, Reply, Request, check_none, entries_of
 from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.letter import parsed, written
 from sendctl.providers.http.verdicts import Verdict, judged
@@ -88,11 +88,15 @@ class Postmark:
 
     def find(self, api: Api, sought: Sought) -> str | None:
         asked = {"count": "1", "offset": "0", "metadata_sendctl": sought.key}
-        for item in listed(api.ask("GET", "/messages/outbound", asked), "Messages"):
+        # Without it only the default stream is looked through.
+        asked |= {"messagestream": self._stream} if self._stream else {}
+        entries = entries_of(api.ask("GET", "/messages/outbound", asked), "Messages")
+        for item in entries:
             # Whatever the filter let through: only what carries our key proves anything.
-            metadata, known = item.get("Metadata"), item.get("MessageID")
-            if isinstance(metadata, dict) and metadata.get("sendctl") == sought.key and isinstance(known, str):
-                return known or None
+            metadata = item.get("Metadata") if isinstance(item, dict) else None
+            if isinstance(metadata, dict) and metadata.get("sendctl") == sought.key and item.get("MessageID"):
+                return str(item["MessageID"])
+        check_none(entries)
         return None
 
     async def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -44,7 +44,9 @@ class HttpLists:
     @contextmanager
     def together(self) -> Iterator[None]:
         """See EventLists."""
-        with self._api.together():
+        with ExitStack() as stack:
+            with explained(self._lists.permission):
+                stack.enter_context(self._api.together())
             yield
 
     def page(self, asked: Asked) -> EventPage:
@@ -72,14 +74,6 @@ def explained(permission: str) -> Iterator[None]:
         raise NoEvents(f"its answer is not as documented: {error}") from error
     except OSError as error:
         raise NoEvents(error.strerror or str(error)) from error
-
-
-def entries_of(record: Mapping[str, Any], name: str) -> list[Any]:
-    """A list in an answer, with whatever is in it: its length says whether there are more. Raises OSError."""
-    found = record.get(name)
-    if not isinstance(found, list):
-        raise OSError(0, f"the answer has no list of {name}")
-    return found
 
 
 def read(entries: Iterable[Any], lines: Callable[[Mapping[str, Any]], list[Line]]) -> EventPage:

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from sendctl.providers.events import mailgun
 from sendctl.providers.events.line import optional
-from sendctl.providers.http.api import Api
-from sendctl.providers.http.feeds.lists import entries_of, path_of, read
+from sendctl.providers.http.api import Api, entries_of
+from sendctl.providers.http.feeds.lists import path_of, read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
 
 # A page can be trusted when it is half an hour old: events take different ways to the index (event-polling).

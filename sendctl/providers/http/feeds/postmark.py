@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 from sendctl.providers.events import postmark
 from sendctl.providers.events.line import Line, OtherForm
 from sendctl.providers.http import times
-from sendctl.providers.http.api import Api
-from sendctl.providers.http.feeds.lists import entries_of, read
+from sendctl.providers.http.api import Api, entries_of
+from sendctl.providers.http.feeds.lists import read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
 
 _SETTLED_S = 3600  # how long the index lags is not documented

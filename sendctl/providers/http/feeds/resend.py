@@ -8,13 +8,13 @@ Both come newest first, without any filter by time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sendctl.providers.events.line import Line, OtherForm, line, text
 from sendctl.providers.http import times
-from sendctl.providers.http.api import Api
-from sendctl.providers.http.feeds.lists import entries_of, read
+from sendctl.providers.http.api import Api, entries_of
+from sendctl.providers.http.feeds.lists import read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
 
 _LIMIT = "100"  # the most (pagination)
@@ -32,6 +32,7 @@ _LAST: Mapping[str, str] = {
     "complained": "complained", "delivery_delayed": "deferred", "bounced": "bounced", "suppressed": "rejected",
     "failed": "failed",
 }  # fmt: skip
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class ResendLists:
@@ -57,9 +58,10 @@ class ResendLists:
 def _moments(entries: Sequence[Any]) -> list[datetime | None]:
     """When each was made. One that does not say it is as old as its neighbour, for they come newest first.
 
-    None where none of them has a time.
+    A time before there was any Resend says nothing. None where none of them has a time.
     """
     said = [times.iso_or_none(one.get("created_at")) if isinstance(one, dict) else None for one in entries]
+    said = [moment if moment is not None and moment >= _EARLIEST else None for moment in said]
     at = next((moment for moment in said if moment is not None), None)
     return [at := moment or at for moment in said]
 

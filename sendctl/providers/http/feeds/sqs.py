@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from sendctl.providers.events import ses
 from sendctl.providers.events.line import OtherForm, optional, text
-from sendctl.providers.http.api import Api, Declined
+from sendctl.providers.http.api import Api, Declined, entries_of
 from sendctl.providers.http.feeds.lists import THROTTLED_S, explained, read
 from sendctl.providers.http.ses import Signer
 from sendctl.providers.http.settings import HttpSettings
@@ -51,7 +51,9 @@ class SqsQueue:
     @contextmanager
     def together(self) -> Iterator[None]:
         """See EventQueue."""
-        with self._api.together():
+        with ExitStack() as stack:
+            with explained(_PERMISSION):
+                stack.enter_context(self._api.together())
             yield
 
     def receive(self) -> Sequence[Delivery]:
@@ -61,8 +63,9 @@ class SqsQueue:
             "MessageSystemAttributeNames": ["SentTimestamp"],
         }  # fmt: skip
         with explained(_PERMISSION):
-            found = self._asked("ReceiveMessage", asked).get("Messages", [])
-            return [_delivery(message) for message in found]
+            answer = self._asked("ReceiveMessage", asked)
+            # Without the key there are none.
+            return [_delivery(message) for message in (entries_of(answer, "Messages") if "Messages" in answer else ())]
 
     def take_out(self, receipts: Sequence[str]) -> None:
         """See EventQueue. What SQS could not delete comes again, and is known then."""

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from sendctl.providers.events import twilio
 from sendctl.providers.events.line import Line, OtherForm, text
 from sendctl.providers.http import times
-from sendctl.providers.http.api import Api
-from sendctl.providers.http.feeds.lists import entries_of, path_of, read
+from sendctl.providers.http.api import Api, entries_of
+from sendctl.providers.http.feeds.lists import path_of, read
 from sendctl.providers.source import Asked, EventPage, Feed, Reading
 
 _PAGE_SIZE = "1000"  # the most
