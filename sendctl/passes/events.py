@@ -17,6 +17,7 @@ from sendctl.passes.deciding import Desk
 from sendctl.providers.base import Outcome, Phase
 from sendctl.states import AttemptOutcome, EventType, State
 from sendctl.store import campaigns, claims, effects, events, notices, places, suppressions
+from sendctl.store.claims import Due
 from sendctl.store.effects import SUPPRESSING, Place
 from sendctl.store.events import Fact, Named, Target, Tried
 from sendctl.store.ledger import move
@@ -260,7 +261,9 @@ class _Consequences:
         flying = self._stop()
         if reasons:
             self.applied.suppressed += len(effects.suppress(connection, reasons, self.desk.now))
-            self._set_aside(sorted(reasons), live)
+            waiting = suppressions.messages_to(connection, sorted(reasons), live, State.QUEUED) if live else []
+            dues = claims.by_id(connection, [item.message_id for item in waiting])
+            self.applied.set_aside += _set_aside(self.desk, connection, dues.values())
             to_them = suppressions.messages_to(connection, sorted(reasons), live, State.SENDING) if live else []
             flying |= {message.message_id for message in to_them}
         self.applied.in_flight += len(flying)
@@ -307,16 +310,6 @@ class _Consequences:
         self.applied.cancelled += _cancel(self.desk, self.connection, ended)
         return set(effects.in_flight_of(self.connection, ended))
 
-    def _set_aside(self, keys: Sequence[str], live: Sequence[int]) -> None:
-        """What waits for suppressed addresses, as the claim would do it."""
-        waiting = suppressions.messages_to(self.connection, keys, live, State.QUEUED) if live else []
-        rows = [{"id": item.message_id} for item in waiting]
-        lost = move(self.connection, "suppress", rows, claimed=False, now=self.desk.now)
-        moved = [item for item in waiting if item.message_id not in lost]
-        dues = claims.by_id(self.connection, [item.message_id for item in moved])
-        self.desk.conclude(self.connection, [Over(due, self.desk.now, "suppressed") for due in dues.values()])
-        self.applied.set_aside += len(moved)
-
 
 def _prove(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> int:
     """Messages of which nobody knew whether they were accepted, and that were; returns how many."""
@@ -331,7 +324,26 @@ def _prove(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> in
         for message_id, claim_id in effects.unproven(connection, wanted)
     )
     effects.learn_ids(connection, wanted)
+    if proven:
+        _set_aside_next(desk, connection, wanted)
     return proven
+
+
+def _set_aside_next(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> None:
+    """What a proof has planned for addresses that were suppressed meanwhile."""
+    enrollments = {due.enrollment_id for due in claims.by_id(connection, sorted(message_ids)).values()}
+    waiting = claims.by_id(connection, effects.queued_of(connection, enrollments)).values()
+    suppressed = claims.suppressed(connection, [due.recipient_key for due in waiting])
+    _set_aside(desk, connection, [due for due in waiting if due.recipient_key in suppressed])
+
+
+def _set_aside(desk: Desk, connection: Connection, waiting: Iterable[Due]) -> int:
+    """What waits for suppressed addresses, as the claim would do it; returns how many."""
+    dues = list(waiting)
+    lost = move(connection, "suppress", [{"id": due.id} for due in dues], claimed=False, now=desk.now)
+    moved = [due for due in dues if due.id not in lost]
+    desk.conclude(connection, [Over(due, desk.now, "suppressed") for due in moved])
+    return len(moved)
 
 
 def _bounce(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> int:

@@ -74,6 +74,19 @@ def end(ground: Ground) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def test_who_wants_nothing_more_waits_for_nothing_after_a_late_proof(ground: Ground) -> None:
+    """They said so in another campaign, while nobody knew whether the message had been accepted."""
+    laid(ground)
+    desk = Desk(ground.context)
+    fact = {"occurred_at": "2026-03-02T12:00:00Z", "campaign": "other", "email": address(2), "type": "unsubscribed"}
+    proof = {"occurred_at": "2026-03-02T11:00:00Z", "message_id": message_of(ground, "sale", 2), "type": "delivered"}
+    for event in parsed(ground, [fact, proof]):
+        with desk.transaction() as connection:
+            apply(desk, connection, [event])
+    (found,) = (row for row in end(ground)["enrollments"] if row[0] == 2)
+    assert found == (2, "stopped", "suppressed")
+
+
 def test_the_end_is_the_same_whatever_the_order(ground: Ground) -> None:
     flying = laid(ground)
     every = parsed(ground, lines(ground))
