@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -345,6 +346,36 @@ def test_a_dry_run_says_whom_changed_terms_reach(ground: Ground) -> None:
         "in_doubt is skip instead of hold: also for 1 message in doubt now",
         "providers is fallback instead of those of [send]: also for 1 message queued, from the next pass on",
     ]
+
+
+def test_a_dry_run_says_that_changed_ends_are_for_those_under_way_too(ground: Ground) -> None:
+    few = trigger(cancel_on=f'["{REFUND}"]')
+    load(ground, event(1), event(2), rest=few)
+    more = trigger(where="\"item.status == 'delivered' and order.id > 1\"", delay='"14d"', phone='"{{ order.phone }}"')
+    report = load(ground, dry_run=True, rest=more)
+    assert report.notes[:2] == [
+        "phone, delay of [trigger]: for the orders to come; not for 2 people under way",
+        "where, cancel_on of [trigger]: for the events to come, also about 2 people under way",
+    ]
+    report = load(ground, event(1, at=LATER), event(2, type_="order.cancelled", at=LATER), rest=more)
+    assert report.stopped == {"order.cancelled": 1, "order.delivered": 1}
+
+
+def test_a_file_that_leaves_doubt_and_providers_counts_no_messages(ground: Ground) -> None:
+    load(ground, event(1))
+    counts: list[str] = []
+
+    def note(_connection: object, _cursor: object, sql: str, *_rest: object) -> None:
+        counts.extend([sql] if "GROUP BY messages.status" in sql else [])
+
+    sa.event.listen(ground.store.engine, "before_cursor_execute", note)
+    try:
+        load(ground, dry_run=True, rest=trigger(delay='"14d"'))
+        assert counts == []
+        load(ground, dry_run=True, campaign=f'{LINK}\nin_doubt = "skip"')
+        assert len(counts) == 1
+    finally:
+        sa.event.remove(ground.store.engine, "before_cursor_execute", note)
 
 
 def due(ground: Ground) -> str:
