@@ -100,7 +100,7 @@ def run(
             report.unmoved = [(path.name, reason) for path, reason in people.orders.unmoved]
     if report.enrolled and not dry_run:
         note_remembered(report, take_up(context, definition.name))
-    if (report.stopped or report.steps_removed) and not dry_run:
+    if (report.stopped or report.dropped) and not dry_run:
         _complete(context)
     if isinstance(at, datetime) and report.known and not report.enrolled:
         # Not an error: the same command again, after one that was killed, finds all known.
@@ -386,6 +386,7 @@ def _extend(
             connection, campaign.id, changes, context.calendar(changes.after), shares(context, definition, now),
             secret=meta.read(connection).secret, now=now,
         )  # fmt: skip
+        report.dropped = replanned.cancelled.total()
         report.notes += replanned.notes + new_terms.notes(connection, campaign.id, before, changes.after)
         report.notes += revising.reach(connection, campaign)
     report.revision = campaign.revision

@@ -23,6 +23,7 @@ class EnqueueReport:
     changed: list[str] = field(default_factory=list)  # keys of the definition that differ from the last revision
     steps_added: list[str] = field(default_factory=list)  # their names, in the order of the file
     steps_removed: list[str] = field(default_factory=list)
+    dropped: int = 0  # people who waited for what a changed file has no place for: they go on, or are done
     rows: int = 0  # good rows in the file: enrolled + known + repeated_count; of orders, good events
     skipped: int = 0  # bad rows, kept in the --skip-bad file
     contacts: int = 0  # people not known before

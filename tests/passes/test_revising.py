@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sendctl.errors import BadInput
-from sendctl.passes import listing
+from sendctl.passes import control, listing
 from sendctl.states import State
 from tests.passes.judge import Judge
 from tests.passes.test_ingest import enrollments, fact, ingest, token
@@ -108,6 +108,17 @@ def test_removing_the_last_step_completes_who_waits_for_it(ground: Ground) -> No
     assert ground.one("SELECT status FROM enrollments") == "completed"
     live_on(ground, 3)
     assert ground.one("SELECT status FROM campaigns") == "completed"
+
+
+def test_a_campaign_whose_last_reminders_are_dropped_is_over_and_can_be_put_away(ground: Ground) -> None:
+    ground.enqueue(1, steps=(FIRST, reminder("nudge", "1d", repeat=2)))
+    ground.pass_with(ACCEPTED)
+    ground.clock.forward(days=1, hours=1)
+    ground.pass_with(ACCEPTED)
+    ground.enqueue(steps=(FIRST, reminder("nudge", "1d")))
+    assert ground.one("SELECT status FROM enrollments") == "completed"
+    assert ground.one("SELECT status FROM campaigns") == "completed"
+    assert control.archive(ground.context, "sale").changed
 
 
 def test_what_is_in_flight_at_a_step_that_is_removed_finishes_and_goes_on_after_its_place(ground: Ground) -> None:
