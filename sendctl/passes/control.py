@@ -147,11 +147,7 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
             archiving.refuse_open(context, connection, campaign, now)
         changed = campaigns.set_status(connection, campaign.id, wanted.sources, wanted.target, now)
         if not changed and campaign.status is not wanted.target:
-            hint = (
-                f"`sendctl reconcile` completes it once nothing is left of it; `sendctl cancel {name}` ends it."
-                if action == "archive"
-                else ""
-            )
+            hint = _archive_hint(campaign) if action == "archive" else ""
             raise UsageError(f"campaign {name} is {campaign.status}: it cannot be {wanted.done}", hint=hint)
         cancelled = finishing.cancel_queued(connection, campaign.id, now) if action == "cancel" and changed else 0
         flying = reports.in_flight(connection, campaign.id)
@@ -171,6 +167,13 @@ def _move(context: Context, name: str, action: str, reason: str) -> ControlRepor
     if action == "cancel":
         faults.passing("cancel.committed")
     return report
+
+
+def _archive_hint(campaign: Campaign) -> str:
+    """How a campaign that goes on comes to its end; one that is paused is never completed."""
+    name = campaign.name
+    first = f"`sendctl resume {name}` first, then " if campaign.status is _PAUSED else ""
+    return f"{first}`sendctl reconcile` completes it once nothing is left of it; `sendctl cancel {name}` ends it."
 
 
 def _end_teller(connection: Connection, message_id: int, now: datetime) -> None:

@@ -38,6 +38,18 @@ def test_only_what_is_over_and_settled_is_archived_and_nothing_looks_at_it_any_m
         control.archive(ground.context, "going-on")
 
 
+def test_one_that_is_paused_and_done_with_is_put_away_as_the_hint_says(ground: Ground) -> None:
+    ground.enqueue(1)
+    ground.pass_with(ACCEPTED)
+    control.pause(ground.context, "sale")
+    with pytest.raises(UsageError, match="is paused: it cannot be archived") as caught:
+        control.archive(ground.context, "sale")
+    assert caught.value.hint.startswith("`sendctl resume sale` first, then `sendctl reconcile` completes it")
+    control.resume(ground.context, "sale")
+    reconcile.run(ground.context)
+    assert control.archive(ground.context, "sale").changed
+
+
 def test_what_a_late_proof_plans_in_it_is_cancelled(ground: Ground, judge: Judge) -> None:
     ground.enqueue(1, steps=(STEP, DRIP))
     judge.answer = lambda _message: UNKNOWN
