@@ -266,5 +266,6 @@ def _json(report: EnqueueReport) -> dict[str, Any]:
         "sharing": report.sharing,
         "put_aside": [{"file": name, "reason": reason} for name, reason in report.put_aside],
         "left": [{"file": name, "reason": reason} for name, reason in report.left],
+        "unmoved": [{"file": name, "reason": reason} for name, reason in report.unmoved],
         "notes": report.notes, "warnings": report.warnings,
     }  # fmt: skip

@@ -72,6 +72,19 @@ def test_files_put_aside_are_said_even_when_silence_was_asked_for(shop: World) -
     assert shop.run("enqueue", "-q", "asks.toml", "--orders", "spool").err == ""
 
 
+def test_files_that_cannot_be_moved_are_in_the_json_with_the_reason(shop: World) -> None:
+    (shop.folder / "spool").mkdir()
+    shop.write("spool/a.jsonl", "nonsense\n")
+    shop.write("spool/bad", "in the way")
+    ran = shop.run("enqueue", "asks.toml", "--orders", "spool", "--json")
+    assert ran.code == 69
+    (stays,) = ran.json["unmoved"]
+    assert (stays["file"], stays["reason"].startswith("the spool ")) == ("a.jsonl", True)
+    assert f"a.jsonl stays where it is: {stays['reason']}" in ran.json["warnings"]
+    (shop.folder / "spool/bad").unlink()
+    assert shop.run("enqueue", "asks.toml", "--orders", "spool", "--json").json["unmoved"] == []
+
+
 def test_orders_and_contacts_are_not_taken_for_each_other(shop: World) -> None:
     for arguments, said in (
         (["--contacts", "people.csv"], "use --orders FILE"),
