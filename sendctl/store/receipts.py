@@ -51,7 +51,10 @@ def had(connection: Connection, enrollment_ids: Iterable[int], definition: Defin
 
 
 class Before(NamedTuple):
-    """What was before the place at which somebody stands: since when it is over, and whether it was sent."""
+    """What was before the place at which somebody stands: since when it is over, and whether it was sent.
+
+    What was proven later to have been sent, is over since then: they moved on before that.
+    """
 
     at: datetime | None
     sent: bool
@@ -61,7 +64,7 @@ def before(connection: Connection, enrollment_ids: Iterable[int]) -> dict[int, B
     """The place before that of each of these enrollments. One that was cancelled with its step was never there."""
     rows = given(connection, _E.id)
     statement = (
-        sa.select(_E.id, _E.advanced_at, _M.step_index, _M.occurrence, _M.status)
+        sa.select(_E.id, _E.advanced_at, _M.step_index, _M.occurrence, _M.status, _M.sent_at)
         .join(messages, _M.enrollment_id == _E.id)
         .where(
             _E.id.in_(sa.select(rows.c.id)), _M.copy == 0,
@@ -72,8 +75,9 @@ def before(connection: Connection, enrollment_ids: Iterable[int]) -> dict[int, B
     since: dict[int, datetime | None] = {}
     states: dict[int, dict[tuple[int, int], set[State]]] = {}
     wanted = bound((one,) for one in sorted(set(enrollment_ids)))
-    for enrollment_id, advanced_at, step, occurrence, state in connection.execute(statement, wanted):
-        since[enrollment_id] = advanced_at
+    for enrollment_id, advanced_at, step, occurrence, state, sent_at in connection.execute(statement, wanted):
+        moments = (since.get(enrollment_id), advanced_at, sent_at)
+        since[enrollment_id] = max((one for one in moments if one is not None), default=None)
         states.setdefault(enrollment_id, {}).setdefault((step, occurrence), set()).add(State(state))
     return {one: Before(since[one], _was_sent(list(places.values()))) for one, places in states.items()}
 

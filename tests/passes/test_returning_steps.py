@@ -148,6 +148,33 @@ def test_a_proof_that_comes_after_that_decision_stops_the_second(ground: Ground)
     assert sorted(sent(ground)) == ["more", "tips", "welcome"]
 
 
+@pytest.mark.parametrize(
+    ("back", "follows"),
+    [(reminder("nudge", "7d", repeat=3), "nudge"), (step("tips", "7d"), "more")],
+    ids=["reminder", "step"],
+)
+def test_what_follows_a_proof_after_that_decision_counts_from_what_was_received(
+    ground: Ground, back: str, follows: str
+) -> None:
+    full = (FIRST, back, step("more", "7d"))
+    ground.enqueue(1, steps=full)
+    ground.pass_with(ACCEPTED)
+    ground.clock.forward(days=7, hours=1)
+    ground.pass_with(UNKNOWN)
+    doubtful = newest(ground)
+    remove_and_put_back(ground, full, without=(FIRST, step("more", "7d")))
+    ground.recover(in_doubt="resend")
+    ground.clerk().turn([], 10)
+    ingest(ground, fact("delivered", message_id=doubtful) | {"occurred_at": "2026-03-09T10:00:05Z"})
+    for _ in range(2):
+        ground.clock.forward(days=1)
+        ground.pass_with(ACCEPTED)
+    assert planned(ground) == [(follows, 5.0)]
+    ground.clock.forward(days=5, hours=1)
+    ground.pass_with(ACCEPTED)
+    assert sent(ground)[2:] == [follows]
+
+
 def test_a_copy_by_an_operator_is_sent_whatever_was_sent_before(ground: Ground) -> None:
     at_tips(ground)
     ground.pass_with(ACCEPTED)
