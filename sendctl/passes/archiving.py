@@ -47,6 +47,7 @@ def _refuse_untold(connection: Connection, campaign: Campaign, most_attempts: in
     """Of a letter whose sender does not know yet what became of it."""
     if campaign.status is not CampaignStatus.CANCELLED:  # whoever cancelled it knows
         notices.tell_exhausted(connection, most_attempts, now, campaign.id)
+        ending.tell_ended(connection, most_attempts, now, campaign.id)
     teller = notices.teller_of(connection, campaign.id)
     if teller is None:
         return

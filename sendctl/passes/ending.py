@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.definition import Definition
 from sendctl.states import EnrollmentStatus, EventType
-from sendctl.store import campaigns, claims, doubts, effects, events, subjects
+from sendctl.store import campaigns, claims, doubts, effects, events, notices, subjects
 from sendctl.store.claims import Due
 from sendctl.store.ledger import move
 
@@ -73,6 +73,16 @@ def retriable(
 ) -> list[Due]:  # fmt: skip
     """Messages that failed for a passing cause and are tried again by themselves (doubts.retriable_ids)."""
     return still_wanted(connection, doubts.retriable_ids(connection, failed_before, max_attempts, campaign_id))
+
+
+def tell_ended(connection: Connection, max_attempts: int, now: datetime, campaign_id: int | None = None) -> None:
+    """Have it told of letters that failed for a passing cause and are not tried again, because an event has ended them.
+
+    Also after a first copy was sent: the enrollment is completed then, and stays so.
+    """
+    failed = notices.known(connection, doubts.retriable_ids(connection, None, max_attempts, campaign_id))
+    wanted = {due.id for due in still_wanted(connection, failed)}
+    notices.of_messages(connection, "failed", [one for one in failed if one not in wanted], now)
 
 
 def apply(

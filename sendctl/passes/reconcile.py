@@ -165,6 +165,7 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
         due = ending.retriable(connection, before, settings.max_total_attempts) if due else []
         report.retried = len(due) - len(desk.requeue(connection, due, "retry"))
         notices.tell_exhausted(connection, settings.max_total_attempts, desk.now)
+        ending.tell_ended(connection, settings.max_total_attempts, desk.now)
     report.caught_up.add(sweep(desk))
     report.shared = share_out(context, every=True)
     with desk.transaction() as connection:

@@ -130,6 +130,11 @@ def after_move(connection: Connection, transition: str, moved: Collection[int], 
     tell(connection, kind, [one for one in wanted if one.message_id not in again], now)
 
 
+def known(connection: Connection, message_ids: Collection[int]) -> list[int]:
+    """Those of these messages of which somebody is told."""
+    return [one.message_id for one in _wanted(connection, message_ids)] if message_ids else []
+
+
 def of_messages(connection: Connection, kind: str, message_ids: Collection[int], now: datetime) -> None:
     """The same for what is learned of messages without a change of their state."""
     tell(connection, kind, _wanted(connection, message_ids) if message_ids else [], now)

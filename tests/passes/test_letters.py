@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sendctl.passes.suppress import Asked
 from sendctl.providers.base import Outcome, Outgoing
 from sendctl.settings import ReconcileSettings
 from tests.passes.judge import Judge
+from tests.passes.test_resend import again
 from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, START, UNKNOWN, Ground
 
 NOTIFY = 'notify = "Me <me@shop.example>"'
@@ -161,6 +163,31 @@ def test_a_letter_that_had_failed_when_an_event_ended_it_is_told_as_failed(groun
     ground.send_due()
     assert (told(ground), judge.people()) == (["note:failed"], ["me"])
     assert control.archive(ground.context, "note").changed
+
+
+@pytest.mark.parametrize("first", ["reconcile", "archive"])
+def test_a_copy_that_had_failed_when_an_event_ended_a_letter_is_told_as_failed(
+    ground: Ground, judge: Judge, first: str
+) -> None:
+    ground.letter(more=NOTIFY)
+    ground.pass_with(ACCEPTED)
+    letter = number(ground)
+    again(ground, letter)
+    while ground.states("note") != {"sent": 1, "failed": 1}:
+        ground.pass_with(DEFERRED)
+        ground.clock.forward(hours=2)
+    reconcile.run(ground.context)
+    assert told(ground) == ["note:sent"]
+    learn(ground, "complained", message_id=letter)
+    if first == "reconcile":
+        reconcile.run(ground.context)
+        assert told(ground) == ["note:failed", "note:sent"]
+    ground.send_due()
+    with pytest.raises(UsageError, match="has not been told") if first == "archive" else nullcontext():
+        control.archive(ground.context, "note")
+    reconcile.run(ground.context)
+    assert told(ground) == ["note:failed", "note:sent"]
+    assert ground.violations() == []
 
 
 def test_a_letter_that_fails_for_good_after_an_event_ended_it_is_told(ground: Ground, judge: Judge) -> None:
