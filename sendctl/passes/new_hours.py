@@ -15,7 +15,7 @@ from sendctl.calendar import Calendar, Slot
 from sendctl.definition import Definition, Window
 from sendctl.durations import format_duration
 from sendctl.passes.accounts import Shares
-from sendctl.store import replanning
+from sendctl.store import audit, replanning
 from sendctl.store.id_set import IdSet
 from sendctl.store.replanning import Lifetime, Moved, Waiting
 
@@ -39,7 +39,7 @@ def apply(
     life = before.expires_after_s != after.expires_after_s
     found = _Found(IdSet(), IdSet())
     if hours or life:
-        known = _known_moment(before, after, calendar)
+        known = _known_moment(connection, campaign_id, before, calendar)
         for some in replanning.waiting(connection, campaign_id):
             _plan(connection, some, calendar, shares, now, known, hours=bool(hours), life=life, found=found)
     notes = [
@@ -76,12 +76,19 @@ def _plan(
 _Known = Callable[[Waiting], datetime | None]
 
 
-def _known_moment(before: Definition, after: Definition, calendar: Calendar) -> _Known:
-    """For when a first message was wanted: known of a letter, unless it was moved to a moment that no file has."""
-    wanted, was = before.start_at, replace(calendar, definition=before)
-    if wanted is None or not after.is_letter:
+def _known_moment(connection: Connection, campaign_id: int, before: Definition, calendar: Calendar) -> _Known:
+    """For when a first message was wanted: known of a letter, by its file and by who has moved it.
+
+    Not what does not lead to where it stands. Of what does the latest: it never goes before an operator's word.
+    """
+    was, after = replace(calendar, definition=before), calendar.definition
+    if not after.is_letter:
         return lambda _item: None
-    return lambda item: wanted if was.slot(wanted, item.timezone).due_at == item.due_at else None
+    said = (before.start_at, after.start_at, audit.moment_named(connection, campaign_id))
+    wanted = sorted(moment for moment in said if moment is not None)
+    return lambda item: next(
+        (one for one in reversed(wanted) if was.slot(one, item.timezone).due_at == item.due_at), None
+    )  # fmt: skip
 
 
 def _moment(item: Waiting, calendar: Calendar, now: datetime, known: _Known) -> datetime:

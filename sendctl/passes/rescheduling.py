@@ -22,7 +22,7 @@ from sendctl.passes.control import locked, write_audit
 from sendctl.passes.letter_fates import refuse_row
 from sendctl.passes.letters import refuse_past
 from sendctl.states import CampaignStatus, State
-from sendctl.store import campaigns, letters, outcomes
+from sendctl.store import audit, campaigns, letters, outcomes
 from sendctl.store.campaigns import Campaign
 
 When = Callable[[Definition, datetime], datetime | Literal["now"]]
@@ -59,8 +59,9 @@ def run(context: Context, name: str, when: When, reason: str = "") -> Reschedule
         moved = _move(context, connection, campaign, definition, start_at, now)
         due_at = letters.first_due(connection, campaign.id)
         report = Rescheduled(name, definition.is_letter, campaign.status, moved, before, due_at)
-        if moved:
-            detail = {"before": before, "after": due_at, "moved": moved}
+        # A letter goes back to it when its hours change, also where it opens at the same moment as before.
+        if moved or (definition.is_letter and audit.moment_named(connection, campaign.id) != start_at):
+            detail = {"before": before, "after": due_at, "moved": moved, "named": start_at}
             write_audit(context, connection, campaign, "reschedule", reason, detail, now)
         faults.passing("reschedule.before_commit")
     faults.passing("reschedule.committed")

@@ -33,3 +33,15 @@ def latest(connection: Connection, campaign_id: int | None = None, limit: int = 
     if campaign_id is not None:
         statement = statement.where(audit.c.campaign_id == campaign_id)
     return list(connection.execute(statement))
+
+
+def moment_named(connection: Connection, campaign_id: int) -> datetime | None:
+    """The moment that the last `reschedule` of a campaign has named; None where nobody has."""
+    details = connection.execute(
+        sa.select(audit.c.detail)
+        .where(audit.c.campaign_id == campaign_id, audit.c.action == "reschedule")
+        .order_by(audit.c.id.desc())
+        .limit(1)
+    )
+    named = json.loads(details.scalar() or "{}").get("named")
+    return None if named is None else datetime.fromisoformat(named)

@@ -197,3 +197,25 @@ def test_the_file_of_a_moved_letter_may_say_the_time_to_which_it_was_moved(groun
     assert ground.rows("SELECT due_at, next_attempt_at FROM messages") == due
     with pytest.raises(BadInput, match="is there already, for another moment"):
         ground.letter(at="2026-03-04T09:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("at", "window", "named", "file", "due"),
+    [
+        ("03 20:00", "08:00-09:00", "04 07:30", "03 20:00", "04 07:30"),  # it opened then already
+        ("03 09:00", "08:00-20:00", "04 03:00", "04 03:00", "04 03:00"),
+        ("03 09:00", "08:00-20:00", "04 03:00", "03 09:00", "04 03:00"),
+        ("03 09:00", "08:00-20:00", "04 03:00", "04 08:00", "04 08:00"),
+    ],
+)
+def test_a_letter_whose_window_is_gone_goes_when_it_was_moved_to(
+    ground: Ground, at: str, window: str, named: str, file: str, due: str
+) -> None:
+    hours = f'window = "{window}"'
+    ground.letter(at=f'"2026-03-{at}"', more=hours)
+    reschedule(ground, "note", datetime.fromisoformat(f"2026-03-{named}+00:00"))
+    ground.letter(at=f'"2026-03-{at}"', more=hours)
+    assert str(ground.one("SELECT due_at FROM messages"))[8:16] == "04 08:00"
+    ground.letter(at=f'"2026-03-{file}"')
+    assert str(ground.one("SELECT due_at FROM messages"))[8:16] == due
+    assert ground.one("SELECT count(*) FROM audit WHERE action = 'reschedule'") == 1
