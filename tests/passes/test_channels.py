@@ -170,8 +170,8 @@ class AttemptMarkThatAllows:
     def dot(self) -> None: ...
 
 
-def test_e_mails_that_are_all_refused_alike_stop_a_campaign_whose_texts_are_taken(sqlite_ground: Ground) -> None:
-    shop = with_texts(sqlite_ground)
+def test_e_mails_that_are_all_refused_alike_stop_a_campaign_whose_texts_are_taken(ground: Ground) -> None:
+    shop = with_texts(ground)
     enqueue(shop, [f"p{number}" for number in range(12)])
     clerk = shop.clerk()
     window = clerk.turn([], 1000)

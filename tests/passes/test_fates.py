@@ -195,14 +195,12 @@ def test_a_reminder_is_never_claimed_for_who_has_submitted(ground: Ground, kind:
         assert ground.rows("SELECT status, ended_for FROM enrollments ORDER BY id")[0] == ("stopped", "submitted")
 
 
-def test_only_reminders_ask_what_was_submitted(sqlite_ground: Ground) -> None:
-    sqlite_ground.enqueue(2, steps=(STEP, REMINDER))
+def test_only_reminders_ask_what_was_submitted(ground: Ground) -> None:
+    ground.enqueue(2, steps=(STEP, REMINDER))
     asked: list[str] = []
-    sa.event.listen(
-        sqlite_ground.store.engine, "after_cursor_execute", lambda *call: asked.append(" ".join(call[2].split()))
-    )
+    sa.event.listen(ground.store.engine, "after_cursor_execute", lambda *call: asked.append(" ".join(call[2].split())))
     for questions in (0, 1):
         del asked[:]
-        sqlite_ground.pass_with(ACCEPTED)
+        ground.pass_with(ACCEPTED)
         assert len([statement for statement in asked if "FROM events" in statement]) == questions
-        sqlite_ground.clock.forward(days=4)
+        ground.clock.forward(days=4)

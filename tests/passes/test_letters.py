@@ -246,9 +246,8 @@ def test_a_restored_store_tells_nobody_twice(ground: Ground, judge: Judge) -> No
     ],
 )  # fmt: skip
 def test_what_a_letter_cannot_change_is_refused_and_nothing_is_written(
-    sqlite_ground: Ground, change: dict[str, Any], error: type[Exception], words: str
+    ground: Ground, change: dict[str, Any], error: type[Exception], words: str
 ) -> None:
-    ground = sqlite_ground
     first = {"at": '"2026-03-03 09:00"', "more": NOTIFY}
     ground.letter(**first)
     before = ground.dump()
@@ -259,17 +258,17 @@ def test_what_a_letter_cannot_change_is_refused_and_nothing_is_written(
 
 
 def test_a_letter_that_was_moved_into_its_hours_takes_the_file_with_the_time_that_was_given(
-    sqlite_ground: Ground,
+    ground: Ground,
 ) -> None:
     hours = 'window = "08:00-20:00"'
-    sqlite_ground.letter(at='"2026-03-03 09:00"', more=hours)
+    ground.letter(at='"2026-03-03 09:00"', more=hours)
     moment = datetime(2026, 3, 4, 3, tzinfo=UTC)
-    rescheduling.run(sqlite_ground.context, "note", lambda _definition, _now: moment)
+    rescheduling.run(ground.context, "note", lambda _definition, _now: moment)
     for at in ('"2026-03-04 03:00"', '"2026-03-04 08:00"'):
-        assert sqlite_ground.letter(at=at, more=hours).known == 1
+        assert ground.letter(at=at, more=hours).known == 1
     with pytest.raises(BadInput, match="for another moment"):
-        sqlite_ground.letter(at='"2026-03-05 03:00"', more=hours)
-    assert str(sqlite_ground.one("SELECT due_at FROM messages"))[:16] == "2026-03-04 08:00"
+        ground.letter(at='"2026-03-05 03:00"', more=hours)
+    assert str(ground.one("SELECT due_at FROM messages"))[:16] == "2026-03-04 08:00"
 
 
 def test_a_window_that_is_put_right_leaves_a_letter_where_its_file_says(ground: Ground) -> None:
@@ -284,8 +283,7 @@ def test_a_window_that_is_put_right_leaves_a_letter_where_its_file_says(ground: 
     assert str(ground.one("SELECT due_at FROM messages"))[8:16] == "05 12:00"  # not to where it was before it was moved
 
 
-def test_a_corrected_text_reaches_a_letter_that_nobody_has(sqlite_ground: Ground) -> None:
-    ground = sqlite_ground
+def test_a_corrected_text_reaches_a_letter_that_nobody_has(ground: Ground) -> None:
     ground.letter(text="Deer {{ contact.name }}")
     report = ground.letter(text="Dear {{ contact.name }}")
     assert (report.changed, report.revision, report.known) == (["steps.letter.text"], 2, 1)
@@ -294,18 +292,18 @@ def test_a_corrected_text_reaches_a_letter_that_nobody_has(sqlite_ground: Ground
     assert "Dear Ann" in mail.read_text()
 
 
-def test_a_past_moment_is_refused_but_for_now(sqlite_ground: Ground, tmp_path: Path) -> None:
-    before = sqlite_ground.dump()
+def test_a_past_moment_is_refused_but_for_now(ground: Ground, tmp_path: Path) -> None:
+    before = ground.dump()
     with pytest.raises(BadInput, match=r"note\.toml:4:6: 2026-03-02 08:59:00 UTC is past"):
-        sqlite_ground.letter(at='"2026-03-02 08:59"')
-    assert sqlite_ground.dump() == before
-    sqlite_ground.letter(dry_run=True)
-    sqlite_ground.letter("other", dry_run=True, more=NOTIFY)
-    assert sqlite_ground.rows("SELECT 1 FROM campaigns") == []
+        ground.letter(at='"2026-03-02 08:59"')
+    assert ground.dump() == before
+    ground.letter(dry_run=True)
+    ground.letter("other", dry_run=True, more=NOTIFY)
+    assert ground.rows("SELECT 1 FROM campaigns") == []
 
 
-def test_status_is_silent_about_a_teller_that_has_nothing_to_tell(sqlite_ground: Ground) -> None:
-    sqlite_ground.letter(at='"2026-03-03 09:00"', more=NOTIFY)
-    situation = read(sqlite_ground.context)
+def test_status_is_silent_about_a_teller_that_has_nothing_to_tell(ground: Ground) -> None:
+    ground.letter(at='"2026-03-03 09:00"', more=NOTIFY)
+    situation = read(ground.context)
     assert [state.campaign.name for state in situation.campaigns] == ["note"]
     assert advise(situation) == []

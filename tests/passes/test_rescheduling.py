@@ -103,8 +103,7 @@ def test_what_becomes_of_a_late_letter_is_said(ground: Ground, deed: str) -> Non
         assert "recover --campaign failed --failed" in failed.value.hint
 
 
-def test_what_cannot_be_moved_at_all(sqlite_ground: Ground) -> None:
-    ground = sqlite_ground
+def test_what_cannot_be_moved_at_all(ground: Ground) -> None:
     ground.letter(at='"2026-03-03 09:00"', more='notify = "me@shop.example"')
     with pytest.raises(BadInput, match="is past"):
         reschedule(ground, "note", START - timedelta(seconds=1))

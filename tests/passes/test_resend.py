@@ -134,8 +134,7 @@ def test_after_a_rewind_the_journals_know_what_was_sent_once_more(ground: Ground
     assert len(judge.delivered) == len({message.key for message in judge.delivered}) == 3
 
 
-def test_what_was_sent_is_sent_as_it_was_and_what_failed_as_it_is_now(sqlite_ground: Ground, judge: Judge) -> None:
-    ground = sqlite_ground
+def test_what_was_sent_is_sent_as_it_was_and_what_failed_as_it_is_now(ground: Ground, judge: Judge) -> None:
     ground.enqueue(2, steps=(STEP, DRIP), campaign='window = "08:00-20:00"')
     window = ground.clerk().turn([], 2)
     clerk = ground.clerk()
@@ -152,8 +151,7 @@ def test_what_was_sent_is_sent_as_it_was_and_what_failed_as_it_is_now(sqlite_gro
     assert told == {"p00001@x.example": False, "p00002@x.example": True}
 
 
-def test_a_copy_of_a_step_that_is_removed_meanwhile_goes_nevertheless(sqlite_ground: Ground, judge: Judge) -> None:
-    ground = sqlite_ground
+def test_a_copy_of_a_step_that_is_removed_meanwhile_goes_nevertheless(ground: Ground, judge: Judge) -> None:
     last = DRIP.replace("reminder", "last")
     ground.enqueue(2, steps=(STEP, DRIP, last))
     ground.send_due()
@@ -170,8 +168,7 @@ def test_a_copy_of_a_step_that_is_removed_meanwhile_goes_nevertheless(sqlite_gro
 
 
 @pytest.mark.parametrize("kind", ["unsubscribed", "complained", "bounced"])
-def test_a_hard_stop_forbids_it_before_and_after(sqlite_ground: Ground, judge: Judge, kind: str) -> None:
-    ground = sqlite_ground
+def test_a_hard_stop_forbids_it_before_and_after(ground: Ground, judge: Judge, kind: str) -> None:
     ground.enqueue(2, steps=(STEP,))
     ground.send_due()
     again(ground, 1)
@@ -185,8 +182,7 @@ def test_a_hard_stop_forbids_it_before_and_after(sqlite_ground: Ground, judge: J
     again(ground, 2)
 
 
-def test_it_says_why_not(sqlite_ground: Ground) -> None:
-    ground = sqlite_ground
+def test_it_says_why_not(ground: Ground) -> None:
     ground.enqueue(1, steps=(STEP, DRIP), campaign='expires_after = "1h"', controls="max_attempts = 1")
     refused(ground, "message 1 is queued already")
     refused(ground, "there is no message 99", 99)

@@ -69,9 +69,9 @@ def test_nothing_of_an_encrypted_letter_stands_in_the_store_and_it_arrives(groun
 
 @pytest.mark.parametrize("trouble", ["no key", "another key", "damaged", "foreign", "gone"])
 def test_a_letter_that_cannot_be_opened_waits_alone_and_that_is_said(
-    sqlite_ground: Ground, judge: Judge, trouble: str
+    ground: Ground, judge: Judge, trouble: str
 ) -> None:
-    blocked(sqlite_ground, judge, trouble)
+    blocked(ground, judge, trouble)
 
 
 def test_a_letter_that_cannot_be_opened_waits_alone_on_each_database(ground: Ground, judge: Judge) -> None:
@@ -120,8 +120,7 @@ def blocked(ground: Ground, judge: Judge, trouble: str) -> None:
     assert not [one for one in advise(read(ground.context)) if one.campaign == "note"]
 
 
-def test_without_a_key_nothing_is_encrypted_and_nothing_written(sqlite_ground: Ground) -> None:
-    ground = sqlite_ground
+def test_without_a_key_nothing_is_encrypted_and_nothing_written(ground: Ground) -> None:
     for make in (lambda: keys(ground), lambda: keys(ground, "x")):
         make()
         before = ground.dump()
@@ -131,8 +130,7 @@ def test_without_a_key_nothing_is_encrypted_and_nothing_written(sqlite_ground: G
         assert ground.dump() == before
 
 
-def test_a_missing_key_is_told_before_the_letter_is_due(sqlite_ground: Ground) -> None:
-    ground = sqlite_ground
+def test_a_missing_key_is_told_before_the_letter_is_due(ground: Ground) -> None:
     keys(ground, "a")
     ground.letter(at=f'"{START + timedelta(days=9):%Y-%m-%d %H:%M}"', more=ENCRYPT, text=TEXT)
     assert advise(read(ground.context)) == []
@@ -144,8 +142,7 @@ def test_a_missing_key_is_told_before_the_letter_is_due(sqlite_ground: Ground) -
     assert sealing.rotate(ground.context).exit_code is ExitCode.NEEDS_PERSON
 
 
-def test_keys_come_from_a_file_a_variable_or_a_credential(sqlite_ground: Ground) -> None:
-    ground = sqlite_ground
+def test_keys_come_from_a_file_a_variable_or_a_credential(ground: Ground) -> None:
     (ground.folder / "letters").write_text("a" * 64)
     environ = {"LETTERS": "a" * 64, "CREDENTIALS_DIRECTORY": str(ground.folder)}
     path = str(ground.folder / "letters")

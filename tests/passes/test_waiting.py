@@ -87,11 +87,11 @@ class SlowStart(OwnedClock):
         return super().utc_now()
 
 
-def test_pass_that_had_to_wait_for_the_store_claims_nothing_after_its_time(sqlite_ground: Ground, judge: Judge) -> None:
-    sqlite_ground.enqueue(3)
-    sqlite_ground.close()
-    sqlite_ground.clock = SlowStart(sqlite_ground.clock.now, sqlite_ground.clock.boot)
-    report = send_due.run(sqlite_ground.context, max_seconds=55)
+def test_pass_that_had_to_wait_for_the_store_claims_nothing_after_its_time(ground: Ground, judge: Judge) -> None:
+    ground.enqueue(3)
+    ground.close()
+    ground.clock = SlowStart(ground.clock.now, ground.clock.boot)
+    report = send_due.run(ground.context, max_seconds=55)
     assert (report.work.ended, report.exit_code, judge.delivered) == ("time", ExitCode.STOPPED_EARLY, [])
-    assert send_due.run(sqlite_ground.context, max_seconds=55).exit_code is ExitCode.DONE
+    assert send_due.run(ground.context, max_seconds=55).exit_code is ExitCode.DONE
     assert len(judge.delivered) == 3
