@@ -159,17 +159,23 @@ def test_an_answer_that_is_none_is_no_proof(tmp_path: Path, service: str, status
 def test_only_an_event_that_names_the_message_proves_that_it_was_taken(tmp_path: Path, item: dict[str, Any]) -> None:
     answer = json.dumps({"items": [item, 1]})
     script = [{"at": "asked", "do": "answer", "status": 200, "body": answer, "first": 1}]
-    with start_http_double(tmp_path, "mailgun", script=script) as double:
-        assert provider("mailgun", double.url).find(sought()) is None
+    with (
+        start_http_double(tmp_path, "mailgun", script=script) as double,
+        pytest.raises(OSError, match="other messages"),
+    ):
+        provider("mailgun", double.url).find(sought())
 
 
 @pytest.mark.parametrize("metadata", [{"sendctl": "k2"}, {}, None])
 def test_only_an_entry_that_carries_our_key_proves_that_it_was_taken(tmp_path: Path, metadata: Any) -> None:
-    """A filter that is not applied gives the newest message of the server, whosever it is."""
+    """A filter that is not applied gives the newest message of the server, whosever it is: nor is it an absence."""
     answer = json.dumps({"TotalCount": 1, "Messages": [{"MessageID": "another", "Metadata": metadata}, 1]})
     script = [{"at": "asked", "do": "answer", "status": 200, "body": answer, "first": 1}]
-    with start_http_double(tmp_path, "postmark", script=script) as double:
-        assert provider("postmark", double.url).find(sought()) is None
+    with (
+        start_http_double(tmp_path, "postmark", script=script) as double,
+        pytest.raises(OSError, match="other messages"),
+    ):
+        provider("postmark", double.url).find(sought())
 
 
 def test_a_log_that_cannot_be_searched_to_its_end_proves_nothing(tmp_path: Path) -> None:
