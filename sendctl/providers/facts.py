@@ -15,6 +15,11 @@ _DAY_S = 86400.0
 _MINUTE = 60
 # None of the services says how often these may be asked but by its answer 429: well below what one connection can do.
 _PACE = Rate(300, _MINUTE)
+# The types of events that a service can tell of at the most.
+_EVERYTHING = (
+    "accepted", "delivered", "bounced", "deferred", "rejected", "failed", "complained", "unsubscribed", "opened",
+    "clicked",
+)  # fmt: skip
 
 
 class Facts(NamedTuple):
@@ -63,17 +68,7 @@ FACTS: Mapping[str, Facts] = {
             lookup=True,
             lookup_pace=Rate(10, _MINUTE),  # many pages each
             lookup_by_content=True,
-            pulled=(
-                "accepted",
-                "delivered",
-                "bounced",
-                "deferred",
-                "rejected",
-                "complained",
-                "opened",
-                "clicked",
-                "failed",
-            ),
+            pulled=tuple(kind for kind in _EVERYTHING if kind != "unsubscribed"),
         ),
         "Resend has queued it",
         "one message, for 24 hours; after that, two",
@@ -148,18 +143,7 @@ FACTS: Mapping[str, Facts] = {
             lookup=True,
             lookup_pace=_PACE,
             retention_s=_DAY_S,  # of the smallest plan
-            pulled=(
-                "accepted",
-                "delivered",
-                "bounced",
-                "deferred",
-                "rejected",
-                "failed",
-                "complained",
-                "unsubscribed",
-                "opened",
-                "clicked",
-            ),
+            pulled=_EVERYTHING,
         ),
         "Mailgun has queued it",
         "two messages: Mailgun knows no key",
@@ -175,18 +159,7 @@ FACTS: Mapping[str, Facts] = {
     ),
     "ses": Facts(
         Capabilities(
-            pulled=(
-                "accepted",
-                "delivered",
-                "bounced",
-                "deferred",
-                "rejected",
-                "failed",
-                "complained",
-                "unsubscribed",
-                "opened",
-                "clicked",
-            ),
+            pulled=_EVERYTHING,
         ),
         "SES has queued it",
         "two messages: SES knows no key",

@@ -15,6 +15,7 @@ from sendctl.passes.status import read
 from sendctl.settings import AccountTable
 from sendctl.store import accounts as store_accounts
 from tests.store.ground import ACCEPTED, DRIP, REFUSED, START, STEP, UNKNOWN, Ground
+from tests.store.waiting import until_it_waits
 
 SHOP = 'account = "shop"'
 SHORT_DRIP = DRIP.replace('"3d"', '"1h"')
@@ -156,14 +157,6 @@ def of_another_host(ground: Ground) -> Ground:
     return other
 
 
-def until_it_waits(thread: threading.Thread, connection: sa.Connection) -> None:
-    """Until a thread has ended, or waits for a lock of this connection. On SQLite only one can write at all."""
-    if connection.dialect.name != "sqlite":
-        waits = sa.text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
-        while thread.is_alive() and not connection.execute(waits).scalar_one():
-            thread.join(0.01)
-
-
 def test_of_two_enqueues_at_the_same_moment_one_wins(shop: Ground) -> None:
     """The second begins when the first has counted, and has not committed yet."""
     shop.enqueue(1, name="known", campaign=SHOP)
@@ -184,7 +177,7 @@ def test_of_two_enqueues_at_the_same_moment_one_wins(shop: Ground) -> None:
         planned = connection.execute(sa.text("SELECT count(*) FROM campaigns WHERE name = 'new'")).scalar_one()
         if planned and loading.ident is None:
             loading.start()
-            until_it_waits(loading, connection)
+            until_it_waits(connection, loading)
 
     sa.event.listen(shop.store.engine, "commit", begin)
     shop.enqueue(6, name="new", campaign=SHOP)
@@ -213,7 +206,7 @@ def test_an_enqueue_waits_for_whoever_counts_the_account(shop: Ground) -> None:
         store_accounts.hold(connection, "shop", shop.clock.now)
         assert accounts.share(connection, shop.accounts["shop"], shop.clock.now) == 1
         loading.start()
-        until_it_waits(loading, connection)
+        until_it_waits(connection, loading)
         assert loading.is_alive()
     loading.join()
     theirs.close()

@@ -7,8 +7,6 @@ import threading
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from sendctl.errors import UsageError
 from sendctl.passes import control
@@ -26,6 +24,7 @@ from tests.store.ground import (
     UNTOUCHED,
     Ground,
 )
+from tests.store.waiting import begin_before_the_commit
 
 SILENT = UNKNOWN._replace(scope=Scope.PROVIDER)
 REFUSED_ALL = REFUSED._replace(enhanced="5.7.1", text="blocked")
@@ -377,14 +376,7 @@ def test_two_that_are_told_at_the_same_moment_leave_the_longer_rest(ground: Grou
     first, second = ground.clerk(), mine.clerk()
     one, other = first.turn([], 10), second.turn([], 10)
     recording = threading.Thread(target=lambda: second.turn(mine.done(other, THROTTLED), 0))
-
-    def record_before_the_commit(connection: Connection) -> None:
-        recording.start()
-        waits = sa.text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
-        while recording.is_alive() and not connection.execute(waits).scalar_one():
-            recording.join(0.01)
-
-    sa.event.listen(ground.store.engine, "commit", record_before_the_commit, once=True)
+    begin_before_the_commit(ground.store.engine, recording)
     first.turn(ground.done(one, QUOTA), 0)
     recording.join()
     mine.close()

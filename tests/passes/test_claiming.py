@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from sendctl.errors import StoreRewound
 from sendctl.passes import control
@@ -15,6 +13,7 @@ from sendctl.passes.control import ControlReport
 from sendctl.store import campaigns
 from tests.passes.judge import Judge
 from tests.store.ground import Ground
+from tests.store.waiting import begin_before_the_commit
 
 
 def test_a_run_that_the_restored_backup_knows_claims_nothing_before_the_replay(ground: Ground, judge: Judge) -> None:
@@ -57,14 +56,7 @@ def test_a_pause_waits_for_a_claim_that_is_under_way_and_counts_it(ground: Groun
     mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)
     reports: list[ControlReport] = []
     pausing = threading.Thread(target=lambda: reports.append(control.pause(mine.context, "sale")))
-
-    def pause_before_the_commit(connection: Connection) -> None:
-        pausing.start()
-        waits = sa.text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
-        while pausing.is_alive() and not connection.execute(waits).scalar_one():
-            pausing.join(0.01)
-
-    sa.event.listen(ground.store.engine, "commit", pause_before_the_commit, once=True)
+    begin_before_the_commit(ground.store.engine, pausing)
     assert len(clerk.turn([], 2).messages) == 2
     pausing.join()
     mine.close()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from sendctl import faults
 from sendctl.errors import BadInput, ExitCode, StoreLocked, UsageError
@@ -22,8 +21,9 @@ from sendctl.passes.ingest import CHUNK, IngestReport, run, work_off
 from sendctl.passes.suppress import Asked, unsuppress
 from sendctl.settings import EventsSettings
 from tests.passes.test_steps import arm
-from tests.passes.test_suppress import claiming_beside, until_it_waits
+from tests.passes.test_suppress import claiming_beside
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, REFUSED, START, STEP, UNKNOWN, Ground
+from tests.store.waiting import begin_before_the_commit
 
 AT = "2026-03-02T10:00:00Z"
 REMINDER = DRIP.replace("after", 'kind = "reminder"\nrepeat = 2\nafter')
@@ -420,7 +420,7 @@ def test_a_claim_that_is_under_way_is_waited_for_and_counted(ground: Ground) -> 
     events = [fact("submitted", campaign="sale", email=address(number)) for number in (1, 2)]
     reports: list[IngestReport] = []
     stopping = threading.Thread(target=lambda: reports.append(ingest(mine, *events)))
-    sa.event.listen(ground.store.engine, "commit", lambda it: until_it_waits(it, stopping), once=True)
+    begin_before_the_commit(ground.store.engine, stopping)
     assert len(clerk.turn([], 1).messages) == 1
     stopping.join()
     mine.close()

@@ -19,6 +19,7 @@ from sendctl.passes.suppress import CHUNK, Asked, SuppressReport, every, suppres
 from sendctl.states import State
 from sendctl.store import suppressions
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, STEP, UNKNOWN, Ground
+from tests.store.waiting import begin_before_the_commit, until_it_waits
 
 
 def address(number: int) -> str:
@@ -82,14 +83,6 @@ def test_what_was_in_flight_and_comes_back_is_not_sent_again(ground: Ground, out
     assert ground.states() == {"suppressed": 1}
 
 
-def until_it_waits(connection: Connection, thread: threading.Thread) -> None:
-    """Start a thread and go on when it waits for what this transaction holds, on Postgres, or has ended."""
-    thread.start()
-    waits = sa.text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
-    while thread.is_alive() and not connection.execute(waits).scalar_one():
-        thread.join(0.01)
-
-
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
 def test_a_claim_that_is_under_way_is_waited_for_and_counted(ground: Ground) -> None:
     """It has asked the list before the address stood there."""
@@ -98,7 +91,7 @@ def test_a_claim_that_is_under_way_is_waited_for_and_counted(ground: Ground) -> 
     mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)
     reports: list[SuppressReport] = []
     stopping = threading.Thread(target=lambda: reports.append(stop(mine, address(1), address(2))))
-    sa.event.listen(ground.store.engine, "commit", lambda it: until_it_waits(it, stopping), once=True)
+    begin_before_the_commit(ground.store.engine, stopping)
     assert len(clerk.turn([], 1).messages) == 1
     stopping.join()
     mine.close()
@@ -227,6 +220,7 @@ def test_a_second_change_of_the_list_waits_for_the_first(ground: Ground) -> None
     second = threading.Thread(target=lambda: reports.append(stop(mine, address(2), address(1))))
 
     def still_waits(connection: Connection) -> None:
+        second.start()
         until_it_waits(connection, second)
         assert second.is_alive()
 
