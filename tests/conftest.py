@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import network_guard
+from tests import in_memory, network_guard
 from tests.postgres import PostgresServer, create_database, drop_database, shared_server
 
 pytest_plugins = ["pytester"]  # tests of these fixtures run pytest on a careless test
 network_guard.install()
+in_memory.prefer()
 # No test is timed: on a busy machine every example of every property is slow.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")

@@ -76,7 +76,7 @@ class PostgresServer:
         speed = "" if self._durable else "-c fsync=off -c full_page_writes=off"
         options = (
             f"-p {self.place.port} -k {self.place.folder} -c listen_addresses=127.0.0.1 -c max_connections=200"
-            f" -c shared_buffers=64MB -c timezone=UTC -c log_min_messages=fatal {speed}"
+            f" -c shared_buffers=64MB -c max_wal_size=256MB -c timezone=UTC -c log_min_messages=fatal {speed}"
         )
         self._run("pg_ctl", "start", "-w", "-t", str(START_TIMEOUT_S), "-D", self.place.data,
                   "-l", f"{self.place.folder}/log", "-o", options)  # fmt: skip

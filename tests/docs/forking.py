@@ -58,8 +58,7 @@ def commands_folder() -> Path:
     )  # fmt: skip
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
-    atexit.register(shutil.rmtree, folder)
-    atexit.register(server.communicate)  # it ends with its standard input, and before its folder
+    atexit.register(server.communicate)  # it ends with its standard input
     return folder
 
 
@@ -67,7 +66,7 @@ def commands_folder() -> Path:
 
 
 def serve(path: str) -> None:
-    """Fork for each connection, until standard input ends."""
+    """Fork for each connection, until standard input ends; then remove the folder: a killed test could not."""
     preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever attends to a command is nobody's to wait for
     with socket.socket(socket.AF_UNIX) as listening:
@@ -81,6 +80,7 @@ def serve(path: str) -> None:
                     listening.close()
                     os._exit(_attend(there))
                 there.close()
+    shutil.rmtree(Path(path).parent)
 
 
 def _attend(there: socket.socket) -> int:

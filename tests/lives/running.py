@@ -12,6 +12,7 @@ from typing import NamedTuple
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 
+from tests import in_memory
 from tests.lives.life import Deed, Life, lives
 from tests.lives.oracle import Oracle, changed
 from tests.lives.world import World, address
@@ -87,9 +88,7 @@ def _told(got: list[tuple[str, datetime]]) -> str:
 
 @contextmanager
 def _world() -> Iterator[World]:
-    """In memory where there is a file system in memory: nothing here is about the loss of power."""
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="sendctl-lives-", dir=memory) as name:
+    with tempfile.TemporaryDirectory(prefix="sendctl-lives-", dir=in_memory.folder()) as name:
         world = World(Path(name))
         try:
             yield world

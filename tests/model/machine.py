@@ -6,7 +6,6 @@ same worlds as the first time: Python cannot copy a thread.
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import tempfile
@@ -31,6 +30,7 @@ from sendctl.settings import (
 )
 from sendctl.store import migrate, proofs
 from sendctl.store.tables import text_of
+from tests import in_memory
 from tests.model import folders, processes
 from tests.model.folders import Folder
 from tests.model.ledger import TABLES, Ledger, ModelStore
@@ -101,9 +101,7 @@ class Machine:
 
     def __init__(self, scenario: Scenario, world: World) -> None:
         self.scenario, self.world = scenario, world
-        self.folder = Path(
-            tempfile.mkdtemp(prefix="sendctl-model-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
-        )
+        self.folder = Path(tempfile.mkdtemp(prefix="sendctl-model-", dir=in_memory.folder()))
         self.ledger = Ledger(processes.told)
         self.files, self.places = Numbered(), Numbered()
         self.standings: dict[int, Standing] = {}

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sendctl.settings.store_url import normalise
+from tests import in_memory
 from tests.postgres import create_database, drop_database
 from tests.stateful.machine import Machine
 from tests.stateful.world import World
@@ -46,9 +47,10 @@ def explored(server_url: str, *, examples: int, steps: int, seed: int | None = N
 
 @contextmanager
 def _world(server_url: str) -> Iterator[World]:
-    """In memory where there is a file system in memory: nothing here is about the loss of power."""
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="sendctl-stateful-", dir=memory) as name, ExitStack() as at_exit:
+    with (
+        tempfile.TemporaryDirectory(prefix="sendctl-stateful-", dir=in_memory.folder()) as name,
+        ExitStack() as at_exit,
+    ):
         folder, url = Path(name), f"sqlite:///{name}/store.db"
         if server_url:
             url = create_database(server_url)
