@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from sendctl import faults
 from sendctl.errors import SendctlError
 from sendctl.passes import absence, evidence
 from sendctl.passes.context import Context
@@ -89,7 +90,7 @@ class _Inquiry:
             random.shuffle(wanted)
         self.until_s = self.context.clock.boot_s() + ASK_FOR_S
         while wanted and self.failures < _IN_A_ROW:
-            some = wanted[: self._granted()]
+            some = wanted[: self._granted(min(len(wanted), AT_ONCE))]
             if not some:
                 break
             self._settle(some)
@@ -116,18 +117,18 @@ class _Inquiry:
     def _is_over(self) -> bool:
         return self.failures >= _IN_A_ROW or (self._is_paced() and self.context.clock.boot_s() >= self.until_s)
 
-    def _granted(self) -> int:
-        """How many may be asked about now."""
+    def _granted(self, most: int) -> int:
+        """How many may be asked about now, of so many at the most."""
         pace = self.provider.capabilities.lookup_pace
         if pace is None:
-            return AT_ONCE
+            return most
         if not self.record:
-            return min(AT_ONCE, PLANNED_MOST - self.asked)
+            return min(most, PLANNED_MOST - self.asked)
         if self._is_over():
             return 0
         with self.context.store.write() as connection:
             scope, now = f"lookup:{self.name}", self.context.store.now(connection)
-            granted = min(AT_ONCE, limits.tokens_at_hand(connection, scope, pace, now))
+            granted = min(most, limits.tokens_at_hand(connection, scope, pace, now))
             limits.spend(connection, scope, granted)
         return granted
 
@@ -209,6 +210,7 @@ class _Inquiry:
         self.asked += 1
         try:
             known = self.provider.find(it)
+            faults.passing("lookup.answered")
             silent = "" if known is not None else absence.unproven(self.context, doubt, self.provider, now)
         except OSError as error:
             self.failures += 1

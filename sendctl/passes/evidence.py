@@ -14,6 +14,7 @@ from typing import Literal, cast
 
 from sqlalchemy.engine import Connection
 
+from sendctl import faults
 from sendctl.evidence.model import Absent, Accepted, Finding, Wanted
 from sendctl.evidence.search import search
 from sendctl.passes.context import Context
@@ -217,3 +218,5 @@ def record(
             )  # fmt: skip
 
         proof.sent, proof.queued = settled(proof.accepted), settled(proof.absent)
+        faults.passing("proof.before_commit")
+    faults.passing("proof.committed")

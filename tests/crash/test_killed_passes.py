@@ -11,7 +11,9 @@ from tests.crash.conftest import NewWorld
 from tests.crash.launcher import Finished
 from tests.crash.world import BATCH_SIZE, CAMPAIGN, CONNECTIONS, Death, World
 
-OTHERS = ("import.", "recover.", "enqueue.", "ingest.", "pull.", "cancel.", "reschedule.", "rotate.")
+OTHERS = (
+    "import.", "lookup.", "proof.", "recover.", "enqueue.", "ingest.", "pull.", "cancel.", "reschedule.", "rotate.",
+)  # fmt: skip
 POINTS = [name for name in FAILPOINTS if not name.startswith(OTHERS)]
 ONCE_A_RUN = ("run.recorded", "run.before_finish", "run.finished")  # passed by the parent, whatever the workers do
 IN_THE_NETWORK = ("journal.begun", "provider.before_dot", "journal.dotted", "provider.replied")
