@@ -55,17 +55,26 @@ def everywhere(world: World) -> str:
     return "".join(path.read_bytes().decode(errors="replace") for path in left)
 
 
-@pytest.mark.parametrize("service", SECTIONS)
+@pytest.mark.parametrize(
+    ("store_url", "service"),
+    [*(("sqlite", service) for service in SECTIONS), ("postgres", "resend")],  # the database has no part in it
+    indirect=["store_url"],
+)
 def test_a_key_that_cannot_be_one_stops_all_and_stands_nowhere(any_world: World, service: str) -> None:
     world, to = any_world, "+4915112345679" if service == "twilio" else "me@shop.example"
     name = SECTIONS[service]
     with start_http_double(world.folder, service) as double:
         configure(world, service, double.url, f'{name}_env = "BAD"')
         planned(world, service)
-        for bad in (f"{SENTINEL} {SENTINEL}", f"{SENTINEL}\n{SENTINEL}\n", f"{SENTINEL}-ü"):
+        in_file, in_variable = f'{name}_file = "key"', f'{name}_env = "BAD"'
+        for bad, references in {
+            f"{SENTINEL} {SENTINEL}": (in_file, in_variable),
+            f"{SENTINEL}\n{SENTINEL}\n": (in_file,),
+            f"{SENTINEL}-ü": (in_variable,),
+        }.items():
             world.write("key", bad)
             environment = {"GOOD": API_KEY, "BAD": bad}
-            for reference in (f'{name}_file = "key"', f'{name}_env = "BAD"'):
+            for reference in references:
                 configure(world, service, double.url, reference)
                 ran = [
                     world.run("send-due", **environment),

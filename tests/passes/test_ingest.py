@@ -17,7 +17,7 @@ from sendctl import faults
 from sendctl.errors import BadInput, ExitCode, StoreLocked, UsageError
 from sendctl.inputs import spool
 from sendctl.passes import reconcile
-from sendctl.passes.ingest import CHUNK, IngestReport, run, work_off
+from sendctl.passes.ingest import IngestReport, run, work_off
 from sendctl.passes.suppress import Asked, unsuppress
 from sendctl.settings import EventsSettings
 from tests.passes.test_steps import arm
@@ -473,14 +473,16 @@ def test_a_death_between_two_transactions_costs_nothing(
 ) -> None:
     ground.enqueue(1)
     ground.pass_with(ACCEPTED)
-    events = [fact("clicked", message_id=message(ground), id=number) for number in range(CHUNK + 10)]
+    monkeypatch.setattr("sendctl.passes.ingest.CHUNK", 20)
+    sent = message(ground)
+    events = [fact("clicked", message_id=sent, id=number) for number in range(30)]
     arm(monkeypatch, point, 2)
     with pytest.raises(faults.InjectedFault):
         ingest(ground, *events)
-    assert ground.one("SELECT count(*) FROM events") == (CHUNK if "before" in point else CHUNK + 10)
+    assert ground.one("SELECT count(*) FROM events") == (20 if "before" in point else 30)
     report = ingest(ground, *events)
-    assert report.applied.fresh + report.applied.known == CHUNK + 10
-    assert ground.one("SELECT count(*) FROM events") == CHUNK + 10
+    assert report.applied.fresh + report.applied.known == 30
+    assert ground.one("SELECT count(*) FROM events") == 30
 
 
 # -- the spool ----------------------------------------------------------------------------------------------------
