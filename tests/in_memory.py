@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
-ENOUGH_BYTES = 4 << 30  # a whole run of the tests has been seen to use 1 GB at once
+ENOUGH_BYTES = 4 << 30  # a whole run of the tests has been seen to use 0.2 GB at once; a proof may use more
 
 
 def folder() -> str | None:
