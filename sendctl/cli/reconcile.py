@@ -64,8 +64,9 @@ def _print(shell: Shell, report: ReconcileReport, now: datetime) -> None:
     done = [line for line in _done(report) if line]
     for line in done or ["nothing to put right"]:
         print(line)
-    for reason, number in report.cannot_tell.items():
-        print("\n".join(hanging(f"no proof for {some(number, 'message')}: {clean(reason)}", "    ", first="  ")))
+    for what, reasons in {"proof": report.proven_by, "no proof": report.cannot_tell}.items():
+        for reason, number in reasons.items():
+            print("\n".join(hanging(f"{what} for {some(number, 'message')}: {clean(reason)}", "    ", first="  ")))
     if report.in_doubt:
         print(f"{some(report.in_doubt, 'message')} in doubt: `sendctl status` says where")
     if report.spool_trouble:
@@ -130,6 +131,7 @@ def _trouble(pulled: Pulled, now: datetime) -> Iterator[str]:
 def _json(report: ReconcileReport) -> dict[str, Any]:
     return {"schema": "sendctl.reconcile/1"} | report.as_detail() | {
         "in_doubt": report.in_doubt,
+        "proven_by": report.proven_by,
         "cannot_tell": report.cannot_tell,
         "overdue": {
             name: {"messages": number, "oldest_at": iso(oldest)} for name, (number, oldest) in report.overdue.items()

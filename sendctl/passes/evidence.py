@@ -7,6 +7,7 @@ itself. A proof is about one attempt: it never settles a later one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -40,6 +41,7 @@ class Evidence:
     later: set[Held] = field(default_factory=set)  # what time, or the same again under its key, can still settle
     unasked: set[Held] = field(default_factory=set)  # what the next pass asks about, for lack of time or pace now
     unanswered: set[Held] = field(default_factory=set)  # what its provider could not be asked about
+    proven: Counter[str] = field(default_factory=Counter)  # what was recorded, by what proves it
     sent: int = 0  # recorded as sent after all
     queued: int = 0  # recorded as queued again
 
@@ -61,6 +63,7 @@ class Evidence:
         self.later |= other.later
         self.unasked |= other.unasked
         self.unanswered |= other.unanswered
+        self.proven += other.proven
         self.sent += other.sent
         self.queued += other.queued
         for kind, (reason, count) in other.unsettled.items():
@@ -208,15 +211,26 @@ def record(
         look_again(connection, proof)
         places.hold_of(connection, (message_id for message_id, _ in (*proof.accepted, *proof.absent)))
 
-        def settled(proven: dict[Held, Outcome]) -> int:
-            return sum(
-                desk.resolve(
+        def settled(proven: dict[Held, Outcome]) -> Counter[str]:
+            return Counter(
+                _what_proves(outcome, asked=held in proof.asked)
+                for held, outcome in proven.items()
+                if desk.resolve(
                     connection, held[0], outcome, evidence="lookup" if held in proof.asked else "mta_log",
                     claim_id=held[1],
                 )
-                for held, outcome in proven.items()
             )  # fmt: skip
 
-        proof.sent, proof.queued = settled(proof.accepted), settled(proof.absent)
+        sent, queued = settled(proof.accepted), settled(proof.absent)
+        proof.sent, proof.queued, proof.proven = sent.total(), queued.total(), sent + queued
         faults.passing("proof.before_commit")
     faults.passing("proof.committed")
+
+
+def _what_proves(outcome: Outcome, *, asked: bool) -> str:
+    """In words that are the same for many messages: without what was said of this one alone."""
+    if not asked:
+        taken = outcome.kind is AttemptOutcome.ACCEPTED
+        return "the MTA's log has it" if taken else "the MTA's log shows that it was not taken"
+    text, refused, _ = outcome.text.partition(" refused: ")
+    return text + refused.rstrip(": ")

@@ -45,6 +45,7 @@ class ReconcileReport:
     claims_expired: int = 0  # claims of other hosts' runs, now in doubt
     proven_sent: int = 0
     proven_absent: int = 0
+    proven_by: dict[str, int] = field(default_factory=dict)  # what proves it
     cannot_tell: dict[str, int] = field(default_factory=dict)  # reasons
     policy_resent: int = 0
     policy_skipped: int = 0
@@ -127,7 +128,8 @@ def _settle_doubt(context: Context, report: ReconcileReport) -> None:
     if not found:
         return
     proof = settling.settle(context, found)
-    report.proven_sent, report.proven_absent, report.cannot_tell = proof.sent, proof.queued, proof.reasons
+    report.proven_sent, report.proven_absent, report.proven_by = proof.sent, proof.queued, dict(proof.proven)
+    report.cannot_tell = proof.reasons
     desk = Desk(context)
     with desk.transaction() as connection:
         before = desk.now - timedelta(seconds=POLICY_GRACE_S)

@@ -64,6 +64,7 @@ def test_what_a_service_does_not_have_after_that_time_is_sent_once(ground: Groun
     ground.clock.forward(minutes=61)
     report = reconcile.run(ground.context)
     assert (report.proven_absent, report.in_doubt) == (1, 0)
+    assert report.proven_by == {"provider primary does not have it": 1}
     assert ground.rows("SELECT evidence FROM attempts WHERE outcome = 'deferred'") == [("lookup",)]
     ground.clock.forward(hours=1)
     ground.send_due()

@@ -37,6 +37,7 @@ def test_silence_about_a_run_that_may_be_alive_proves_nothing(ground: Ground, ju
     complete_log(ground)
     report = reconcile.run(ground.context)
     assert (report.proven_absent, report.in_doubt) == (1, 1)
+    assert report.proven_by == {"the MTA's log shows that it was not taken": 1}
     assert [reason for reason in report.cannot_tell if "may still be alive" in reason]
     assert ground.rows("SELECT evidence FROM attempts WHERE outcome = 'unknown'") == [("claim_expired",)]
 

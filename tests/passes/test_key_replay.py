@@ -79,6 +79,7 @@ def test_doubt_is_settled_and_everybody_has_it_once(ground: Ground, resend: NewD
     assert ground.states() == {"sent": 2, "in_doubt": 1}
     report = reconcile.run(ground.context)
     assert (report.proven_sent, report.in_doubt, report.cannot_tell) == (1, 0, {})
+    assert report.proven_by == {"sent again under its key: provider primary has it once": 1}
     assert ground.states() == {"sent": 3}
     assert sorted(keys(double)) == [f"p{number:05}@x.example" for number in (1, 2, 3)]
     bodies = [row["body"] for row in double.heard()]
@@ -197,7 +198,8 @@ def test_a_refusal_of_the_same_again_is_proof_that_nothing_was_taken(ground: Gro
     double = resend(BROKEN)
     ground.enqueue(contacts="email,first_name\ninvalid@x.example,I\n")
     ground.send_due()
-    assert reconcile.run(ground.context).proven_absent == 1
+    report = reconcile.run(ground.context)
+    assert (report.proven_absent, report.proven_by) == (1, {"sent again under its key, and refused": 1})
     assert ground.states() == {"queued": 1}
     ground.send_due()
     assert ground.states() == {"failed": 1}
