@@ -5,20 +5,24 @@ The others run on its own host, where its lock says that it lives, or on another
 
 from __future__ import annotations
 
+import json
 import signal
 import time
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from sendctl.faults import FAILPOINTS
-from sendctl.store.tables import messages
+from sendctl.store.tables import events, messages
 from tests.crash.launcher import Command, Finished
 from tests.crash.world import BATCH_SIZE, CAMPAIGN, World, wait_for
 from tests.faults.ground import DOCUMENTED, Line, close_account, new_ground
 from tests.faults.traffic import VERBS
 from tests.kill.drills import Range
 
-SHORT = {"SENDCTL_SEND_CLAIM_S": "4", "SENDCTL_SEND_DEADLINE_S": "1"}
+SHORT = {
+    "SENDCTL_SEND_CLAIM_S": "4", "SENDCTL_SEND_DEADLINE_S": "1", "SENDCTL_EVENTS_SPOOL": "{folder}/spool",
+}  # fmt: skip
 PEOPLE = 4 * BATCH_SIZE  # who wait when a command is stopped
 # Where nothing of the open window has left when the command is stopped: an operator elsewhere may send it again.
 UNSENT = ("claim.committed", "journal.begun", "provider.before_dot", "journal.dotted", "settle.committed")
@@ -37,13 +41,15 @@ def zombies(store_url: str, *, elsewhere: bool, points: tuple[str, ...] = ALL) -
     where = "another host" if elsewhere else "its own host"
     line = Line(f"stopped, repaired on {where}, continued", "postgres" if store_url else "sqlite", "zombies")
     with new_ground(store_url, contacts=0, enqueued=False, environ=SHORT) as world:
+        (world.folder / "spool").mkdir()
         ground = Range(world)
         repairer = {"SENDCTL_JOURNAL_PATH": str(world.folder / "other-journal")} if elsewhere else {}
         for point in points:
             ground.enqueue(PEOPLE)
             _one(ground, point, repairer, line)
         close_account(world, line, ground.tally.planned)
-    line.note, line.seconds = f"{len(points)} failpoints", time.monotonic() - begun_s
+        _compare_events(world, line)
+    line.note, line.seconds = f"{len(points)} failpoints, {line.note}", time.monotonic() - begun_s
     return line
 
 
@@ -83,10 +89,13 @@ def _sent_again(world: World, repairer: dict[str, str]) -> list[Finished]:
 def _stopped(ground: Range, point: str) -> Command:
     """A command on its way to the point at which it stops."""
     family, world = point.partition(".")[0], ground.world
+    if family == "ingest":
+        assert world.run("send-due", "--limit", str(BATCH_SIZE)).code in (0, 3)
+        _spool_events(world, point)
     if family in ("import", "recover"):  # there must be something to take up; the dot of it has not left
         assert world.run("send-due", failpoint="journal.dotted:kill").code == -signal.SIGKILL
     match family:
-        case "import":
+        case "import" | "ingest":
             arguments = ["reconcile"]
         case "recover":
             arguments = [*RESEND]
@@ -95,6 +104,30 @@ def _stopped(ground: Range, point: str) -> Command:
         case _:
             arguments = ["send-due", "--limit", str(2 * BATCH_SIZE)]
     return world.start(*arguments, failpoint=f"{point}:stop")
+
+
+def _spool_events(world: World, name: str) -> None:
+    """A file that says of everybody who has a message that they have opened it: `opened` for each, once."""
+    spool = world.folder / "spool"
+    at = datetime.now(UTC).isoformat()
+    opened = [
+        {"type": "opened", "occurred_at": at, "message_id": row["message_id"], "id": f"{name} {row['message_id']}"}
+        for row in world.judge.accepted()
+    ]
+    half = spool / f".{name}"
+    half.write_text("".join(f"{json.dumps(one)}\n" for one in opened))
+    half.rename(spool / f"{name}.jsonl")
+
+
+def _compare_events(world: World, line: Line) -> None:
+    """Each event that lay in the spool is known once, and its file is done with."""
+    spool = world.folder / "spool"
+    told = sum(len(path.read_text().splitlines()) for path in (spool / "done").rglob("*.jsonl"))
+    with world.context() as context, context.store.read() as connection:
+        known = connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one()
+    if known != told or list(spool.glob("*.jsonl")):
+        line.wrong.append(f"{told} events lay in files that are done with, {known} are known")
+    line.note = f"{known} events known once"
 
 
 def _claims_are_over(world: World) -> bool:
