@@ -11,9 +11,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, time
-from typing import Any
+from typing import Any, NamedTuple
 
 from sendctl.durations import Rate
+
+
+class StepName(NamedTuple):
+    """What names a step in keys: what it is called, and how often it was removed and put back before.
+
+    Not its number, which a counter gives: a store that was put back would give it to another step.
+    """
+
+    name: str
+    times_back: int = 0
+
+
+FIRST_STEP = StepName("")  # with which everybody begins: it cannot go, or be renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +151,12 @@ class Definition:
     def step(self, number: int) -> Step:
         """The step with that number, which this revision has."""
         return self.steps[self.numbers.index(number)]
+
+    def step_name(self, number: int) -> StepName:
+        """What names that step in the keys of its messages."""
+        if number == 0:
+            return FIRST_STEP
+        return StepName(self.step(number).name, sum(new == number for new, _ in self.earlier))
 
     def has_place(self, number: int, occurrence: int) -> bool:
         """Whether this revision sends that occurrence of that step."""

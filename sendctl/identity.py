@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from sendctl.definition import StepName
+
 
 def new_secret() -> str:
     """256 random bits in hex: the store's HMAC key."""
@@ -26,14 +28,18 @@ def new_id() -> str:
 
 
 def provider_key(
-    secret: str, *, campaign: str, address_key: str, subject_key: str, step_index: int, occurrence: int, channel: str,
-    copy: int = 0,
+    secret: str, *, campaign: str, address_key: str, subject_key: str, step: StepName | int, occurrence: int,
+    channel: str, copy: int = 0,
 ) -> str:  # fmt: skip
     """The key of one message, 128 bits in hex: the same after a rewind, one per message, never per attempt.
 
-    `copy` counts what an operator had sent once more; 0, the message itself, has the key that it always had.
+    `copy` counts what an operator had sent once more; 0, the message itself, has the key that it always had. A number
+    for the step gives the key that versions before had: journals may still have it.
     """
-    place = [campaign, address_key, subject_key, step_index, occurrence, channel]
+    named: object = step
+    if isinstance(step, StepName):
+        named = [*step] if step.times_back else step.name or 0
+    place = [campaign, address_key, subject_key, named, occurrence, channel]
     slot = json.dumps([*place, copy] if copy else place)
     return hmac.digest(bytes.fromhex(secret), b"message\0" + slot.encode(), hashlib.sha256).hex()[:32]
 

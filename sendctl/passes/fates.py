@@ -10,7 +10,7 @@ from sendctl.calendar import Calendar
 from sendctl.passes import ending, timing
 from sendctl.passes.deciding import Desk
 from sendctl.passes.ending import End
-from sendctl.passes.remembered import settle
+from sendctl.passes.remembered import recalled, settle
 from sendctl.states import EnrollmentStatus
 from sendctl.store import claims, effects, places, receipts, replay
 from sendctl.store.claims import Due
@@ -27,7 +27,7 @@ _OF_PLACES = (*_ENDS, "known", "ended")  # those that may end a place
 def sift(desk: Desk, connection: Connection, calendar: Calendar, picked: Sequence[Due]) -> list[Due]:
     """Move aside what must not be sent now, with its enrollment; returns the rest in order."""
     suppressed = claims.suppressed(connection, [due.recipient_key for due in picked])
-    remembered = replay.remembered(connection, [due.key for due in picked])
+    remembered = recalled(desk, connection, calendar.definition, picked)
     ended = _ended(connection, calendar, picked)
     repeated = had_before(connection, calendar, picked)
     groups: dict[str, list[Due]] = {fate: [] for fate in _FATES}

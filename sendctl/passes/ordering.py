@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl import identity
 from sendctl.calendar import Calendar
+from sendctl.definition import FIRST_STEP
 from sendctl.inputs.contact_rows import BadRow, ValueProblem
 from sendctl.inputs.orders import OrderFile
 from sendctl.passes.accounts import Shares
@@ -240,7 +241,7 @@ class OrderLoader:
             return None
         return identity.provider_key(
             self._secret, campaign=self._name, address_key=item.key, subject_key=item.subject_key,
-            step_index=0, occurrence=0, channel=channel,
+            step=FIRST_STEP, occurrence=0, channel=channel,
         )  # fmt: skip
 
     def _note_stops(self, stops: Sequence[Stop], after: dict[str, Subject], enrolled: dict[str, int]) -> None:

@@ -5,10 +5,13 @@ Nobody is sent to by this. The claim asks as well, whatever happened before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
 
+from sendctl.definition import Definition, StepName
+from sendctl.identity import provider_key
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.providers.base import Outcome, Phase
@@ -17,6 +20,8 @@ from sendctl.store import campaigns, claims, places, replay
 from sendctl.store.claims import Due
 from sendctl.store.places import Over
 from sendctl.store.replay import Proven
+
+TIMES_BACK = 5  # nobody takes a step out and puts it back more often between two backups
 
 
 @dataclass
@@ -27,12 +32,38 @@ class TakenUp:
     in_doubt: int = 0
 
 
+def recalled(desk: Desk, connection: Connection, definition: Definition, picked: Sequence[Due]) -> dict[str, Proven]:
+    """What is remembered of these messages, by their keys.
+
+    A store that was put back does not know how often a step had been removed and put back since, and counts anew: so
+    also what is remembered by another name of the same step.
+    """
+    found = replay.remembered(connection, [due.key for due in picked])
+    others = [due for due in picked if due.step_index in definition.numbers[1:] and due.key not in found]
+    if others and replay.remembers(connection):
+        keys = {key: due.key for due in others for key in _other_keys(desk.secret(connection), definition, due)}
+        for key, proven in sorted(replay.remembered(connection, keys).items(), key=lambda item: item[1].accepted):
+            found[keys[key]] = proven  # an acceptance last: it goes before a doubt
+    return found
+
+
+def _other_keys(secret: str, definition: Definition, due: Due) -> Iterator[str]:
+    name, times_back = definition.step_name(due.step_index)
+    names = (StepName(name, times) for times in range(times_back + TIMES_BACK + 1) if times != times_back)
+    steps: list[StepName | int] = [*names, due.step_index]  # its number is what versions before made the key of
+    for step in steps:
+        yield provider_key(
+            secret, campaign=definition.name, address_key=due.address_key, subject_key=due.subject_key, step=step,
+            occurrence=due.occurrence, channel=due.channel, copy=due.copy,
+        )  # fmt: skip
+
+
 def settle(desk: Desk, connection: Connection, due: Due, proven: Proven) -> bool:
     """Record what is proven of a message; an acceptance moves its enrollment on. False when it had moved."""
     place = replay.Place(due.id, due.campaign_id, due.attempts, State.QUEUED)
     revision = desk.revision_with(connection, due.campaign_id, proven.contents)
     put_back = replay.put_back(connection, place, proven, revision=revision, now=desk.now)
-    replay.forget(connection, due.key)
+    replay.forget(connection, proven.key)
     if put_back and proven.accepted:
         desk.conclude(connection, [Over(due, proven.at, "sent")])
     return put_back

@@ -277,7 +277,8 @@ def _known(connection: Connection, campaign: str, due: Due, copy: int) -> str:
 def _key(connection: Connection, campaign: str, due: Due, copy: int) -> str:
     return provider_key(
         meta.read(connection).secret, campaign=campaign, address_key=due.address_key, subject_key=due.subject_key,
-        step_index=due.step_index, occurrence=due.occurrence, channel=due.channel, copy=copy,
+        step=campaigns.step_name(connection, due.campaign_id, due.step_index), occurrence=due.occurrence,
+        channel=due.channel, copy=copy,
     )  # fmt: skip
 
 

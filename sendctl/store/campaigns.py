@@ -12,7 +12,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from sendctl.definition import Controls, Definition, Step, controls_from_json, controls_to_json, from_json, to_json
+from sendctl.definition import (
+    FIRST_STEP,
+    Controls,
+    Definition,
+    Step,
+    StepName,
+    controls_from_json,
+    controls_to_json,
+    from_json,
+    to_json,
+)
 from sendctl.states import CampaignStatus
 from sendctl.store.dialect import insert_ignore
 from sendctl.store.ids import take_ids
@@ -167,6 +177,14 @@ def step_names(connection: Connection, campaign_id: int) -> dict[int, str]:
     """The name of each number that a step of a campaign has had, in any revision."""
     statement = sa.select(steps.c.step_index, steps.c.name).where(steps.c.campaign_id == campaign_id).distinct()
     return {row.step_index: row.name for row in connection.execute(statement)}
+
+
+def step_name(connection: Connection, campaign_id: int, number: int) -> StepName:
+    """What names a step in keys, also one that is no more (definition.step_name for one that is there)."""
+    if number == 0:
+        return FIRST_STEP
+    names = step_names(connection, campaign_id)
+    return StepName(names[number], sum(name == names[number] for old, name in names.items() if old < number))
 
 
 def set_status(

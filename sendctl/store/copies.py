@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.calendar import Slot
+from sendctl.store import campaigns
 from sendctl.store.claims import Due
 from sendctl.store.enrollments import next_message
 from sendctl.store.holds import Why
@@ -26,8 +27,10 @@ def plan(
     """
     (message_id,) = take_ids(connection, "messages", 1)
     row = next_message(
-        campaign, due, (due.step_index, due.occurrence), slot, secret=secret, message_id=message_id, now=now, copy=copy
-    )
+        campaign, due, (due.step_index, due.occurrence), slot,
+        step=campaigns.step_name(connection, due.campaign_id, due.step_index), secret=secret, message_id=message_id,
+        now=now, copy=copy,
+    )  # fmt: skip
     if frozen is not None:
         row |= {"revision": frozen[0], "composed_at": frozen[1]}
     row["error_class"] = Why.ALLOWANCE if unpaid else None

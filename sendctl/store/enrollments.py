@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sendctl.calendar import Calendar, Slot
+from sendctl.definition import StepName
 from sendctl.identity import provider_key
 from sendctl.states import EnrollmentStatus, State
 from sendctl.store import receipts
@@ -114,7 +115,8 @@ def plan(connection: Connection, goals: Sequence[_Next], calendar: Calendar, sec
         ids = take_ids(connection, "messages", len(going_on))
         planned = [
             next_message(
-                calendar.definition.name, due, goal.place, slot, secret=secret, message_id=message_id, now=now
+                calendar.definition.name, due, goal.place, slot, step=calendar.definition.step_name(goal.place[0]),
+                secret=secret, message_id=message_id, now=now,
             )
             for (goal, due, slot), message_id in zip(going_on, ids, strict=True)
         ]  # fmt: skip
@@ -133,14 +135,14 @@ def _next(item: Passed, calendar: Calendar, had: Mapping[int, int]) -> _Next:
 
 
 def next_message(
-    campaign: str, due: Due, place: tuple[int, int], slot: Slot, *, secret: str, message_id: int, now: datetime,
-    copy: int = 0,
+    campaign: str, due: Due, place: tuple[int, int], slot: Slot, *, step: StepName, secret: str, message_id: int,
+    now: datetime, copy: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """The row of the message for a later place (step, occurrence) of the enrollment of `due`, or of a copy of it."""
     step_index, occurrence = place
     key = provider_key(
         secret, campaign=campaign, address_key=due.address_key, subject_key=due.subject_key,
-        step_index=step_index, occurrence=occurrence, channel=due.channel, copy=copy,
+        step=step, occurrence=occurrence, channel=due.channel, copy=copy,
     )  # fmt: skip
     return {
         **NOT_TRIED, "id": message_id, "campaign_id": due.campaign_id, "enrollment_id": due.enrollment_id,

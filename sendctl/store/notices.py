@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from sendctl.definition import FIRST_STEP
 from sendctl.identity import link_token, provider_key
 from sendctl.states import AttemptOutcome, EnrollmentStatus, State
 from sendctl.store import meta
@@ -240,7 +241,7 @@ def _plan(connection: Connection, kind: str, one: _Wanted, now: datetime) -> Non
             NOT_TRIED | {
                 "id": one.first_message_id + place, "campaign_id": one.campaign_id, "enrollment_id": row["id"],
                 "channel": "email", "recipient": one.email, "recipient_key": one.address_key,
-                "provider_key": provider_key(secret, step_index=0, occurrence=0, channel="email", copy=0, **name),
+                "provider_key": provider_key(secret, step=FIRST_STEP, occurrence=0, channel="email", copy=0, **name),
                 "due_at": now, "next_attempt_at": now, "created_at": now, "updated_at": now,
             }
         )

@@ -95,6 +95,11 @@ def remembered(connection: Connection, keys: Iterable[str]) -> dict[str, Proven]
     }  # fmt: skip
 
 
+def remembers(connection: Connection) -> bool:
+    """Whether anything at all is remembered."""
+    return connection.execute(sa.select(replayed_keys.c.provider_key).limit(1)).first() is not None
+
+
 # What would be sent, and what is not known, or thought not, to have been accepted while a journal has proven it.
 _settles = sa.or_(
     messages.c.status == State.QUEUED,

@@ -8,6 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sendctl.definition import FIRST_STEP, StepName
 from sendctl.identity import FirstNames, link_token, new_id, new_secret, provider_key
 
 SECRET = "00" * 32
@@ -15,10 +16,15 @@ words = st.text(max_size=20)
 slots = st.tuples(words, words, words, st.integers(0, 9), st.integers(0, 9), st.sampled_from(["email", "sms"]))
 
 
+def step_name(number: int) -> StepName:
+    """The first step, or the n-th name."""
+    return StepName(f"s{number // 3}", number % 3) if number else FIRST_STEP
+
+
 def key(slot: tuple[str, str, str, int, int, str], secret: str = SECRET) -> str:
     campaign, address_key, subject_key, step_index, occurrence, channel = slot
     return provider_key(
-        secret, campaign=campaign, address_key=address_key, subject_key=subject_key, step_index=step_index,
+        secret, campaign=campaign, address_key=address_key, subject_key=subject_key, step=step_name(step_index),
         occurrence=occurrence, channel=channel,
     )  # fmt: skip
 
@@ -31,7 +37,7 @@ def test_a_key_never_changes_from_one_version_of_sendctl_to_the_next() -> None:
 def test_a_copy_has_a_key_of_its_own_for_ever_and_the_first_one_that_of_before() -> None:
     def numbered(copy: int) -> str:
         return provider_key(
-            SECRET, campaign="sale", address_key="ana@one.example", subject_key="", step_index=0, occurrence=0,
+            SECRET, campaign="sale", address_key="ana@one.example", subject_key="", step=FIRST_STEP, occurrence=0,
             channel="email", copy=copy,
         )  # fmt: skip
 
