@@ -70,10 +70,10 @@ def conclude(connection: Connection, overs: Sequence[Over], advancing: Advancing
 
 
 def _passed(over: Over | _Whole, before: Before | None, now: datetime) -> Passed:
-    """As if a step that is gone had never been there, but not before now."""
-    others = over.others if isinstance(over, _Whole) else ()
+    """As if a step that is gone had never been there, but not before now: nor where one of two was sent before."""
+    others, half_gone = (over.others, over.half_gone) if isinstance(over, _Whole) else ((), False)
     if over.fate != "dropped":
-        return Passed(over.due, over.at, over.fate == "sent", others)
+        return Passed(over.due, over.at, over.fate == "sent", others, earliest=now if half_gone else None)
     at, sent = before or Before(None, sent=False)
     return Passed(over.due, at or over.due.due_at, sent, others, earliest=now)
 
@@ -90,12 +90,16 @@ def _with(decided: Iterable[Over | _Whole], fate: Fate) -> list[int]:
 
 
 class _Whole(NamedTuple):
-    """The end of a whole place: one of its messages stands for it, `others` are the rest."""
+    """The end of a whole place: one of its messages stands for it, `others` are the rest.
+
+    `half_gone`: a message of it was not sent because its step is gone.
+    """
 
     due: Due
     at: datetime
     fate: Fate
     others: tuple[Due, ...]
+    half_gone: bool
 
 
 def hold(connection: Connection, enrollment_ids: Iterable[int]) -> None:
@@ -159,4 +163,4 @@ def _whole(place: Sequence[OfPlace], at: Sequence[datetime]) -> _Whole:
     fate = next(rank for rank in ranks if rank in fates)
     first, *others = [one.due for one in place]
     moments = [moment for one in place for moment in (one.sent_at, one.failed_at) if moment is not None]
-    return _Whole(first, max([*at, *moments], default=first.due_at), fate, tuple(others))
+    return _Whole(first, max([*at, *moments], default=first.due_at), fate, tuple(others), "dropped" in fates)

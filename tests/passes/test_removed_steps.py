@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from sendctl.passes import control
 from sendctl.providers.base import Outcome
 from tests.passes import two_channels
 from tests.passes.judge import Judge
@@ -124,3 +125,41 @@ def test_on_two_channels_the_one_that_was_away_does_not_delay_the_next(ground: G
     since = begun if first == "failed" else nudged + timedelta(seconds=1)  # a second lies between two commands
     left = round((since + timedelta(days=2) - ground.clock.now) / timedelta(days=1), 2)
     assert planned(ground) == [("last", left)] * 2
+
+
+def on_both(name: str, after: str = "", **more: str) -> str:
+    return step(name, after, sms=name, **more)
+
+
+@pytest.mark.parametrize("text", ["queued", "in_doubt"])
+@pytest.mark.parametrize(
+    ("gone", "left"),
+    [((on_both("tips", "1d"),), ()),
+     ((on_both("nudge", "1d", kind="reminder") + "repeat = 2\n",), (on_both("nudge", "1d", kind="reminder"),))],
+    ids=["step", "repeat"],
+)  # fmt: skip
+def test_on_two_channels_the_next_is_not_late_because_half_of_it_was_sent_long_ago(
+    ground: Ground, text: str, gone: tuple[str, ...], left: tuple[str, ...]
+) -> None:
+    two_channels.with_texts(ground)
+    file = {"campaign": 'channel = "both"\nexpires_after = "2d"', "controls": "max_attempts = 9"}
+    ground.enqueue(
+        contacts=two_channels.people(["ann"]), steps=(on_both("welcome"), *gone, on_both("more", "1d")), **file
+    )
+    for _ in range(1 + len(left)):
+        ground.pass_with(ACCEPTED)
+        ground.clock.forward(days=1, hours=1)
+    clerk = ground.clerk()
+    clerk.turn(two_channels.answer(ground, clerk.turn([], 10), {"ann": ("sent", text)}), 0)
+    control.pause(ground.context, "sale")
+    ground.clock.forward(days=6)
+    ground.enqueue(steps=(on_both("welcome"), *left, on_both("more", "1d")), **file)
+    control.resume(ground.context, "sale")
+    if text == "in_doubt":  # that nobody can prove: its text comes back unsent to what is gone
+        ground.clock.forward(days=6)
+        ground.recover(in_doubt="resend")
+        ground.clerk().turn([], 10)
+    assert planned(ground) == [("more", 0.0)] * 2
+    ground.pass_with(ACCEPTED)
+    assert sent(ground)[-2:] == ["more", "more"]
+    assert ground.one("SELECT count(*) FROM messages WHERE status = 'expired'") == 0
