@@ -53,18 +53,27 @@ def had(connection: Connection, enrollment_ids: Iterable[int], definition: Defin
 class Before(NamedTuple):
     """What was before the place at which somebody stands: since when it is over, and whether it was sent.
 
-    What was proven later to have been sent, is over since then: they moved on before that.
+    What was proven later to have been sent, is over since then: they moved on before that. What was tried again on one
+    channel, after the other had let them move on, changes nothing.
     """
 
     at: datetime | None
     sent: bool
 
 
+class _One(NamedTuple):
+    """A message of a place that was left."""
+
+    state: State
+    sent_at: datetime | None
+    failed_at: datetime | None
+
+
 def before(connection: Connection, enrollment_ids: Iterable[int]) -> dict[int, Before]:
     """The place before that of each of these enrollments. One that was cancelled with its step was never there."""
     rows = given(connection, _E.id)
     statement = (
-        sa.select(_E.id, _E.advanced_at, _M.step_index, _M.occurrence, _M.status, _M.sent_at)
+        sa.select(_E.id, _E.advanced_at, _M.step_index, _M.occurrence, _M.status, _M.sent_at, _M.failed_at)
         .join(messages, _M.enrollment_id == _E.id)
         .where(
             _E.id.in_(sa.select(rows.c.id)), _M.copy == 0,
@@ -72,14 +81,27 @@ def before(connection: Connection, enrollment_ids: Iterable[int]) -> dict[int, B
         )
         .order_by(_E.id, _M.id)
     )  # fmt: skip
+    places: dict[int, dict[tuple[int, int], list[_One]]] = {}
     since: dict[int, datetime | None] = {}
-    states: dict[int, dict[tuple[int, int], set[State]]] = {}
     wanted = bound((one,) for one in sorted(set(enrollment_ids)))
-    for enrollment_id, advanced_at, step, occurrence, state, sent_at in connection.execute(statement, wanted):
-        moments = (since.get(enrollment_id), advanced_at, sent_at)
-        since[enrollment_id] = max((one for one in moments if one is not None), default=None)
-        states.setdefault(enrollment_id, {}).setdefault((step, occurrence), set()).add(State(state))
-    return {one: Before(since[one], _was_sent(list(places.values()))) for one, places in states.items()}
+    for enrollment_id, advanced_at, step, occurrence, state, *moments in connection.execute(statement, wanted):
+        since[enrollment_id] = advanced_at
+        place = places.setdefault(enrollment_id, {}).setdefault((step, occurrence), [])
+        place.append(_One(State(state), *moments))
+    return {one: _before(since[one], list(left.values())) for one, left in places.items()}
+
+
+def _before(advanced_at: datetime | None, places: list[list[_One]]) -> Before:
+    moments = [advanced_at, *map(_sent_at, places)]
+    at = max((one for one in moments if one is not None), default=None)
+    return Before(at, _was_sent([{one.state for one in place} for place in places]))
+
+
+def _sent_at(place: list[_One]) -> datetime | None:
+    """When the last of a place was sent. Of what had failed before that, only where nothing else of it was sent."""
+    sent = [(one.sent_at, one.failed_at) for one in place if one.sent_at is not None]
+    at_once = [sent_at for sent_at, failed_at in sent if failed_at is None or failed_at >= sent_at]
+    return max(at_once or [sent_at for sent_at, _ in sent], default=None)
 
 
 def _was_sent(places: list[set[State]]) -> bool:

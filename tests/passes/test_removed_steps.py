@@ -163,3 +163,23 @@ def test_on_two_channels_the_next_is_not_late_because_half_of_it_was_sent_long_a
     ground.pass_with(ACCEPTED)
     assert sent(ground)[-2:] == ["more", "more"]
     assert ground.one("SELECT count(*) FROM messages WHERE status = 'expired'") == 0
+
+
+def test_what_was_tried_again_after_its_place_was_left_does_not_delay_what_follows_a_removed_step(
+    ground: Ground,
+) -> None:
+    two_channels.with_texts(ground)
+    full = (on_both("welcome"), on_both("tips", "1d"), on_both("hint", "5d"), on_both("more", "2d"))
+    file = {"campaign": 'channel = "both"'}
+    ground.enqueue(contacts=two_channels.people(["ann"]), steps=full, **file)
+    ground.pass_with(ACCEPTED)
+    ground.clock.forward(days=1)
+    clerk, begun = ground.clerk(), ground.clock.now
+    clerk.turn(two_channels.answer(ground, clerk.turn([], 10), {"ann": ("sent", "failed")}), 0)
+    ground.clock.forward(days=1, hours=1)
+    assert ground.recover(failed=True).retried == 1
+    ground.pass_with(ACCEPTED)
+    assert sent(ground)[-2:] == ["tips", "tips"]
+    ground.enqueue(steps=(full[0], full[1], full[3]), **file)
+    left = round((begun + timedelta(days=2) - ground.clock.now) / timedelta(days=1), 2)
+    assert planned(ground) == [("more", left)] * 2
