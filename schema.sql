@@ -12,6 +12,7 @@
 --             sending -> in_doubt               the provider may or may not have accepted it: nobody may assume
 --                        in_doubt -> sent | queued | failed      by evidence, policy or an operator
 --   queued -> suppressed | cancelled | expired
+--   queued -> failed                            it had failed, and a later step was due before it was tried again
 --
 -- Where a journal proves what the store does not know (it was rewound, or someone had gone on without proof), it wins:
 --   queued | failed | suppressed | cancelled | expired -> sent | in_doubt
@@ -169,7 +170,8 @@ CREATE TABLE messages (
     sent_at           TIMESTAMPTZ,
     failed_at         TIMESTAMPTZ,
     in_doubt_at       TIMESTAMPTZ,
-    transient         INTEGER NOT NULL CHECK (transient IN (0, 1)),  -- failed for a passing cause: retried later
+    transient         INTEGER NOT NULL CHECK (transient IN (0, 1)),  -- failed for a passing cause: retried later;
+                                              -- in the queue: retried by itself, and so not after a later step
     error_class       TEXT,
     last_error        TEXT,                   -- in the queue: of the last attempt, or why it is held back (error_class)
     created_at        TIMESTAMPTZ NOT NULL,

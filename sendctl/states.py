@@ -98,6 +98,7 @@ TRANSITIONS: dict[str, Transition] = {
     "suppress": _move(State.SUPPRESSED, State.QUEUED),
     "cancel": _move(State.CANCELLED, State.QUEUED),
     "expire": _move(State.EXPIRED, State.QUEUED),
+    "overtake": _move(State.FAILED, State.QUEUED),  # it had failed, and a later step is due before it was tried again
     "accept": _move(State.SENT, State.SENDING),
     "release": _move(State.QUEUED, State.SENDING),  # definite non-acceptance: later, or another provider
     "refuse": _move(State.FAILED, State.SENDING),  # permanent, or attempts exhausted: the dead letter

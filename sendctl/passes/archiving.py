@@ -27,7 +27,7 @@ def refuse_open(context: Context, connection: Connection, campaign: Campaign, no
             hint="`sendctl reconcile` settles what can be, `sendctl cancel` ends what is queued, and `sendctl recover"
             f" --campaign {name} --in-doubt skip` what is in doubt.",
         )
-    if retries := len(ending.retriable(connection, None, most, campaign.id)):
+    if retries := len(ending.retriable(connection, None, most, now, campaign.id)):
         raise UsageError(
             f"campaign {name} has messages that failed for a passing cause and are tried again ({retries:,}): it cannot"
             " be archived",
@@ -52,7 +52,7 @@ def _refuse_untold(connection: Connection, campaign: Campaign, most_attempts: in
     if teller is None:
         return
     untold = _unsettled(connection, teller)
-    if not untold and (retries := len(ending.retriable(connection, None, most_attempts, teller))):
+    if not untold and (retries := len(ending.retriable(connection, None, most_attempts, now, teller))):
         untold = f"{retries:,} to be tried again"
     if untold:
         raise UsageError(

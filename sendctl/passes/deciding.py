@@ -107,7 +107,8 @@ class Desk:
     def resend(self, connection: Connection, held: Sequence[Held], evidence: str) -> int:
         """Queue messages in doubt again by decision, not by proof: each may become a duplicate. Returns how many."""
         due = claims.by_id(connection, doubts.abandon(connection, held, evidence, self.now))
-        return len(due) - len(self.requeue(connection, list(due.values()), "resend"))
+        by_operator = evidence == "operator"
+        return len(due) - len(self.requeue(connection, list(due.values()), "resend", by_operator=by_operator))
 
     def skip(self, connection: Connection, held: Sequence[Held], evidence: str, reason: str) -> int:
         """Give messages in doubt up by decision: some may not have been sent. Returns how many."""
@@ -215,16 +216,20 @@ class Desk:
             advancing = self.advancing(connection, (over.due.campaign_id for over in overs))
             places.conclude(connection, overs, advancing, self.now)
 
-    def requeue(self, connection: Connection, dues: Sequence[Due], transition: str) -> set[int]:
+    def requeue(
+        self, connection: Connection, dues: Sequence[Due], transition: str, *, by_operator: bool = False
+    ) -> set[int]:
         """Put messages back into the queue by `prove_absent`, `resend` or `retry`; returns the ids that had moved.
 
-        The count against max_attempts begins anew: someone, or a day, has intervened.
+        The count against max_attempts begins anew: someone, or a day, has intervened. What an operator wants goes
+        whatever step came since.
         """
         lost = set[int]()
         for unpaid in (False, True):
             some = [due for due in dues if self._is_unpaid(connection, due, transition) is unpaid]
             changes: dict[str, object] = {"next_attempt_at": self.now, "charged_attempts": 0}
             changes |= {"error_class": Why.ALLOWANCE, "last_error": None} if unpaid else {}
+            changes |= {"transient": 0} if by_operator else {}
             rows = [{"id": due.id} | changes for due in some]
             lost |= move(connection, transition, rows, claimed=False, now=self.now)
         if transition == "retry":

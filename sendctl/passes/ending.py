@@ -69,10 +69,11 @@ def still_wanted(connection: Connection, message_ids: Iterable[int]) -> list[Due
 
 
 def retriable(
-    connection: Connection, failed_before: datetime | None, max_attempts: int, campaign_id: int | None = None
+    connection: Connection, failed_before: datetime | None, max_attempts: int, now: datetime,
+    campaign_id: int | None = None,
 ) -> list[Due]:  # fmt: skip
     """Messages that failed for a passing cause and are tried again by themselves (doubts.retriable_ids)."""
-    return still_wanted(connection, doubts.retriable_ids(connection, failed_before, max_attempts, campaign_id))
+    return still_wanted(connection, doubts.retriable_ids(connection, failed_before, max_attempts, now, campaign_id))
 
 
 def tell_ended(connection: Connection, max_attempts: int, now: datetime, campaign_id: int | None = None) -> None:
@@ -80,7 +81,7 @@ def tell_ended(connection: Connection, max_attempts: int, now: datetime, campaig
 
     Also after a first copy was sent: the enrollment is completed then, and stays so.
     """
-    failed = notices.known(connection, doubts.retriable_ids(connection, None, max_attempts, campaign_id))
+    failed = notices.known(connection, doubts.retriable_ids(connection, None, max_attempts, now, campaign_id))
     wanted = {due.id for due in still_wanted(connection, failed)}
     notices.of_messages(connection, "failed", [one for one in failed if one not in wanted], now)
 

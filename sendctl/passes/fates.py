@@ -12,15 +12,16 @@ from sendctl.passes.deciding import Desk
 from sendctl.passes.ending import End
 from sendctl.passes.remembered import recalled, settle
 from sendctl.states import EnrollmentStatus
-from sendctl.store import claims, effects, places, receipts, replay
+from sendctl.store import claims, doubts, effects, places, receipts, replay
 from sendctl.store.claims import Due
 from sendctl.store.holds import Why
 from sendctl.store.ledger import move
 from sendctl.store.places import Fate, Over
 
-_FATES = ("go", "suppress", "cancel", "ended", "drop", "expire", "known", "unpaid", "later")
+_FATES = ("go", "suppress", "cancel", "ended", "drop", "expire", "known", "overtake", "unpaid", "later")
 _MOVES = {"suppress": "suppress", "cancel": "cancel", "ended": "cancel", "expire": "expire", "drop": "cancel"}
 _ENDS: dict[str, Fate] = {"suppress": "suppressed", "drop": "dropped", "expire": "expired"}
+OVERTAKEN = "a later step was due before it was tried again"
 _OF_PLACES = (*_ENDS, "known", "ended")  # those that may end a place
 
 
@@ -30,9 +31,10 @@ def sift(desk: Desk, connection: Connection, calendar: Calendar, picked: Sequenc
     remembered = recalled(desk, connection, calendar.definition, picked)
     ended = _ended(connection, calendar, picked)
     repeated = had_before(connection, calendar, picked)
+    overtaken = doubts.overtaken(connection, [due.id for due in picked if due.transient], desk.now)
     groups: dict[str, list[Due]] = {fate: [] for fate in _FATES}
     for due in picked:
-        groups[_fate(desk, due, calendar, suppressed, remembered, ended, repeated)].append(due)
+        groups[_fate(desk, due, calendar, suppressed, remembered, ended, repeated, overtaken)].append(due)
     if len(calendar.definition.channels) > 1:
         _leave_held(connection, groups)
     now = desk.now
@@ -40,6 +42,7 @@ def sift(desk: Desk, connection: Connection, calendar: Calendar, picked: Sequenc
         move(connection, name, [{"id": due.id} for due in groups[fate]], claimed=False, now=now)
     desk.conclude(connection, [Over(due, now, fate) for name, fate in _ENDS.items() for due in groups[name]])
     effects.stop(connection, {due.enrollment_id: ended[due.enrollment_id].type for due in groups["ended"]}, now)
+    _leave_overtaken(desk, connection, groups["overtake"])
     for due in groups["known"]:
         settle(desk, connection, due, remembered[due.key])
     timing.wait_for_share(connection, groups["unpaid"], now)
@@ -82,9 +85,15 @@ def _leave_held(connection: Connection, groups: dict[str, list[Due]]) -> None:
         groups[name] = [due for due in groups[name] if due.enrollment_id in free]
 
 
+def _leave_overtaken(desk: Desk, connection: Connection, dues: Sequence[Due]) -> None:
+    """Let messages be failed again that were to be tried again by themselves, and would come after a later step."""
+    said = {"failed_at": desk.now, "transient": 0, "error_class": "overtaken", "last_error": OVERTAKEN}
+    move(connection, "overtake", [{"id": due.id} | said for due in dues], claimed=False, now=desk.now)
+
+
 def _fate(
     desk: Desk, due: Due, calendar: Calendar, suppressed: set[str], remembered: dict[str, replay.Proven],
-    ended: Mapping[int, End], repeated: set[int],
+    ended: Mapping[int, End], repeated: set[int], overtaken: set[int],
 ) -> str:  # fmt: skip
     over = due.enrollment_status in (EnrollmentStatus.STOPPED, EnrollmentStatus.CANCELLED)
     fates = (
@@ -94,6 +103,7 @@ def _fate(
         ("ended", due.enrollment_id in ended),
         ("drop", is_dropped(due, calendar) or due.id in repeated),
         ("expire", timing.is_too_late(calendar, due, desk.now)),
+        ("overtake", due.id in overtaken),
         ("unpaid", due.error_class == Why.ALLOWANCE),
         ("later", calendar.is_bounded and calendar.opening(desk.now, due.timezone) > desk.now),
     )

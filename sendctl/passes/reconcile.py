@@ -161,10 +161,10 @@ def _tidy(context: Context, report: ReconcileReport) -> None:
     desk = Desk(context)
     with desk.transaction() as connection:
         before = desk.now - timedelta(seconds=settings.retry_failed_after_s)
-        due = ending.retriable(connection, before, settings.max_total_attempts)
+        due = ending.retriable(connection, before, settings.max_total_attempts, desk.now)
         campaigns.lock(connection, {one.campaign_id for one in due}, ())
         # Asked again: somebody may have had one of them sent once more before the campaigns were held.
-        due = ending.retriable(connection, before, settings.max_total_attempts) if due else []
+        due = ending.retriable(connection, before, settings.max_total_attempts, desk.now) if due else []
         report.retried = len(due) - len(desk.requeue(connection, due, "retry"))
         notices.tell_exhausted(connection, settings.max_total_attempts, desk.now)
         ending.tell_ended(connection, settings.max_total_attempts, desk.now)

@@ -142,7 +142,7 @@ def _retry(desk: Desk, connection: Connection, campaign: Campaign, made: Plan) -
     if made.takes_given_up:
         still |= set(doubts.failed_ids(connection, campaign.id, given_up=True)) & set(made.given_up_ids)
     due = ending.still_wanted(connection, sorted(still))
-    return len(due) - len(desk.requeue(connection, due, "retry"))
+    return len(due) - len(desk.requeue(connection, due, "retry", by_operator=True))
 
 
 def _write_audit(

@@ -45,6 +45,7 @@ class Due(NamedTuple):
     due_at: datetime
     error_class: str | None  # in the queue: why it is held back, or of the last attempt
     copy: int  # above 0: sent once more by an operator; it moves no enrollment
+    transient: int  # in the queue: 1 says that it had failed for a passing cause, and is tried again by itself
 
 
 _M, _E, _A = messages.c, enrollments.c, attempts.c
@@ -53,6 +54,7 @@ _DUE_COLUMNS = (
     _M.recipient_key, _M.provider_key, _M.next_attempt_at, _M.expires_at, _M.attempts, _M.charged_attempts,
     _M.revision, _M.composed_at, _M.next_provider, _E.status, _E.subject_key, contacts.c.address_key, _E.token,
     _E.timezone, _E.snapshot, _E.contact_id, _M.due_at, _M.error_class, _M.copy,
+    _M.transient,
 )  # fmt: skip
 _DUE_FROM = messages.join(enrollments, _E.id == _M.enrollment_id).join(contacts, contacts.c.id == _E.contact_id)
 

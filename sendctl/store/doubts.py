@@ -131,24 +131,44 @@ def failed_ids(connection: Connection, campaign_id: int, *, given_up: bool = Fal
     return list(connection.execute(statement.order_by(messages.c.id)).scalars())
 
 
+def _overtaken(now: datetime) -> sa.ColumnElement[bool]:
+    """Whether a later step was tried, or is due: they got this one's message on the other channel, and nobody wants a
+    step after the one that follows it.
+    """
+    later = messages.alias("next_one")
+    return sa.exists().where(
+        later.c.enrollment_id == messages.c.enrollment_id, later.c.id > messages.c.id, later.c.copy == 0,
+        sa.or_(
+            later.c.composed_at.is_not(None),
+            sa.and_(later.c.status == State.QUEUED, later.c.next_attempt_at <= now),
+        ),
+        sa.or_(later.c.step_index != messages.c.step_index, later.c.occurrence != messages.c.occurrence),
+    )  # fmt: skip
+
+
+def overtaken(connection: Connection, message_ids: Iterable[int], now: datetime) -> set[int]:
+    """Those of these messages after which a later step of their enrollments was tried, or is due."""
+    wanted = list(message_ids)
+    if not wanted:
+        return set()
+    rows = given(connection, messages.c.id)
+    statement = sa.select(messages.c.id).where(messages.c.id.in_(sa.select(rows.c.id)), _overtaken(now))
+    return set(connection.execute(statement, bound((one,) for one in wanted)).scalars())
+
+
 def retriable_ids(
-    connection: Connection, failed_before: datetime | None, max_attempts: int, campaign_id: int | None = None
-) -> list[int]:
+    connection: Connection, failed_before: datetime | None, max_attempts: int, now: datetime,
+    campaign_id: int | None = None,
+) -> list[int]:  # fmt: skip
     """Ids of messages that failed for a passing cause before a moment, or ever, with attempts left in all.
 
-    Not of enrollments that were stopped meanwhile, nor of those that had a later message: they got this one's on the
-    other channel, and nobody wants a step after the one that follows it. Nor what was sent once more since.
+    Not of enrollments that were stopped meanwhile, nor of those of which a later step was tried, or is due. Nor what
+    was sent once more since.
     """
     living = sa.select(campaigns.c.id).where(campaigns.c.status.in_(_LIVING))
     over = sa.exists().where(
         enrollments.c.id == messages.c.enrollment_id, enrollments.c.status == EnrollmentStatus.STOPPED
     )
-    later = messages.alias("later")
-    overtaken = sa.exists().where(
-        later.c.enrollment_id == messages.c.enrollment_id, later.c.id > messages.c.id, later.c.copy == 0,
-        later.c.composed_at.is_not(None),
-        sa.or_(later.c.step_index != messages.c.step_index, later.c.occurrence != messages.c.occurrence),
-    )  # fmt: skip
     tried = (
         sa.select(sa.func.count())
         .where(attempts.c.message_id == messages.c.id, attempts.c.outcome != AttemptOutcome.UNTOUCHED)
@@ -156,7 +176,7 @@ def retriable_ids(
     )
     statement = sa.select(messages.c.id).where(
         messages.c.campaign_id.in_(living), messages.c.status == State.FAILED, messages.c.transient == 1,
-        tried < max_attempts, ~over, ~overtaken, ~_replaced,
+        tried < max_attempts, ~over, ~_overtaken(now), ~_replaced,
     )  # fmt: skip
     if failed_before is not None:
         statement = statement.where(messages.c.failed_at < failed_before)

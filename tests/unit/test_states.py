@@ -22,6 +22,7 @@ CHART = {
     "queued -> suppressed",
     "queued -> cancelled",
     "queued -> expired",
+    "queued -> failed",
     "failed -> queued",
 }
 # Only a journal that outlived the database makes these: the message was handed over before the store was rewound.
