@@ -92,9 +92,15 @@ def _agree(made: Resend, *, as_json: bool) -> None:
             "nobody is here to agree to it, and nothing was changed",
             hint="look at it with --dry-run, then run it with --yes.",
         )
-    so_far = f"{clean(made.row.recipient)} has had it {some(made.sent, 'time')}. " if made.sent else ""
-    if not typer.confirm(f"{so_far}Send it once more?", err=True):
+    if not typer.confirm(f"{_so_far(made)}Send it once more?", err=True):
         raise StoppedEarly("nothing is sent once more, and nothing was changed", hint="")
+
+
+def _so_far(made: Resend) -> str:
+    who = clean(made.row.recipient)
+    if made.sent:
+        return f"{who} has had it {some(made.sent, 'time')}{', perhaps more often' if made.perhaps else ''}. "
+    return f"{who} may have had it. " if made.perhaps else ""
 
 
 def _plan_lines(made: Resend) -> Iterator[str]:
@@ -103,8 +109,16 @@ def _plan_lines(made: Resend) -> Iterator[str]:
     if made.last_sent_at is not None:
         yield f"  sent        {some(made.sent, 'time')}, last {when(made.last_sent_at, made.at)}"
     else:
-        yield from hanging(f"failed for good: {clean(row.last_error or 'no reason recorded')}", " " * 14,
-                           first="  never sent  ")  # fmt: skip
+        told = f"for good: {clean(row.last_error or 'no reason recorded')}"
+        first, text = ("  failed      ", told) if made.perhaps else ("  never sent  ", f"failed {told}")
+        yield from hanging(text, " " * 14, first=first)
+    if made.perhaps:
+        which = ", ".join(map(str, made.perhaps))
+        doubt = f"message {which} was" if len(made.perhaps) == 1 else f"messages {which} were"
+        yield from hanging(
+            f"{doubt} in doubt, and nobody knows whether that was accepted: they may have got it, and this would be one"
+            " more", " " * 14, first="  perhaps     ",
+        )  # fmt: skip
     if not made.frozen:
         yield f"  contents    as the campaign says now, revision {made.revision}"
     elif made.revision != made.current_revision:
@@ -125,10 +139,16 @@ def _notes(made: Resend) -> Iterator[str]:
     if made.campaign_status is CampaignStatus.PAUSED:
         yield f"the campaign is paused: it waits for `sendctl resume {made.row.campaign}`"
     if made.enrollment_status is EnrollmentStatus.FAILED:
-        yield (
-            "their place in the campaign stays as it is: it ended with this failure, and"
-            f" `sendctl recover --campaign {made.row.campaign} --failed` would take it up"
-        )
+        stays = "their place in the campaign stays as it is: it ended with"
+        if not made.taken_up_by:
+            yield f"{stays} a failure"
+        elif made.row.id in made.perhaps:
+            yield (
+                f"{stays} this one, and `{made.taken_up_by}` would take it up instead, with all others that are in"
+                " doubt, failed or were given up"
+            )
+        else:
+            yield f"{stays} this failure, and `{made.taken_up_by}` would take it up"
 
 
 def _done_lines(made: Resend) -> Iterator[str]:
@@ -143,7 +163,7 @@ def _json(made: Resend) -> dict[str, Any]:
     return {
         "schema": "sendctl.resend/1", "message": row.id, "campaign": row.campaign, "to": row.recipient,
         "step": row.step, "occurrence": row.occurrence, "copy": made.copy, "sent_before": made.sent,
-        "last_sent_at": iso(made.last_sent_at), "revision": made.revision, "due_at": iso(made.slot.due_at),
-        "expires_at": iso(made.slot.expires_at), "known": made.known or None, "notes": list(_notes(made)),
-        "new_message": made.new_id,
+        "perhaps_sent": list(made.perhaps), "last_sent_at": iso(made.last_sent_at), "revision": made.revision,
+        "due_at": iso(made.slot.due_at), "expires_at": iso(made.slot.expires_at), "known": made.known or None,
+        "notes": list(_notes(made)), "new_message": made.new_id,
     }  # fmt: skip

@@ -29,6 +29,7 @@ from sendctl.store import (
     listing,
     meta,
     notices,
+    outcomes,
     replay,
     standing,
     suppressions,
@@ -54,14 +55,16 @@ class Wanted:
 class Resend:
     """What will be sent once more, or has been planned. `at` is the store's time.
 
-    `sent` is how often it was accepted so far, `revision` that of its contents; `known` says that journals prove it to
-    have left already, before the store was put back: then nothing is sent.
+    `sent` is how often it was accepted so far, `perhaps` has the ids of those that may have been accepted too, and were
+    given up in doubt; `revision` is that of its contents. `known` says that journals prove it to have left already,
+    before the store was put back: then nothing is sent.
     """
 
     at: datetime
     row: MessageRow
     copy: int
     sent: int
+    perhaps: tuple[int, ...]
     last_sent_at: datetime | None
     revision: int
     frozen: bool
@@ -72,6 +75,13 @@ class Resend:
     account: str = ""  # of which it needs a share
     known: str = ""
     new_id: int | None = None
+
+    @property
+    def taken_up_by(self) -> str:
+        """What would have this very message tried again, and their sequence go on after it; "" where nothing would."""
+        if self.row.status is not State.FAILED or self.row.copy:
+            return ""
+        return _recover(self.row, self.perhaps)
 
 
 def plan(context: Context, wanted: Wanted) -> Resend:
@@ -144,7 +154,8 @@ def _last_to(connection: Connection, name: str, to: str, step: str | None) -> Me
 def _planned(context: Context, connection: Connection, row: MessageRow, now: datetime) -> Resend:
     campaign = campaigns.by_id(connection, row.campaign_id)
     every = listing.copies_of(connection, row)
-    base = _base(every, row, context)
+    perhaps = _perhaps(connection, every)
+    base = _base(every, row, context, perhaps)
     due = claims.by_id(connection, [base.id])[base.id]
     _check_campaign(campaign)
     _check_person(connection, due, row)
@@ -166,13 +177,27 @@ def _planned(context: Context, connection: Connection, row: MessageRow, now: dat
     sent = [one for one in every if one.status is State.SENT]
     copy = max(one.copy for one in every) + 1
     return Resend(
-        now, base, copy, len(sent), max((one.sent_at or now for one in sent), default=None), revision, frozen,
-        campaign.revision, calendar.slot(now, due.timezone), campaign.status, EnrollmentStatus(due.enrollment_status),
-        definition.account, _known(connection, campaign.name, due, copy),
+        now, base, copy, len(sent), perhaps, max((one.sent_at or now for one in sent), default=None), revision,
+        frozen, campaign.revision, calendar.slot(now, due.timezone), campaign.status,
+        EnrollmentStatus(due.enrollment_status), definition.account, _known(connection, campaign.name, due, copy),
     )  # fmt: skip
 
 
-def _base(every: list[MessageRow], row: MessageRow, context: Context) -> MessageRow:
+def _perhaps(connection: Connection, every: list[MessageRow]) -> tuple[int, ...]:
+    """Those that may have been accepted, without a proof: somebody has gone on without knowing."""
+    unsent = [one.id for one in every if one.status is not State.SENT]
+    return tuple(one for one in unsent if outcomes.was_abandoned(connection, one, None))
+
+
+def _recover(row: MessageRow, perhaps: tuple[int, ...]) -> str:
+    """The command that queues a failed message again; one that was given up in doubt needs the decision, too."""
+    command = f"sendctl recover --campaign {row.campaign} --failed"
+    return f"{command} --in-doubt resend" if row.id in perhaps else command
+
+
+def _base(
+    every: list[MessageRow], row: MessageRow, context: Context, perhaps: tuple[int, ...]
+) -> MessageRow:  # fmt: skip
     """The one that is sent once more: the last that was accepted, else the last that failed. Raises UsageError."""
     for one in every:
         if one.status in OPEN:
@@ -195,7 +220,7 @@ def _base(every: list[MessageRow], row: MessageRow, context: Context) -> Message
         after_h = context.settings.reconcile.retry_failed_after_s / 3600
         raise UsageError(
             f"message {failed[-1].id} failed for a passing cause: it is tried again by itself after {after_h:g} h",
-            hint=f"`sendctl recover --campaign {row.campaign} --failed` tries it at once.",
+            hint=f"`{_recover(failed[-1], perhaps)}` tries it at once.",
         )
     return failed[-1]
 
@@ -297,7 +322,7 @@ def _write(desk: Desk, connection: Connection, campaign: Campaign, made: Resend,
     notices.keep_for_copy(connection, made.row.id, new_id)
     campaigns.set_status(connection, campaign.id, {CampaignStatus.COMPLETED}, CampaignStatus.RUNNING, desk.now)
     detail = {"message": made.row.id, "copy": made.copy, "new_message": new_id, "to": made.row.recipient,
-              "step": made.row.step, "sent_before": made.sent}  # fmt: skip
+              "step": made.row.step, "sent_before": made.sent, "perhaps_sent": made.perhaps}  # fmt: skip
     context = desk.context
     audit.write(
         connection, login=who(context.environ), hostname=context.hostname, action="resend", campaign_id=campaign.id,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sendctl.errors import UsageError
@@ -111,6 +113,48 @@ def test_a_copy_in_doubt_is_settled_like_any_message(ground: Ground) -> None:
     assert ground.recover(in_doubt="skip").skipped == 1
     assert places(ground) == [("active", 1)]
     assert copies(ground) == [(0, 0, "sent"), (0, 1, "failed"), (1, 0, "queued")]
+
+
+def test_what_was_given_up_in_doubt_is_known_as_perhaps_sent(ground: Ground, judge: Judge) -> None:
+    ground.enqueue(1, steps=(STEP, DRIP))
+    ground.pass_with(UNKNOWN)
+    ground.recover(in_doubt="skip")
+    made = resend.plan(ground.context, Wanted(message="1"))
+    assert (made.sent, made.perhaps) == (0, (1,))
+    assert made.taken_up_by == "sendctl recover --campaign sale --failed --in-doubt resend"
+    assert ground.recover(failed=True).retried == 0
+    done = again(ground)
+    assert json.loads(ground.one("SELECT detail FROM audit WHERE action = 'resend'"))["perhaps_sent"] == [1]
+    ingest(ground, fact("delivered", message_id=1))
+    ground.send_due()
+    assert copies(ground)[:2] == [(0, 0, "sent"), (0, 1, "sent")]  # as was said before it was agreed to
+    proven = resend.plan(ground.context, Wanted(message=str(done.new_id)))
+    assert (proven.sent, proven.perhaps) == (2, ())
+
+
+def test_the_command_that_takes_up_what_was_given_up_does_so(ground: Ground) -> None:
+    ground.enqueue(1, steps=(STEP, DRIP))
+    ground.pass_with(UNKNOWN)
+    ground.recover(in_doubt="skip")
+    assert ground.recover(failed=True, in_doubt="resend").retried == 1
+    assert places(ground) == [("active", 0)]
+
+
+def test_what_was_sent_again_without_proof_and_then_refused_may_have_been_sent(ground: Ground) -> None:
+    ground.enqueue(1, steps=(STEP, DRIP), controls="max_attempts = 1")
+    ground.pass_with(UNKNOWN)
+    ground.recover(in_doubt="resend")
+    ground.pass_with(DEFERRED)
+    with pytest.raises(UsageError, match="for a passing cause") as caught:
+        again(ground)
+    assert "recover --campaign sale --failed --in-doubt resend` tries it at once" in caught.value.hint
+    ground.recover(failed=True, in_doubt="resend")
+    ground.pass_with(REFUSED)
+    assert resend.plan(ground.context, Wanted(message="1")).perhaps == (1,)
+    again(ground)
+    ground.pass_with(REFUSED)
+    made = resend.plan(ground.context, Wanted(message="1"))
+    assert (made.perhaps, made.row.copy, made.taken_up_by) == ((1,), 1, "")  # the copy leads nowhere
 
 
 def test_after_a_rewind_the_journals_know_what_was_sent_once_more(ground: Ground, judge: Judge) -> None:
