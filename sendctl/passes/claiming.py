@@ -20,13 +20,13 @@ from sendctl.definition import Definition
 from sendctl.durations import Rate
 from sendctl.errors import StoreRewound
 from sendctl.identity import new_id
-from sendctl.passes import fates, people
+from sendctl.passes import fates, people, standstill
 from sendctl.passes.consequences import Breakers, pause, stop_reasons
 from sendctl.passes.deciding import Desk
 from sendctl.policy import concerns_the_provider
 from sendctl.providers.base import Outcome, Scope
 from sendctl.states import AttemptOutcome, CampaignStatus
-from sendctl.store import campaigns, claims, limits, meta, runs
+from sendctl.store import campaigns, claims, limits, runs
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Claim, Due
 
@@ -182,14 +182,11 @@ class Clerk:
 
     def _claim(self, connection: Connection, limit: int, lease: Lease) -> Window:
         """Try campaigns in turn, beginning after the last one, until one has something that may go."""
-        row = meta.read(connection)
-        if meta.host_epoch(connection, self.desk.context.home.host_id) != row.epoch:
-            return Window(rewound="the store was rewound while this run was going on")
-        if row.database_id is not None and meta.database_identity(connection) not in (None, row.database_id):
-            return Window(rewound="another database answers now: a failover may have lost commits")
-        awaited = meta.awaited(connection, host_id=self.desk.context.home.host_id, now=self.desk.now)
-        if awaited is not None:
-            return Window(wait_s=awaited.left_s, blocked=str(awaited), passing=True)
+        still = standstill.at_present(self.desk.context, connection, self.desk.now)
+        if still is not None and still.left_s is None:
+            return Window(rewound=still.reason)
+        if still is not None:
+            return Window(wait_s=still.left_s, blocked=still.reason, passing=True)
         names = [self.campaign] if self.campaign else self._turns(connection)
         empty = []
         for name in names:

@@ -3,7 +3,8 @@ their first reply, as long as they remember it.
 
 The message stays in doubt until the service has answered: what is killed half-way leaves it as it was, and two that
 ask at once hear the same. Nothing is sent again that could not be sent for the first time now: of a campaign that is
-not running, to somebody who is suppressed or stopped, too late for its expiry, or beyond the service's memory.
+not running, to somebody who is suppressed or stopped, too late for its expiry, or beyond the service's memory; and
+nothing at all where nothing may be claimed (standstill.py).
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from sqlalchemy.engine import Connection
 from sendctl.calendar import Calendar
 from sendctl.clock import Deadline
 from sendctl.errors import SendctlError
-from sendctl.passes import ending, evidence, fates, people, timing
+from sendctl.passes import ending, evidence, fates, people, standstill, timing
 from sendctl.passes.consequences import Breakers
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.evidence import Evidence
 from sendctl.passes.handed_over import UNKNOWN_CONTENTS, as_handed_over
 from sendctl.passes.rendered import Press
+from sendctl.passes.startup import rewound_reason
 from sendctl.providers.base import ClaimExpired, Outcome, Outgoing, Phase, Provider, Scope
 from sendctl.providers.registry import build_provider
 from sendctl.sealing import CannotOpen
@@ -37,6 +39,8 @@ from sendctl.store.limits import Breaker
 
 AT_ONCE = 20  # settled together: a kill forgets the answers of so many, and they are asked for again
 CONFLICT = 409  # it is there, and speaks of what it has under this one key (RFC 9110 section 15.5.10)
+KEPT = "nothing is sent again under its key"
+AFTER_REPLAY = f"{KEPT} by the command that replays journals: the next reconcile does that"
 DISABLED = "sending is disabled on this host, so that nothing is sent again under its key"
 
 
@@ -66,7 +70,7 @@ def settle(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     """Send again what a service can still recognise, and record what it says, a few at a time; returns all of it."""
     found = Evidence()
     if not context.settings.send.enabled:
-        _leave(doubts, DISABLED, found)
+        leave(doubts, DISABLED, found)
         return found
     for name in sorted({doubt.provider for doubt in doubts}):
         asked, why = [doubt for doubt in doubts if doubt.provider == name], ""
@@ -74,19 +78,24 @@ def settle(context: Context, doubts: Sequence[Doubt]) -> Evidence:
         while asked and not why:
             waiting, why = _settle_some(context, name, asked[:AT_ONCE], found)
             asked = waiting + asked[AT_ONCE:]
-        _leave(asked, why, found)
+        leave(asked, why, found)
     return found
 
 
 def foresee(context: Context, doubts: Sequence[Doubt]) -> Evidence:
     """What `settle` would send again now (`again`), and why not the others. Writes and sends nothing."""
     found = Evidence()
-    if not context.settings.send.enabled:
-        _leave(doubts, DISABLED, found)
+    if not doubts:
         return found
     desk = Desk(context)
+    kept = "" if context.settings.send.enabled else DISABLED
+    kept = kept or _rewound(context)
     with context.store.read() as connection:
         desk.now = context.store.now(connection)
+        kept = kept or _kept(context, connection, desk.now)
+        if kept:
+            leave(doubts, kept, found)
+            return found
         going = [doubt for doubt, _, _ in _allowed(context, desk, connection, doubts, found)]
         breakers = limits.breakers(connection)
     for doubt in going:
@@ -95,11 +104,12 @@ def foresee(context: Context, doubts: Sequence[Doubt]) -> Evidence:
             found.cannot_tell(f"provider {doubt.provider} tells when the same is sent again under its key")
             found.again.add(doubt.held)
         else:
-            _leave([doubt], _left_alone(breaker), found)
+            leave([doubt], _left_alone(breaker), found)
     return found
 
 
-def _leave(doubts: Iterable[Doubt], reason: str, found: Evidence) -> None:
+def leave(doubts: Iterable[Doubt], reason: str, found: Evidence) -> None:
+    """Send none of these again now, and say why."""
     for doubt in doubts:
         found.cannot_tell(reason)
         found.later.add(doubt.held)
@@ -115,8 +125,12 @@ def _settle_some(
         return list(doubts), f"provider {name} cannot be asked: {error}"
     desk = Desk(context)
     with desk.transaction() as connection:
+        if kept := _kept(context, connection, desk.now):
+            return list(doubts), kept
         ready = list(_prepared(context, desk, connection, doubts, found))
         going, why = _let_through(context, desk, connection, name, ready)
+    if kept := _rewound(context):  # as after a claim
+        return [again.doubt for again in ready], kept
     outcomes = asyncio.run(_sent_again(context, provider, going, desk.now))
     proof = Evidence()
     for again, outcome in zip(going, outcomes, strict=True):
@@ -127,6 +141,18 @@ def _settle_some(
     if outcomes and not any(map(_is_verdict, outcomes)):
         why = f"provider {name} is not asked any more in this pass"
     return [again.doubt for again in ready if again not in going], why
+
+
+def _kept(context: Context, connection: Connection, now: datetime) -> str:
+    """What keeps everything on this host, as it keeps claims from being made; "" when nothing does."""
+    still = standstill.at_present(context, connection, now)
+    return f"{KEPT}: {still.reason}" if still is not None else ""
+
+
+def _rewound(context: Context) -> str:
+    """Whether the store has forgotten what this host's journals know, of which it need not know yet."""
+    reason = rewound_reason(context)
+    return f"{KEPT}: the store was rewound: {reason}" if reason else ""
 
 
 def _let_through(

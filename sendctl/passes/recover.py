@@ -2,7 +2,7 @@
 
 A plan (planning.py) is made first and changes nothing; it says what will happen, why, and how many duplicates it can
 cost at worst. Applying it is a row of compare-and-sets: what has moved meanwhile stays. Recover never sends, but for
-the same again under its key (key_replay.py).
+the same again under its key (key_replay.py), and not that either when it replays journals.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context, who
 from sendctl.passes.deciding import Desk
 from sendctl.passes.importing import expire_foreign, import_dead_runs
+from sendctl.passes.key_replay import AFTER_REPLAY
 from sendctl.passes.planning import Plan
 from sendctl.passes.replaying import Replayed
 from sendctl.passes.startup import declare_rewound, take_over
@@ -109,8 +110,12 @@ def _settle(context: Context, made: Plan, done: Recovered, reason: str) -> None:
         campaign = campaigns.find(connection, made.campaign)
         assert campaign is not None
         found = doubts.in_doubt(connection, campaign.id)
-    # Whoever gives doubt up does not want it sent any more.
-    proof = settling.settle(context, found, again=made.choice != "skip")
+    # Whoever gives doubt up does not want it sent any more. In a store that was put back it is not known yet who has
+    # complained since: an operator takes that in before anything is sent.
+    given_up, replayed = made.choice == "skip", bool(made.rewound)
+    proof = settling.settle(
+        context, found, again=not (given_up or replayed), because=AFTER_REPLAY if replayed and not given_up else ""
+    )
     done.proven_sent += proof.sent
     done.proven_absent += proof.queued
     done.unasked, done.no_proof = len(proof.unasked), proof.reasons

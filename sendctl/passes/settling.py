@@ -10,10 +10,15 @@ from sendctl.passes.evidence import Evidence
 from sendctl.store.doubts import Doubt
 
 
-def settle(context: Context, doubts: Sequence[Doubt], *, again: bool = True) -> Evidence:
-    """Record what can be proven, and say what cannot. Without `again` nothing is sent again under its key."""
+def settle(context: Context, doubts: Sequence[Doubt], *, again: bool = True, because: str = "") -> Evidence:
+    """Record what can be proven, and say what cannot. Without `again` nothing is sent again under its key.
+
+    `because` of what: that is said of each that could be. Nothing is, of what nobody wants sent any more.
+    """
     keyed, others = evidence.by_key(context, doubts)
     proof = key_replay.settle(context, keyed) if again else Evidence()
+    if because:
+        key_replay.leave(keyed, because, proof)
     proof.keyed |= {doubt.held for doubt in keyed}
     asked, left = asking.ask(context, others, record=True)
     proof.add(asked)

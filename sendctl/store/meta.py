@@ -155,9 +155,8 @@ def host_names(connection: Connection) -> dict[str, str]:
 
 def hosts_behind(connection: Connection, epoch: str) -> list[str]:
     """Names of hosts that have not replayed their journals in this epoch; with their ids where a name is not enough."""
-    return list(
-        _shown(connection, connection.execute(sa.select(hosts.c.host_id).where(hosts.c.epoch != epoch)).scalars())
-    )
+    ids = connection.execute(sa.select(hosts.c.host_id).where(hosts.c.epoch != epoch)).scalars().all()
+    return list(_shown(connection, ids)) if ids else []
 
 
 def _shown(connection: Connection, ids: Iterable[str]) -> tuple[str, ...]:
