@@ -15,6 +15,10 @@ from sendctl.providers.facts import retention_s
 from sendctl.store.doubts import Doubt
 
 _ALIVE = "does not have it, but its run may still be alive"
+_PUT_BACK = (
+    "does not have it, which proves nothing: the store was put back to before the contents that were sent, by which"
+    " it may have had another Message-ID"
+)
 
 
 def unproven(context: Context, doubt: Doubt, provider: Lookup, now: datetime) -> str:
@@ -32,7 +36,8 @@ def unproven(context: Context, doubt: Doubt, provider: Lookup, now: datetime) ->
 def may_be_proven(context: Context, doubt: Doubt, now: datetime) -> bool:
     """Whether time alone brings the proof: until then no policy decides."""
     after_s = _absent_after_s(context, doubt)
-    return after_s is not None and doubt.evidence != "claim_expired" and _left_s(doubt, after_s, now) > 0
+    never = doubt.evidence == "claim_expired" or doubt.revision is None
+    return after_s is not None and not never and _left_s(doubt, after_s, now) > 0
 
 
 def _unproven_of_service(context: Context, doubt: Doubt, now: datetime) -> str:
@@ -41,6 +46,8 @@ def _unproven_of_service(context: Context, doubt: Doubt, now: datetime) -> str:
         return "does not have it, or has it no more"
     if doubt.evidence == "claim_expired":
         return _ALIVE
+    if doubt.revision is None:
+        return _PUT_BACK
     kept_s = retention_s(context.settings.providers[doubt.provider].type)
     if now - doubt.first_at >= timedelta(seconds=kept_s):
         return f"does not have it, and need not keep any for more than {format_duration(kept_s)}"

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from sendctl.passes import reconcile
+from sendctl.passes import enqueue, reconcile
 from sendctl.settings import ProviderTable
 from tests.http_double import API_KEY, HttpDouble, start_http_double
 from tests.passes.test_key_replay import BROKEN, LOST
-from tests.store.ground import Ground
+from tests.store.ground import Ground, campaign_file
 
 SERVICES = {
     "postmark": {"server_token_file": "key"}, "sendgrid": {"api_key_file": "key"},
@@ -130,6 +130,25 @@ def test_while_its_run_may_be_alive_absence_proves_nothing(ground: Ground, start
     report = reconcile.run(ground.context)
     said = "provider primary does not have it, but its run may still be alive"
     assert (report.proven_absent, report.cannot_tell) == (0, {said: 1})
+
+
+def test_absence_under_another_message_id_than_the_one_that_was_sent_proves_nothing(
+    ground: Ground, start: Start
+) -> None:
+    """A backup from before the sender's domain was changed: what is asked for now is not what Mailgun has."""
+    double = start("mailgun", script=[LOST], absent_after_s=3600.0)
+    ground.enqueue(1)
+    before = ground.backup()
+    path = ground.folder / "campaign.toml"
+    path.write_text(campaign_file().replace("news@shop.example", "news@mail.shop.example"))
+    enqueue.run(ground.context, path)
+    ground.send_due()
+    ground.put_back(before)
+    assert ground.recover(in_doubt="hold").in_doubt == 1
+    ground.clock.forward(hours=2)
+    report = reconcile.run(ground.context)
+    assert "put back to before the contents that were sent" in "".join(report.cannot_tell)
+    assert (report.proven_absent, ground.states(), len(double.accepted())) == (0, {"in_doubt": 1}, 1)
 
 
 @pytest.mark.parametrize("policy", ["resend", "skip"])
