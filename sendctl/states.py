@@ -35,7 +35,7 @@ class AttemptOutcome(StrEnum):
     HALTED = "halted"  # definite non-acceptance that concerns the provider or the campaign
     UNTOUCHED = "untouched"  # given back: no byte of this message left
     UNKNOWN = "unknown"  # nobody can say: the message is in doubt
-    ABANDONED = "abandoned"  # was unknown; an operator or the campaign's policy chose to go on
+    ABANDONED = "abandoned"  # was unknown; an operator or the campaign's policy chose to go on (store/late.py)
 
 
 class EnrollmentStatus(StrEnum):

@@ -6,7 +6,7 @@ One Desk serves one process: it keeps the definitions it has read, which never c
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,9 +17,9 @@ from sqlalchemy.engine import Connection
 from sendctl.definition import Definition, fingerprint
 from sendctl.passes.context import Context
 from sendctl.policy import decide
-from sendctl.providers.base import OPTED_OUT, Outcome
+from sendctl.providers.base import OPTED_OUT, Outcome, Phase
 from sendctl.states import AttemptOutcome, EventType
-from sendctl.store import campaigns, claims, doubts, effects, enrollments, meta, outcomes, places
+from sendctl.store import campaigns, claims, doubts, effects, enrollments, late, meta, outcomes, places
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Due
 from sendctl.store.doubts import Held
@@ -166,7 +166,18 @@ class Desk:
                     connection, item.due.id, item.outcome, evidence="reply", claim_id=item.claim_id, at=item.at
                 )
         self.note_opted_out(item.due.recipient_key for item in settled if item.outcome.error_class == OPTED_OUT)
+        again = [item.due.id for item in settled if item.number > 1 and item.transition != "accept"]
+        self._heed_late_proof(connection, set(again) - lost)
         return lost
+
+    def _heed_late_proof(self, connection: Connection, back: Collection[int]) -> None:
+        """What was proven of earlier attempts while these messages were in flight: before anybody claims them again."""
+        if not back:
+            return
+        outcome = Outcome(AttemptOutcome.ACCEPTED, Phase.REPLIED)
+        for message_id, claim_id, evidence, at in late.proven(connection, back):
+            self.resolve(connection, message_id, outcome, evidence=evidence, claim_id=claim_id, at=at)
+        effects.learn_ids(connection, back)
 
     def resolve(
         self, connection: Connection, message_id: int, outcome: Outcome, *, evidence: str, claim_id: str | None = None,
@@ -174,9 +185,9 @@ class Desk:
     ) -> bool:  # fmt: skip
         """Settle a message in doubt by a known outcome; False when it is not in doubt (any more), or not this one's.
 
-        Acceptance makes it sent, also where a decision had gone on without proof and nothing new has left yet: at the
-        moment `at` that the proof names, else at that of its handing over. Definite non-acceptance, known from the
-        journal, the log or the process itself, queues it.
+        Acceptance makes it sent, also where somebody had gone on without it: at the moment `at` that the proof names,
+        else at that of its handing over. While a later attempt is in flight it is kept until that has its outcome.
+        Definite non-acceptance, known from the journal, the log or the process itself, queues it.
         """
         due = claims.by_id(connection, [message_id])[message_id]
         self.load(connection, [due])
@@ -187,21 +198,30 @@ class Desk:
         known_at = self.now
         if accepted and begun_at is not None:  # by whatever clock: not before it was begun, nor in the future
             known_at = min(max(begun_at, at or begun_at), self.now)
-        verdict = partial(
-            outcomes.resolve_attempt, connection, message_id, outcome=outcome, evidence=evidence, at=known_at,
-            claim_id=claim_id,
-        )  # fmt: skip
-        if verdict(AttemptOutcome.UNKNOWN):
+        if outcomes.resolve_doubt(connection, message_id, outcome, evidence=evidence, at=known_at, claim_id=claim_id):
             if accepted:
                 self.accept(connection, due, known_at, "prove_accepted")
             else:
                 self.requeue(connection, [due], "prove_absent")
             return True
-        if not accepted or not outcomes.was_abandoned(connection, message_id, claim_id):
+        number = late.last_given_up(connection, message_id, claim_id) if accepted else None
+        if number is None:
             return False
-        if not self.accept(connection, due, known_at, "replay_accepted"):
-            return False  # it was sent again meanwhile, as someone decided
-        return verdict(AttemptOutcome.ABANDONED)
+        keep = partial(late.keep, connection, message_id, number, outcome=outcome, evidence=evidence, at=known_at)
+        if self._accept_after_all(connection, due, known_at):
+            keep(AttemptOutcome.ACCEPTED)
+            return True
+        # Sent again meanwhile, or in flight. What names no attempt, or may be about the new one, stands elsewhere.
+        if claim_id is not None and evidence != "event":
+            keep(AttemptOutcome.ABANDONED)
+        return False
+
+    def _accept_after_all(self, connection: Connection, due: Due, at: datetime) -> bool:
+        """An attempt that was given up is proven: False when a later one is in flight, or was accepted."""
+        if self.accept(connection, due, at, "replay_accepted"):
+            return True
+        overtaken = late.overtake(connection, due.id, self.now)  # whatever came of it, nobody wants a third
+        return overtaken and self.accept(connection, due, at, "prove_accepted")
 
     def accept(self, connection: Connection, due: Due, at: datetime, transition: str) -> bool:
         """A message is proven accepted after all: it is sent, and its enrollment goes on. False when it has moved."""

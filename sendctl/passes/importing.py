@@ -226,8 +226,11 @@ def settle_late(desk: Desk, connection: Connection, traces: dict[tuple[int, int]
         trace = traces.get(place)
         if trace is None or trace.outcome is None or trace.claim_id != claim_id:
             continue
-        given_up = outcome in (AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
-        if given_up and trace.outcome.kind is not AttemptOutcome.UNKNOWN:
+        kind = trace.outcome.kind
+        # Deferred, where a service or a log did not have it: that was wrong if its journal has it accepted.
+        given_up = outcome == AttemptOutcome.DEFERRED and kind is AttemptOutcome.ACCEPTED
+        given_up = given_up or outcome in (AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
+        if given_up and kind is not AttemptOutcome.UNKNOWN:
             count += desk.resolve(
                 connection, place[0], trace.outcome, evidence="journal", claim_id=claim_id, at=_moment(trace, desk.now)
             )

@@ -16,7 +16,7 @@ from sendctl.definition import LetterTerms
 from sendctl.errors import UsageError
 from sendctl.passes.context import Context
 from sendctl.rendering.names import message_id
-from sendctl.states import Channel, EventType, State
+from sendctl.states import AttemptOutcome, Channel, EventType, State
 from sendctl.store import campaigns, listing, standing, suppressions
 from sendctl.store.listing import ContactRow, MessageRow, Selection
 from sendctl.store.standing import Place
@@ -198,6 +198,7 @@ _ENDED = {
     "untouched": "given back: no byte that counts had left",
     "unknown": "in doubt: {provider} may or may not have accepted it",
     "abandoned": "given up as unknown, by decision",
+    "abandoned, proven": "given up as unknown, by decision, and {provider} had accepted it",
 }
 _EVIDENCE = {
     "reply": "its reply",
@@ -218,6 +219,7 @@ def _attempt(attempt: Any) -> Iterator[Moment]:
     )
     if attempt.finished_at is None:
         return
-    what = _ENDED[attempt.outcome].format(provider=attempt.provider)
+    proven = attempt.outcome == AttemptOutcome.ABANDONED and attempt.evidence not in ("policy", "operator")
+    what = _ENDED["abandoned, proven" if proven else attempt.outcome].format(provider=attempt.provider)
     known_by = f" (known from {_EVIDENCE[attempt.evidence]})" if attempt.evidence else ""
     yield Moment(attempt.finished_at, f"attempt {attempt.number}: {what}{known_by}", attempt.reply or "")

@@ -17,6 +17,7 @@ from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus, Eve
 from sendctl.store.bulk import bound, given
 from sendctl.store.dialect import insert_ignore
 from sendctl.store.doubts import Held
+from sendctl.store.outcomes import given_up
 from sendctl.store.tables import attempts, campaigns, enrollments, events, messages, suppressions
 
 _M, _E, _A, _V, _S = messages.c, enrollments.c, attempts.c, events.c, suppressions.c
@@ -38,15 +39,13 @@ class Place(NamedTuple):
 def unproven(connection: Connection, message_ids: Iterable[int]) -> list[Held]:
     """Of these messages those of which nobody knows whether they were accepted, with the claim of that attempt.
 
-    One that somebody has gone on without knowing (abandoned) counts where none of its attempts is in doubt.
+    One that somebody has gone on without (outcomes.given_up) counts where none of its attempts is in doubt.
     """
     rows = given(connection, _M.id)
+    perhaps = sa.or_(_A.outcome == AttemptOutcome.UNKNOWN, given_up())
     statement = (
         sa.select(_A.message_id, _A.claim_id)
-        .where(
-            _A.message_id.in_(sa.select(rows.c.id)),
-            _A.outcome.in_([AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED]),
-        )
+        .where(_A.message_id.in_(sa.select(rows.c.id)), perhaps)
         .order_by(_A.message_id, _A.outcome == AttemptOutcome.UNKNOWN, _A.number)
     )
     wanted = bound((message_id,) for message_id in sorted(set(message_ids)))

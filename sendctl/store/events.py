@@ -16,13 +16,15 @@ from sendctl.states import AttemptOutcome
 from sendctl.store.bulk import bound, given
 from sendctl.store.dialect import insert_ignore
 from sendctl.store.ids import take_ids
+from sendctl.store.outcomes import given_up
 from sendctl.store.tables import attempts, campaigns, contacts, enrollments, events, messages
 
 _M, _E, _A, _V = messages.c, enrollments.c, attempts.c, events.c
 _PLACE = sa.Column("place", sa.Integer)
 
-# Somebody may have received it, or may still: an event about a message without any such attempt proves nothing.
-_PERHAPS = (AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED)
+# Somebody may have received it, or may still; so may who got what was given up. An event about a message without any
+# such attempt proves nothing.
+_PERHAPS = (AttemptOutcome.OPEN, AttemptOutcome.ACCEPTED, AttemptOutcome.UNKNOWN)
 
 
 class Named(NamedTuple):
@@ -138,7 +140,7 @@ def _targets(
 def tried(connection: Connection, enrollment_ids: Iterable[int]) -> list[Tried]:
     """Messages of enrollments that were begun with."""
     rows = given(connection, _E.id)
-    perhaps = sa.exists().where(_A.message_id == _M.id, _A.outcome.in_(_PERHAPS))
+    perhaps = sa.exists().where(_A.message_id == _M.id, sa.or_(_A.outcome.in_(_PERHAPS), given_up()))
     statement = sa.select(_M.id, _M.enrollment_id, _M.composed_at, perhaps, _M.recipient_key).where(
         _M.enrollment_id.in_(sa.select(rows.c.id)), _M.composed_at.is_not(None)
     )

@@ -99,32 +99,38 @@ def _close_attempts(rows: sa.Subquery) -> sa.Update:
     )
 
 
-def resolve_attempt(
-    connection: Connection, message_id: int, source: AttemptOutcome, outcome: Outcome, *, evidence: str, at: datetime,
+def resolve_doubt(
+    connection: Connection, message_id: int, outcome: Outcome, *, evidence: str, at: datetime,
     claim_id: str | None = None,
 ) -> bool:  # fmt: skip
-    """Give an attempt in state `source` its verdict, which came about at a moment; False when there is none (any more).
+    """Give an unknown attempt its verdict, which came about at a moment; False when there is none (any more).
 
     With `claim_id`, only the attempt which that claim made.
     """
-    statement = sa.update(attempts).where(attempts.c.message_id == message_id, attempts.c.outcome == source)
+    statement = sa.update(attempts).where(
+        attempts.c.message_id == message_id, attempts.c.outcome == AttemptOutcome.UNKNOWN
+    )
     if claim_id is not None:
         statement = statement.where(attempts.c.claim_id == claim_id)
-    values: dict[str, Any] = {"outcome": outcome.kind, "evidence": evidence, "finished_at": at}
+    return connection.execute(statement.values(**verdict(outcome.kind, outcome, evidence, at))).rowcount > 0
+
+
+def verdict(kind: AttemptOutcome, outcome: Outcome, evidence: str, at: datetime) -> dict[str, Any]:
+    """What is written into an attempt that is settled later than by its reply; what else it says stays."""
+    values: dict[str, Any] = {"outcome": kind, "evidence": evidence, "finished_at": at}
     values |= {"reply": outcome.text} if outcome.text else {}
-    values |= {"provider_message_id": outcome.provider_message_id} if outcome.provider_message_id else {}
-    return connection.execute(statement.values(**values)).rowcount > 0
+    return values | ({"provider_message_id": outcome.provider_message_id} if outcome.provider_message_id else {})
 
 
 def doubt_begun_at(connection: Connection, message_id: int, claim_id: str | None) -> datetime | None:
     """When the attempt of which nobody knows was begun; of one claim when given. None where there is none.
 
-    The one in doubt, else the last with which somebody has gone on without knowing.
+    The one in doubt, else the last that somebody has gone on without.
     """
     statement = (
         sa.select(_A.started_at)
-        .where(_A.message_id == message_id, _A.outcome.in_([AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED]))
-        .order_by(_A.outcome == AttemptOutcome.ABANDONED, _A.number.desc())
+        .where(_A.message_id == message_id, sa.or_(_A.outcome == AttemptOutcome.UNKNOWN, given_up()))
+        .order_by(_A.outcome != AttemptOutcome.UNKNOWN, _A.number.desc())
         .limit(1)
     )
     if claim_id is not None:
@@ -133,14 +139,13 @@ def doubt_begun_at(connection: Connection, message_id: int, claim_id: str | None
     return found
 
 
-def was_abandoned(connection: Connection, message_id: int, claim_id: str | None) -> bool:
-    """Whether someone decided to go on without knowing what came of an attempt; of one claim when given."""
-    statement = sa.select(attempts.c.number).where(
-        attempts.c.message_id == message_id, attempts.c.outcome == AttemptOutcome.ABANDONED
-    )
-    if claim_id is not None:
-        statement = statement.where(attempts.c.claim_id == claim_id)
-    return connection.execute(statement).first() is not None
+def given_up() -> sa.ColumnElement[bool]:
+    """An attempt that somebody has gone on without, while its provider may have it all the same.
+
+    By a decision; or as it was not found where it was looked for, which a proof of the opposite outweighs.
+    """
+    not_found = sa.and_(_A.outcome == AttemptOutcome.DEFERRED, _A.evidence.in_(["lookup", "mta_log"]))
+    return sa.or_(_A.outcome == AttemptOutcome.ABANDONED, not_found)
 
 
 def unfreeze(connection: Connection, ids: Sequence[int]) -> None:

@@ -133,6 +133,12 @@ def test_a_worker_that_wakes_up_knowing_nothing_leaves_the_doubt(ground: Ground)
     assert ledger(ground) == before
 
 
+def replaced(ground: Ground) -> dict[str, list[Any]]:
+    """The ledger without the first attempts, of which later proof may be kept."""
+    later = ground.rows("SELECT * FROM attempts WHERE number > 1")
+    return ledger(ground) | {"attempts": later}
+
+
 @pytest.mark.parametrize("outcome", [ACCEPTED, DEFERRED, REFUSED], ids=lambda o: str(o.kind))
 def test_a_zombie_never_touches_the_attempt_that_replaced_its_own(ground: Ground, outcome: Outcome) -> None:
     ground.enqueue(1)
@@ -143,9 +149,9 @@ def test_a_zombie_never_touches_the_attempt_that_replaced_its_own(ground: Ground
     clerk = ground.clerk()
     new = clerk.turn([], 1)
     assert new.messages[0].number == 2
-    before = ledger(ground)
+    before = replaced(ground)
     zombie.turn(ground.done(old, outcome), 0)
-    assert ledger(ground) == before
+    assert replaced(ground) == before
     clerk.turn(ground.done(new, UNKNOWN), 0)
     doubtful = ledger(ground)
     zombie.turn(ground.done(old, outcome), 0)  # not even when its successor is in doubt
