@@ -348,3 +348,9 @@ def entries_of(record: Mapping[str, Any], name: str) -> list[Any]:
 def listed(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """The objects of a list in an answer. Raises OSError where there is no such list."""
     return [item for item in entries_of(record, name) if isinstance(item, dict)]
+
+
+def id_in(entry: object, name: str) -> str:
+    """What an entry of an answer says that it is called; "" where that is nothing to ask for, and to keep."""
+    found = entry.get(name) if isinstance(entry, dict) else None
+    return found if isinstance(found, str) and found.isprintable() else ""

@@ -18,7 +18,7 @@ from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.checks import Checked, about, cannot_tell, domain_of, failed, is_within, ok
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import verdicts
-from sendctl.providers.http.api import Api, Reply, Request, listed
+from sendctl.providers.http.api import Api, Reply, Request, check_none, entries_of, id_in
 from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.letter import parsed
 from sendctl.providers.http.verdicts import Verdict, judged
@@ -85,16 +85,25 @@ class SendGrid:
         return judged(reply, _STATUS[reply.status], said)
 
     def find(self, api: Api, sought: Sought) -> str | None:
-        """In two steps, for its log of messages knows the recipient, and each of its entries our custom argument."""
-        query = _since(sought)
-        entries = listed(api.ask("POST", "/v3/logs", json={"query": query, "limit": _ENTRIES}), "messages")
-        for known in (entry.get("sg_message_id") for entry in entries):
-            if isinstance(known, str) and known:
-                arguments = api.ask("GET", f"/v3/logs/{quote(known, safe='')}").get("custom_args")
-                if isinstance(arguments, dict) and arguments.get("sendctl") == sought.key:
-                    return known
+        """In two steps, for its log of messages knows the recipient, and each of its entries our custom argument.
+
+        An entry that does not say what it carries may be ours: with one of these there is no absence.
+        """
+        asked = {"query": _since(sought), "limit": _ENTRIES}
+        entries = entries_of(api.ask("POST", "/v3/logs", json=asked), "messages")
+        strangers, silent = list[object](), False
+        for entry in entries:
+            known = id_in(entry, "sg_message_id")
+            carried = _carried(api, known) if known else {}
+            if carried.get("sendctl") == sought.key:
+                return known
+            strangers += [] if _is_to(entry, sought.recipient) else [entry]
+            silent = silent or not carried
         if len(entries) >= _ENTRIES:
             raise OSError(0, f"it has {_ENTRIES} or more messages to that address within the hour")
+        check_none(strangers)
+        if silent:
+            raise OSError(0, "its log has a message to that address that does not say whose it is")
         return None
 
     async def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
@@ -144,6 +153,16 @@ def _records(rows: object) -> list[Mapping[str, Any]]:
 def _said(reply: Reply) -> str:
     errors = _records(reply.record().get("errors"))
     return str(errors[0].get("message", "")) if errors else ""
+
+
+def _carried(api: Api, known: str) -> Mapping[str, Any]:
+    """The custom arguments of a message, which its description lets out where there are none. Raises OSError."""
+    carried = api.ask("GET", f"/v3/logs/{quote(known, safe='')}").get("custom_args")
+    return carried if isinstance(carried, dict) else {}
+
+
+def _is_to(entry: object, recipient: str) -> bool:
+    return isinstance(entry, dict) and str(entry.get("to_email")).lower() == recipient.lower()
 
 
 def _since(sought: Sought) -> str:
