@@ -34,15 +34,15 @@ UNSUPPORTED = frozenset({"size", "8bitmime-unsupported", "smtputf8-unsupported"}
 # stand together in a file.
 OF_AN_ADDRESS = frozenset({"address", "smtputf8-unsupported", OPTED_OUT})
 
-# A message that never gets through to a verdict leaves the queue in the end, whoever is to blame.
-MOST_ATTEMPTS = 50
+# A message that is tried and put off for ever leaves the queue in the end, whoever is to blame.
+MOST_TRIES = 50
 
 
 def decide(
     outcome: Outcome,
     *,
     provider: str,
-    attempts: int,
+    tries: int,
     charged_attempts: int,
     controls: Controls,
     providers: Sequence[str],
@@ -50,8 +50,8 @@ def decide(
 ) -> Decision:
     """The move for one outcome.
 
-    `attempts` counts all so far, this one included; `charged_attempts` those against max_attempts before this one;
-    `providers` stand in order of preference.
+    `tries` counts the attempts before this one of which something left, without those that were halted or given back;
+    `charged_attempts` those of them against max_attempts; `providers` stand in order of preference.
     """
     match outcome.kind:
         case AttemptOutcome.ACCEPTED:
@@ -61,49 +61,48 @@ def decide(
             if following:  # nothing has left, and another provider may be able to carry it
                 return Decision("release", next_provider=following)
             return Decision("refuse", charged=True)
-        case AttemptOutcome.UNTOUCHED:
-            return Decision("release", delay_s=outcome.retry_after_s or 0.0)
-        case AttemptOutcome.HALTED | AttemptOutcome.DEFERRED:
-            return _later(outcome, provider, attempts, charged_attempts, controls, providers, jitter)
+        case AttemptOutcome.UNTOUCHED | AttemptOutcome.HALTED:
+            return _untried(outcome, provider, providers)
+        case AttemptOutcome.DEFERRED:
+            return _later(outcome, provider, tries, charged_attempts, controls, providers, jitter)
         case _:
             return Decision("doubt", charged=True)
+
+
+def _untried(outcome: Outcome, provider: str, providers: Sequence[str]) -> Decision:
+    """Halted or given back: when it goes on the breaker or the pause decides, whatever was tried before."""
+    halt_of_provider = outcome.kind is AttemptOutcome.HALTED and outcome.scope is Scope.PROVIDER
+    following = _after(provider, providers) if halt_of_provider else None
+    return Decision("release", delay_s=0.0 if following else outcome.retry_after_s or 0.0, next_provider=following)
 
 
 def _later(
     outcome: Outcome,
     provider: str,
-    attempts: int,
+    tries: int,
     charged_attempts: int,
     controls: Controls,
     providers: Sequence[str],
     jitter: random.Random,
 ) -> Decision:
-    """Definite non-acceptance: when and where again, or the dead letter when it has had its attempts."""
+    """Put off: when and where again, or the dead letter when it has had its tries."""
     charged = _is_charged(outcome)
-    worn_out = attempts >= MOST_ATTEMPTS and outcome.phase is not Phase.UNTOUCHED
+    worn_out = tries + 1 >= MOST_TRIES and outcome.phase is not Phase.UNTOUCHED
     if worn_out or (charged and charged_attempts + 1 >= controls.max_attempts):
         return Decision("refuse", charged=charged, transient=True)
     following = _after(provider, providers)
     if outcome.scope is Scope.PROVIDER and following:
         # The provider's doing: the next one may try at once, also where this one has named a time for itself.
         return Decision("release", charged=charged, next_provider=following)
-    tries = charged_attempts + 1 if charged else attempts
-    if outcome.kind is AttemptOutcome.HALTED and outcome.phase is Phase.UNTOUCHED:
-        tries = 0  # nothing of it was tried: the breaker or the pause decides when it goes on
-    delay_s = (
-        0.0
-        if tries == 0
-        else retry_delay_s(tries, controls.retry_base_s, retry_after_s=outcome.retry_after_s, jitter=jitter)
-    )
+    number = (charged_attempts if charged else tries) + 1
+    delay_s = retry_delay_s(number, controls.retry_base_s, retry_after_s=outcome.retry_after_s, jitter=jitter)
     return Decision("release", charged=charged, delay_s=delay_s)
 
 
 def _is_charged(outcome: Outcome) -> bool:
-    """Whether an attempt counts against max_attempts: it concerned this recipient, or broke off without a reply
+    """Whether a deferral counts against max_attempts: it concerned this recipient, or broke off without a reply
     while this message was under way. A provider that says "later" to everyone (421, throttling) costs nobody anything.
     """
-    if outcome.kind is AttemptOutcome.HALTED:
-        return False
     return outcome.scope is Scope.RECIPIENT or (outcome.phase is not Phase.UNTOUCHED and outcome.code is None)
 
 

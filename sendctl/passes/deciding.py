@@ -19,7 +19,7 @@ from sendctl.passes.context import Context
 from sendctl.policy import decide
 from sendctl.providers.base import OPTED_OUT, Outcome, Phase
 from sendctl.states import AttemptOutcome, EventType
-from sendctl.store import campaigns, claims, doubts, effects, enrollments, late, meta, outcomes, places
+from sendctl.store import campaigns, claims, doubts, effects, enrollments, late, meta, outcomes, places, tries
 from sendctl.store.campaigns import Campaign
 from sendctl.store.claims import Due
 from sendctl.store.doubts import Held
@@ -50,6 +50,7 @@ class Desk:
         self.jitter = jitter or random.Random()  # noqa: S311  spreads retries, guards nothing
         self._definitions: dict[tuple[int, int], Definition] = {}
         self._campaigns: dict[int, Campaign] = {}
+        self._tries: dict[int, int] = {}
         self._secret = ""
         self._opted_out = set[str]()
 
@@ -60,6 +61,7 @@ class Desk:
         with self.context.store.write() as connection:
             self.now = self.context.store.now(connection)
             self._campaigns.clear()
+            self._tries.clear()
             yield connection
         self._suppress_opted_out()
 
@@ -133,12 +135,13 @@ class Desk:
         return Advancing(calendars, self.secret(connection))
 
     def decided(self, due: Due, attempt: Attempted, outcome: Outcome, *, evidence: str, at: datetime) -> Settled:
-        """An outcome with its move. The campaign was read in this transaction by `campaign` or `load`."""
+        """An outcome with its move. The campaign and earlier tries were read in this transaction by `load`."""
         campaign = self._campaigns[due.campaign_id]
         definition = self._definitions[campaign.id, campaign.revision]
         decision = decide(
-            outcome, provider=attempt.provider, attempts=attempt.number, charged_attempts=due.charged_attempts,
-            controls=campaign.controls, providers=self.providers(definition, due.channel), jitter=self.jitter,
+            outcome, provider=attempt.provider, tries=self._tries.get(due.id, 0),
+            charged_attempts=due.charged_attempts, controls=campaign.controls,
+            providers=self.providers(definition, due.channel), jitter=self.jitter,
         )  # fmt: skip
         next_attempt_at = self.now
         if decision.delay_s:
@@ -150,9 +153,11 @@ class Desk:
         )  # fmt: skip
 
     def load(self, connection: Connection, dues: Iterable[Due]) -> None:
-        """Read the campaigns of these messages for `decided`."""
-        for campaign_id in {due.campaign_id for due in dues}:
+        """Read the campaigns of these messages, and how often they were tried before, for `decided`."""
+        wanted = list(dues)
+        for campaign_id in {due.campaign_id for due in wanted}:
             self.current(connection, campaign_id)
+        self._tries |= tries.tries_of(connection, (due.id for due in wanted if due.attempts))
 
     def settle(self, connection: Connection, settled: Sequence[Settled]) -> set[int]:
         """Record outcomes; what another has taken meanwhile is resolved as late proof where it is in doubt."""

@@ -47,7 +47,7 @@ path = "outbox"
 [reconcile]
 # overdue_grace_s = 300                      # how late a due message may be before it counts as overdue
 # retry_failed_after_s = 86400               # when messages that failed for a passing reason are tried again
-# max_total_attempts = 6                     # attempts of one message, all retries together
+# max_total_attempts = 6                     # tries of one message, all retries together
 # mta = "postfix"                            # postfix | exim: whose logs settle what is in doubt. Default: none
 # mta_logs = ["/var/log/mail.log*"]          # current and rotated files, also compressed. Default: none
 # mta_providers = ["relay"]                  # that hand over to this MTA only: their silence is proof. Default: none

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus, State
 from sendctl.store.bulk import bound, given
 from sendctl.store.tables import attempts, campaigns, enrollments, messages, runs
+from sendctl.store.tries import TRIES
 
 # A message in doubt and the claim whose attempt put it there: a later attempt is another doubt.
 Held = tuple[int, str]
@@ -157,10 +158,10 @@ def overtaken(connection: Connection, message_ids: Iterable[int], now: datetime)
 
 
 def retriable_ids(
-    connection: Connection, failed_before: datetime | None, max_attempts: int, now: datetime,
+    connection: Connection, failed_before: datetime | None, most_tries: int, now: datetime,
     campaign_id: int | None = None,
 ) -> list[int]:  # fmt: skip
-    """Ids of messages that failed for a passing cause before a moment, or ever, with attempts left in all.
+    """Ids of messages that failed for a passing cause before a moment, or ever, with tries left in all.
 
     Not of enrollments that were stopped meanwhile, nor of those of which a later step was tried, or is due. Nor what
     was sent once more since.
@@ -169,14 +170,9 @@ def retriable_ids(
     over = sa.exists().where(
         enrollments.c.id == messages.c.enrollment_id, enrollments.c.status == EnrollmentStatus.STOPPED
     )
-    tried = (
-        sa.select(sa.func.count())
-        .where(attempts.c.message_id == messages.c.id, attempts.c.outcome != AttemptOutcome.UNTOUCHED)
-        .scalar_subquery()
-    )
     statement = sa.select(messages.c.id).where(
         messages.c.campaign_id.in_(living), messages.c.status == State.FAILED, messages.c.transient == 1,
-        tried < max_attempts, ~over, ~_overtaken(now), ~_replaced,
+        most_tries > TRIES, ~over, ~_overtaken(now), ~_replaced,
     )  # fmt: skip
     if failed_before is not None:
         statement = statement.where(messages.c.failed_at < failed_before)

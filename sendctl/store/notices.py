@@ -17,12 +17,13 @@ from sqlalchemy.engine import Connection
 
 from sendctl.definition import FIRST_STEP
 from sendctl.identity import link_token, provider_key
-from sendctl.states import AttemptOutcome, EnrollmentStatus, State
+from sendctl.states import EnrollmentStatus, State
 from sendctl.store import meta
 from sendctl.store.bulk import bound, given
 from sendctl.store.dialect import insert_ignore
 from sendctl.store.enrollments import NOT_TRIED
 from sendctl.store.tables import attempts, campaigns, contacts, enrollments, messages, notices
+from sendctl.store.tries import TRIES
 
 # What is told, in this order: each kind has the place in the ids that were kept free.
 KINDS = ("sent", "delivered", "failed", "given-up", "bounced", "expired", "suppressed")
@@ -149,21 +150,16 @@ def tell(connection: Connection, kind: str, wanted: Iterable[_Wanted], now: date
 
 
 def tell_exhausted(
-    connection: Connection, most_attempts: int, now: datetime, campaign_id: int | None = None
+    connection: Connection, most_tries: int, now: datetime, campaign_id: int | None = None
 ) -> None:  # fmt: skip
-    """Letters that failed for a passing cause, and have no attempt left or were stopped: only now it is known that
+    """Letters that failed for a passing cause, and have no try left or were stopped: only now it is known that
     they are over. All of them, or the one of a campaign.
     """
-    tried = (
-        sa.select(sa.func.count())
-        .where(attempts.c.message_id == messages.c.id, attempts.c.outcome != AttemptOutcome.UNTOUCHED)
-        .scalar_subquery()
-    )
     statement = (
         sa.select(messages.c.id)
         .join(notices, notices.c.message_id == messages.c.id)
         .join(enrollments, enrollments.c.id == messages.c.enrollment_id)
-        .where(messages.c.status == State.FAILED, messages.c.transient == 1, sa.or_(tried >= most_attempts, _STOPPED))
+        .where(messages.c.status == State.FAILED, messages.c.transient == 1, sa.or_(most_tries <= TRIES, _STOPPED))
     )
     if campaign_id is not None:
         statement = statement.where(messages.c.campaign_id == campaign_id)

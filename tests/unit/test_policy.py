@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -18,11 +19,11 @@ PROVIDERS = ("primary", "fallback")
 
 
 def decided(kind: AttemptOutcome, scope: Scope = Scope.RECIPIENT, *, charged: int = 0, provider: str = "primary",
-            retry_after_s: float | None = None, providers: tuple[str, ...] = PROVIDERS, attempts: int = 0,
+            retry_after_s: float | None = None, providers: tuple[str, ...] = PROVIDERS, tries: int = 0,
             phase: Phase = Phase.REPLIED, code: int | None = 450) -> Decision:  # fmt: skip
     outcome = Outcome(kind, phase, scope, code=code, retry_after_s=retry_after_s)
     return decide(
-        outcome, provider=provider, attempts=attempts or charged + 1, charged_attempts=charged,
+        outcome, provider=provider, tries=tries or charged, charged_attempts=charged,
         controls=Controls(max_attempts=3, retry_base_s=60.0), providers=providers, jitter=random.Random(7),
     )  # fmt: skip
 
@@ -47,7 +48,7 @@ def test_unknown_is_always_doubt_and_nothing_else_is(
     outcome: Outcome, provider: str, charged: int, providers: tuple[str, ...], seed: int
 ) -> None:
     decision = decide(
-        outcome, provider=provider, attempts=charged + 1, charged_attempts=charged, controls=Controls(),
+        outcome, provider=provider, tries=charged, charged_attempts=charged, controls=Controls(),
         providers=providers, jitter=random.Random(seed),
     )  # fmt: skip
     rule = TRANSITIONS[decision.transition]
@@ -80,7 +81,7 @@ def test_no_failover_after_what_is_not_a_passing_refusal(kind: AttemptOutcome) -
 def test_a_halt_of_the_provider_fails_over_at_once_and_one_of_the_campaign_does_not() -> None:
     assert decided(AttemptOutcome.HALTED, Scope.PROVIDER) == Decision("release", next_provider="fallback")
     quota = Outcome(AttemptOutcome.HALTED, Phase.REPLIED, Scope.PROVIDER, code=429, retry_after_s=50_000.0)
-    wanted = {"attempts": 1, "charged_attempts": 0, "controls": Controls(), "jitter": random.Random(7)}
+    wanted = {"tries": 0, "charged_attempts": 0, "controls": Controls(), "jitter": random.Random(7)}
     over = decide(quota, provider="primary", providers=PROVIDERS, **wanted)  # type: ignore[arg-type]
     assert (over.next_provider, over.delay_s) == ("fallback", 0.0), "the wait is the first one's own"
     last = decide(quota, provider="fallback", providers=PROVIDERS, **wanted)  # type: ignore[arg-type]
@@ -93,7 +94,7 @@ def test_what_one_provider_cannot_carry_goes_to_the_next(error_class: str) -> No
     outcome = Outcome(AttemptOutcome.REFUSED, Phase.UNTOUCHED, error_class=error_class)
 
     def at(provider: str) -> Decision:
-        return decide(outcome, provider=provider, attempts=1, charged_attempts=0, controls=Controls(),
+        return decide(outcome, provider=provider, tries=0, charged_attempts=0, controls=Controls(),
                       providers=PROVIDERS, jitter=random.Random(7))  # fmt: skip
 
     assert at("primary") == Decision("release", next_provider="fallback")
@@ -121,11 +122,11 @@ def test_attempts_are_bounded_and_the_last_failure_may_pass() -> None:
 
 
 def test_a_provider_that_is_down_never_uses_up_a_persons_attempts() -> None:
-    decision = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, charged=2, attempts=40, provider="fallback")
+    decision = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, charged=2, tries=39, provider="fallback")
     assert decision.transition == "release"
     assert not decision.charged
-    for kind in (AttemptOutcome.HALTED, AttemptOutcome.UNTOUCHED):
-        assert decided(kind, attempts=1000, phase=Phase.UNTOUCHED) == Decision("release")
+    for kind, phase in product((AttemptOutcome.HALTED, AttemptOutcome.UNTOUCHED), Phase):
+        assert decided(kind, tries=1000, charged=2, phase=phase) == Decision("release")
 
 
 def test_a_provider_that_cannot_be_reached_charges_nobody_and_is_left_alone_for_a_while() -> None:
@@ -136,8 +137,8 @@ def test_a_provider_that_cannot_be_reached_charges_nobody_and_is_left_alone_for_
 
 
 def test_waits_grow_with_what_was_charged_and_without_charge_with_the_tries() -> None:
-    assert 60.0 <= decided(AttemptOutcome.DEFERRED, charged=1, attempts=30).delay_s <= 120.0
-    uncharged = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, charged=0, attempts=3, provider="fallback")
+    assert 60.0 <= decided(AttemptOutcome.DEFERRED, charged=1, tries=29).delay_s <= 120.0
+    uncharged = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, charged=0, tries=2, provider="fallback")
     assert 120.0 <= uncharged.delay_s <= 240.0
 
 
@@ -155,8 +156,11 @@ def test_a_message_that_breaks_every_connection_is_charged_for_it_and_ends() -> 
 
 
 def test_a_message_that_is_put_off_for_ever_ends_as_a_dead_letter() -> None:
-    decision = decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, attempts=50, provider="fallback")
-    assert decision == Decision("refuse", transient=True)
+    def after(tries: int) -> Decision:
+        return decided(AttemptOutcome.DEFERRED, Scope.PROVIDER, tries=tries, provider="fallback")
+
+    assert after(48).transition == "release"
+    assert after(49) == Decision("refuse", transient=True)
 
 
 def test_a_retry_after_is_a_lower_bound() -> None:
