@@ -26,10 +26,10 @@ from sendctl.store import (
     claims,
     copies,
     events,
+    late,
     listing,
     meta,
     notices,
-    outcomes,
     replay,
     standing,
     suppressions,
@@ -186,7 +186,7 @@ def _planned(context: Context, connection: Connection, row: MessageRow, now: dat
 def _perhaps(connection: Connection, every: list[MessageRow]) -> tuple[int, ...]:
     """Those that may have been accepted, without a proof: somebody has gone on without knowing."""
     unsent = [one.id for one in every if one.status is not State.SENT]
-    return tuple(one for one in unsent if outcomes.was_abandoned(connection, one, None))
+    return tuple(one for one in unsent if late.was_abandoned(connection, one))
 
 
 def _recover(row: MessageRow, perhaps: tuple[int, ...]) -> str:

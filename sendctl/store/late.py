@@ -35,6 +35,12 @@ class Proof(NamedTuple):
     at: datetime | None
 
 
+def was_abandoned(connection: Connection, message_id: int) -> bool:
+    """Whether somebody has gone on without knowing what became of an attempt of a message."""
+    statement = sa.select(_A.number).where(_A.message_id == message_id, _A.outcome == AttemptOutcome.ABANDONED)
+    return connection.execute(statement.limit(1)).first() is not None
+
+
 def last_given_up(connection: Connection, message_id: int, claim_id: str | None) -> int | None:
     """The number of the last attempt that somebody has gone on without; of one claim when given."""
     statement = sa.select(sa.func.max(_A.number)).where(_A.message_id == message_id, given_up())
