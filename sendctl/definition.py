@@ -149,8 +149,23 @@ class Definition:
         return self.sender if self.channel == "sms" else self.sms_sender
 
     def step(self, number: int) -> Step:
-        """The step with that number, which this revision has."""
-        return self.steps[self.numbers.index(number)]
+        """The step with that number, which this revision has; one that is back is known by its earlier numbers too."""
+        return self.steps[self.numbers.index(self._by_now(number))]
+
+    def has_step(self, number: int) -> bool:
+        """Whether this revision says what a message of that step says: it was not removed, or it is back."""
+        return self._by_now(number) in self.numbers
+
+    def numbers_of(self, number: int) -> frozenset[int]:
+        """All numbers that the step with this one has had."""
+        now = self._by_now(number)
+        return frozenset({number, now, *(old for new, old in self.earlier if new == now)})
+
+    def _by_now(self, number: int) -> int:
+        """The number by which this revision has a step that had that one; the same where it has none."""
+        if number in self.numbers:
+            return number
+        return next((new for new, old in self.earlier if old == number), number)
 
     def step_name(self, number: int) -> StepName:
         """What names that step in the keys of its messages."""

@@ -111,6 +111,10 @@ def _fate(
 
 
 def is_dropped(due: Due, calendar: Calendar) -> bool:
-    """Whether its step was removed while it was away. A copy of what was accepted has its contents still."""
-    says_what_was_sent = bool(due.copy and due.revision)
-    return not says_what_was_sent and not calendar.definition.has_place(due.step_index, due.occurrence)
+    """Whether its step was removed while it was away.
+
+    A copy has no place: that of what was accepted has its contents still, another those of the step, if that is back.
+    """
+    definition, step = calendar.definition, due.step_index
+    is_there = due.revision or definition.has_step(step) if due.copy else definition.has_place(step, due.occurrence)
+    return not is_there

@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from sendctl.calendar import Slot
+from sendctl.definition import Definition
 from sendctl.errors import UsageError
 from sendctl.identity import provider_key
 from sendctl.passes import ending
@@ -101,7 +102,7 @@ def apply(context: Context, made: Resend, reason: str) -> Resend:
         if campaign is None or row is None:
             raise UsageError(f"message {made.row.id} is not there any more")
         now = _planned(context, connection, row, desk.now)
-        if now.copy != made.copy:
+        if (now.row.id, now.copy) != (made.row.id, made.copy):
             raise UsageError(
                 f"somebody else has had message {row.id} sent once more in the meantime",
                 hint=f"`sendctl show {row.id}` says when; nothing was changed.",
@@ -153,29 +154,30 @@ def _last_to(connection: Connection, name: str, to: str, step: str | None) -> Me
 
 def _planned(context: Context, connection: Connection, row: MessageRow, now: datetime) -> Resend:
     campaign = campaigns.by_id(connection, row.campaign_id)
-    every = listing.copies_of(connection, row)
+    current = campaigns.definition_of(connection, campaign.id, campaign.revision)
+    every = listing.copies_of(connection, row, current.numbers_of(row.step_index))
     perhaps = _perhaps(connection, every)
     base = _base(every, row, context, perhaps)
     due = claims.by_id(connection, [base.id])[base.id]
     _check_campaign(campaign)
     _check_person(connection, due, row)
-    _check_ends(connection, campaign, due, row)
+    _check_ends(connection, campaign, current, due, row)
     frozen = base.status is State.SENT and due.revision is not None
     revision = base.revision if frozen else campaign.revision
-    definition = campaigns.definition_of(connection, campaign.id, revision)
+    definition = campaigns.definition_of(connection, campaign.id, revision) if frozen else current
     if definition.is_sealed:
         raise UsageError(
             f"{campaign.name} is an encrypted letter: its contents are sealed for the one message that it had",
             hint="nothing was changed; enqueue another letter.",
         )
-    if row.step not in [step.name for step in definition.steps]:
+    if not definition.has_step(base.step_index):
         raise UsageError(
             f"step {row.step} was removed from campaign {campaign.name}: what message {base.id} would say is not known",
             hint="nothing was changed; bring the step back into the campaign file, or write to them by hand.",
         )
     calendar = context.calendar(definition)
     sent = [one for one in every if one.status is State.SENT]
-    copy = max(one.copy for one in every) + 1
+    copy = max(one.copy for one in every if one.step_index == base.step_index) + 1
     return Resend(
         now, base, copy, len(sent), perhaps, max((one.sent_at or now for one in sent), default=None), revision,
         frozen, campaign.revision, calendar.slot(now, due.timezone), campaign.status,
@@ -264,9 +266,10 @@ def _check_person(connection: Connection, due: Due, row: MessageRow) -> None:
         )
 
 
-def _check_ends(connection: Connection, campaign: Campaign, due: Due, row: MessageRow) -> None:
+def _check_ends(
+    connection: Connection, campaign: Campaign, definition: Definition, due: Due, row: MessageRow
+) -> None:  # fmt: skip
     """What ends an enrollment that is under way forbids it after the last step as well. Raises UsageError."""
-    definition = campaigns.definition_of(connection, campaign.id, campaign.revision)
     end = ending.known(connection, campaign.id, definition, [due]).get(due.enrollment_id)
     if end is not None and end.of_order:
         raise UsageError(

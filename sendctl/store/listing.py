@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -153,13 +153,16 @@ def by_id(connection: Connection, message_id: int) -> MessageRow | None:
     return _row(row) if row else None
 
 
-def copies_of(connection: Connection, row: MessageRow) -> list[MessageRow]:
-    """A message and what was sent of it once more, in order: the same step and occurrence of the same enrollment."""
+def copies_of(connection: Connection, row: MessageRow, numbers: Iterable[int]) -> list[MessageRow]:
+    """A message and what was sent of it once more, in order: the same step and occurrence of the same enrollment.
+
+    `numbers` are all that the step has had: it may have been removed, and be back.
+    """
     statement = _ROWS.where(
-        _M.enrollment_id == row.enrollment_id, _M.step_index == row.step_index, _M.occurrence == row.occurrence,
+        _M.enrollment_id == row.enrollment_id, _M.step_index.in_(sorted(numbers)), _M.occurrence == row.occurrence,
         _M.channel == row.channel,
     )  # fmt: skip
-    return [_row(found) for found in connection.execute(statement.order_by(_M.copy))]
+    return [_row(found) for found in connection.execute(statement.order_by(_M.id))]
 
 
 def id_of_key(connection: Connection, key: str) -> int | None:

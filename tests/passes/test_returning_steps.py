@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from sendctl import faults
+from sendctl.errors import UsageError
+from tests.passes import two_channels
 from tests.passes.judge import Judge
 from tests.passes.test_ingest import fact, ingest
 from tests.passes.test_resend import again
 from tests.passes.test_revising import FIRST, live_on, planned, reminder, sent, step
 from tests.passes.test_steps import arm
-from tests.store.ground import ACCEPTED, DEFERRED, UNKNOWN, Ground
+from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, UNKNOWN, Ground
 
 TIPS, MORE = step("tips", "1d"), step("more", "1d")
 FULL, WRONG = (FIRST, TIPS, MORE), (FIRST, MORE)
@@ -182,3 +184,82 @@ def test_a_copy_by_an_operator_is_sent_whatever_was_sent_before(ground: Ground) 
     again(ground, newest(ground) - 1)
     live_on(ground)
     assert sorted(sent(ground)) == ["more", "tips", "tips", "welcome"]
+
+
+def failed_at_tips(ground: Ground) -> int:
+    """Somebody whom the second step was refused for good; returns its message."""
+    at_tips(ground)
+    ground.pass_with(REFUSED)
+    return newest(ground)
+
+
+def test_what_failed_before_its_step_was_put_back_is_sent_once_more_as_the_step_says_now(
+    ground: Ground, judge: Judge
+) -> None:
+    failed = failed_at_tips(ground)
+    remove_and_put_back(ground, (FIRST, TIPS.replace("tips {{", "better tips {{"), MORE))
+    again(ground, failed)
+    ground.send_due()
+    assert [b"better tips" in message.content for message in judge.delivered] == [True]
+    assert ground.rows("SELECT status, current_step_index FROM enrollments") == [("failed", 1)]
+    assert ground.violations() == []
+    again(ground, failed)  # as it was sent, by the same number
+    ground.send_due()
+    assert [b"better tips" in message.content for message in judge.delivered] == [True, True]
+
+
+def test_a_copy_that_waited_while_its_step_was_away_is_sent(ground: Ground, judge: Judge) -> None:
+    again(ground, failed_at_tips(ground))
+    remove_and_put_back(ground)
+    ground.send_due()
+    assert [b"Subject: tips" in message.content for message in judge.delivered] == [True]
+
+
+def test_a_copy_of_what_failed_is_refused_or_dropped_where_its_step_is_gone(ground: Ground) -> None:
+    failed = failed_at_tips(ground)
+    ground.enqueue(steps=WRONG)
+    with pytest.raises(UsageError, match="step tips was removed from campaign sale"):
+        again(ground, failed)
+    ground.enqueue(steps=FULL)
+    again(ground, failed)
+    ground.enqueue(steps=WRONG)
+    assert ground.clerk().turn([], 10).messages == ()
+    assert ground.one("SELECT status FROM messages WHERE copy = 1") == "cancelled"
+
+
+def test_a_failed_reminder_that_the_file_has_no_more_is_sent_once_more_in_its_words(
+    ground: Ground, judge: Judge
+) -> None:
+    at_tips(ground, (FIRST, reminder("nudge", "1d", repeat=2)))
+    ground.pass_with(ACCEPTED)
+    ground.clock.forward(days=1, hours=1)
+    ground.pass_with(REFUSED)
+    ground.enqueue(steps=(FIRST, reminder("nudge", "1d")))
+    again(ground, newest(ground))
+    ground.send_due()
+    assert [b"Subject: nudge" in message.content for message in judge.delivered] == [True]
+
+
+def test_what_waits_under_the_new_number_is_not_sent_once_more_beside_it(ground: Ground) -> None:
+    two_channels.with_texts(ground)
+    offer, _, last = two_channels.STEPS
+    middle = 'name = "mid"\nafter = "1d"\nsubject = "m"\ntext = "m"\nsms = "m"\n'
+    file = {"campaign": 'channel = "both"'}
+    ground.enqueue(contacts=two_channels.people(["ann"]), steps=(offer, middle, last), **file)
+    ground.pass_with(ACCEPTED)
+    ground.clock.forward(days=1, hours=1)
+    clerk = ground.clerk()
+    window = clerk.turn([], 10)
+    for steps in ((offer, last), (offer, middle, last)):
+        ground.enqueue(steps=steps, **file)
+    clerk.turn(two_channels.answer(ground, window, {"ann": ("failed", "queued")}), 0)
+    ground.clock.forward(hours=1)
+    clerk = ground.clerk()
+    window = clerk.turn([], 10)
+    assert planned(ground) == [("mid", 0.0)] * 2
+    failed = ground.one("SELECT id FROM messages WHERE status = 'failed'")
+    with pytest.raises(UsageError, match="is queued already"):
+        again(ground, failed)
+    live_on(ground)
+    once_more = again(ground, failed)
+    assert (once_more.sent, once_more.copy) == (1, 1)

@@ -112,6 +112,10 @@ def test_a_step_that_is_back_knows_its_earlier_numbers_and_repeats_nothing() -> 
     gone = renumbered(back, sequence("ask", "last"), names)
     again = renumbered(gone, sequence("ask", "nudge", "last"), names | {3: "nudge"})
     assert again.earlier == ((4, 1), (4, 3))
+    assert [again.step(number).name for number in (0, 1, 3, 4, 2)] == ["ask", "nudge", "nudge", "nudge", "last"]
+    assert [again.numbers_of(number) for number in (1, 3, 4)] == [{1, 3, 4}] * 3
+    assert (gone.has_step(3), again.has_step(3), again.has_place(3, 0)) == (False, True, False)
+    assert gone.numbers_of(3) == {3}
 
 
 def test_steps_that_change_places_are_refused() -> None:
