@@ -94,9 +94,11 @@ def _check_letter(connection: Connection, campaign: Campaign) -> None:
     assert row is not None  # a letter is written with its message
     refuse_row(row, campaign.name, "moved")
     if row.status is State.FAILED:
+        decided = " --in-doubt resend" if outcomes.was_abandoned(connection, row.id, None) else ""
         raise UsageError(
             f"letter {campaign.name} has failed: there is nothing to move",
-            hint=f"`sendctl recover --campaign {campaign.name} --failed` queues it again, and then it can be moved.",
+            hint=f"`sendctl recover --campaign {campaign.name} --failed{decided}` queues it again, and then it can be"
+            " moved.",
         )
     if row.status is not State.QUEUED:
         raise UsageError(f"letter {campaign.name} is {row.status}: there is nothing to move")

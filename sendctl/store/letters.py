@@ -34,8 +34,10 @@ class LetterRow(NamedTuple):
 def of_campaign(connection: Connection, campaign_id: int) -> LetterRow | None:
     """The message of the letter, or the last copy that an operator had sent once more; None where it has none.
 
-    Who will change it holds the campaign.
+    Not a copy that was set aside: what was sent, or failed, before it is what became of the letter. Who will change it
+    holds the campaign.
     """
+    set_aside = sa.case((_M.status.in_([State.SUPPRESSED, State.CANCELLED, State.EXPIRED]), 1), else_=0)
     statement = (
         sa.select(
             _M.id, _M.enrollment_id, _M.status, _M.recipient, contacts.c.address_key, _M.due_at, _M.sent_at,
@@ -44,7 +46,7 @@ def of_campaign(connection: Connection, campaign_id: int) -> LetterRow | None:
         .join(enrollments, _E.id == _M.enrollment_id)
         .join(contacts, contacts.c.id == _E.contact_id)
         .where(_M.campaign_id == campaign_id)
-        .order_by(_M.copy.desc())
+        .order_by(set_aside, _M.copy.desc())
         .limit(1)
     )  # fmt: skip
     row: Any = connection.execute(statement).one_or_none()

@@ -62,6 +62,8 @@ class _Wanted(NamedTuple):
     reason: str | None
     stopped: bool  # its enrollment: it is not tried again, whatever it failed for
     provider: str | None
+    copy: int  # above 0: sent once more by an operator
+    before_at: datetime | None  # when the letter had been accepted before that copy of it
 
 
 def keep(
@@ -183,6 +185,13 @@ def tell_stopped(connection: Connection, enrollment_ids: Collection[int], now: d
 @cache
 def _statement(rows: sa.Subquery) -> Any:
     m, n, told, letters = messages.c, notices.c, campaigns.alias("told"), campaigns.alias("letters")
+    first = messages.alias("first")
+    before = (
+        sa.select(sa.func.max(first.c.sent_at))
+        .where(first.c.enrollment_id == m.enrollment_id, first.c.copy < m.copy)
+        .where(first.c.status.in_([State.SENT, State.BOUNCED]))
+        .scalar_subquery()
+    )
     last = (
         sa.select(attempts.c.provider)
         .where(attempts.c.message_id == m.id)
@@ -194,7 +203,7 @@ def _statement(rows: sa.Subquery) -> Any:
         sa.select(
             m.id, n.campaign_id, n.contact_id, n.first_enrollment_id, n.first_message_id, contacts.c.email,
             contacts.c.address_key, told.c.name, letters.c.name, m.recipient, m.sent_at, m.transient, m.last_error,
-            _STOPPED, last,
+            _STOPPED, last, m.copy, before,
         )
         .select_from(notices)
         .join(rows, rows.c.message_id == n.message_id)
@@ -248,10 +257,13 @@ def _snapshot(kind: str, one: _Wanted) -> str:
     at = f"{one.sent_at:%Y-%m-%d %H:%M:%S} UTC" if one.sent_at is not None else "an unknown time"
     provider = f"provider {one.provider}" if one.provider else "the provider"
     said = _SAID[kind].format(provider=provider, at=at, reason=one.reason or "none was given")
+    number = f" (copy {one.copy})" if one.copy else ""
+    again = ", which was to be sent once more," if one.copy else ""
+    before = f" It had been accepted before, at {one.before_at:%Y-%m-%d %H:%M:%S} UTC." if one.before_at else ""
     return json.dumps(
         {"contact": {
-            "email": one.email, "subject": f"Letter {one.letter}: {kind.replace('-', ' ')}",
-            "text": f"Letter {one.letter} to {one.recipient} {said}",
+            "email": one.email, "subject": f"Letter {one.letter}{number}: {kind.replace('-', ' ')}",
+            "text": f"Letter {one.letter} to {one.recipient}{again} {said}{before}",
         }},
         ensure_ascii=False,
     )  # fmt: skip

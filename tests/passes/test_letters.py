@@ -190,6 +190,42 @@ def test_a_copy_that_had_failed_when_an_event_ended_a_letter_is_told_as_failed(
     assert ground.violations() == []
 
 
+def test_of_a_copy_its_sender_is_told_that_it_is_one_and_when_the_letter_was_accepted(
+    ground: Ground, judge: Judge
+) -> None:
+    ground.letter(more=f'{NOTIFY}\nexpires_after = "15s"')
+    ground.pass_with(ACCEPTED)
+    letter = number(ground)
+    again(ground, letter)
+    ground.clock.forward(seconds=18)
+    ground.send_due()
+    assert ground.states("note") == {"sent": 1, "expired": 1}
+    assert told(ground) == ["note:expired", "note:sent"]
+    ground.send_due()
+    (late,) = [text for text in texts(judge, "me") if "expired" in text]
+    assert "Subject: Letter note (copy 1): expired" in late
+    words = " ".join(late.split())
+    assert (
+        "Letter note to ann@x.example, which was to be sent once more, was not sent: it would have been later" in words
+    )
+    assert "It had been accepted before, at 2026-03-02 09:00:01 UTC." in words
+
+
+def test_of_a_copy_of_what_failed_no_earlier_acceptance_is_told(ground: Ground, judge: Judge) -> None:
+    answering(judge, ann=REFUSED)
+    ground.letter(more=NOTIFY)
+    ground.send_due()
+    judge.answer = lambda _message: ACCEPTED
+    again(ground, number(ground))
+    for _ in range(2):
+        ground.send_due()
+    first, second = sorted(" ".join(text.split()) for text in texts(judge, "me"))
+    assert {"Letter note: failed" in first, "Letter note: failed" in second} == {True, False}
+    copied = second if "Letter note: failed" in first else first
+    assert "Letter note to ann@x.example, which was to be sent once more, was accepted by provider primary" in copied
+    assert "accepted before" not in copied
+
+
 def test_a_letter_that_fails_for_good_after_an_event_ended_it_is_told(ground: Ground, judge: Judge) -> None:
     ground.letter(more=NOTIFY)
     for _ in range(2):

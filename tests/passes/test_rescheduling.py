@@ -16,6 +16,7 @@ from sendctl.errors import BadInput, ExitCode, TooLate, UsageError
 from sendctl.passes import control, rescheduling
 from sendctl.passes.rescheduling import Rescheduled
 from tests.passes.judge import Judge
+from tests.passes.test_resend import again
 from tests.store.ground import ACCEPTED, DEFERRED, DRIP, REFUSED, START, STEP, UNKNOWN, Ground
 
 LATER = START + timedelta(days=5)
@@ -101,6 +102,47 @@ def test_what_becomes_of_a_late_letter_is_said(ground: Ground, deed: str) -> Non
         with pytest.raises(UsageError, match="has failed") as failed:
             do("failed")
         assert "recover --campaign failed --failed" in failed.value.hint
+
+
+@pytest.mark.parametrize("fate", ["expired", "cancelled"])
+def test_a_letter_of_which_a_copy_was_set_aside_was_sent(ground: Ground, fate: str) -> None:
+    ground.letter(more='expires_after = "15s"')
+    ground.pass_with(ACCEPTED)
+    again(ground)
+    if fate == "expired":
+        ground.clock.forward(seconds=18)
+        ground.pass_with(ACCEPTED)
+    else:
+        ground.change("UPDATE messages SET status = 'cancelled' WHERE copy = 1")
+    assert ground.states("note") == {"sent": 1, fate: 1}
+    before = ground.dump()
+    for deed in (lambda: reschedule(ground, "note"), lambda: control.cancel(ground.context, "note")):
+        with pytest.raises(TooLate, match="it was sent at 2026-03-02 09:00:0"):
+            deed()
+    assert ground.dump() == before
+
+
+def test_what_is_left_of_a_letter_that_was_sent_can_be_moved_and_ended(ground: Ground) -> None:
+    ground.letter()
+    ground.pass_with(ACCEPTED)
+    again(ground)
+    assert reschedule(ground, "note").moved == 1  # the copy
+    reschedule(ground, "note", "now")
+    ground.pass_with(REFUSED)
+    with pytest.raises(UsageError, match="has failed"):
+        reschedule(ground, "note")
+    assert control.cancel(ground.context, "note").status == "cancelled"  # nobody tries the copy again
+
+
+def test_a_letter_that_was_given_up_in_doubt_is_queued_again_by_the_command_that_is_named(ground: Ground) -> None:
+    ground.letter()
+    ground.pass_with(UNKNOWN)
+    ground.recover("note", in_doubt="skip")
+    with pytest.raises(UsageError, match="has failed") as failed:
+        reschedule(ground, "note")
+    assert "`sendctl recover --campaign note --failed --in-doubt resend` queues it again" in failed.value.hint
+    ground.recover("note", failed=True, in_doubt="resend")
+    assert reschedule(ground, "note").moved == 1
 
 
 def test_what_cannot_be_moved_at_all(ground: Ground) -> None:
