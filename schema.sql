@@ -221,6 +221,7 @@ CREATE TABLE attempts (
     provider_message_id  TEXT,
     started_at           TIMESTAMPTZ NOT NULL,
     finished_at          TIMESTAMPTZ,
+    again_at             TIMESTAMPTZ,         -- in doubt: when the same was last handed over again under its key
     PRIMARY KEY (message_id, number),
     CHECK ((outcome = 'open') = (finished_at IS NULL))
 );
@@ -445,6 +446,10 @@ FROM messages m
 UNION ALL
 SELECT a.message_id, a.started_at, 'attempt begun', a.number, a.provider, 'run ' || a.run_id
 FROM attempts a
+UNION ALL
+SELECT a.message_id, a.again_at, 'attempt handed over again', a.number, a.provider, 'under the same key'
+FROM attempts a
+WHERE a.again_at IS NOT NULL
 UNION ALL
 SELECT a.message_id, a.finished_at, 'attempt ' || a.outcome, a.number, a.provider,
        COALESCE(a.reply, '') || COALESCE(' [' || a.evidence || ']', '')

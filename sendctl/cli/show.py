@@ -168,6 +168,7 @@ def _story_json(story: Story) -> dict[str, Any]:
     attempts = [
         {name: getattr(attempt, name) for name in names}
         | {"run": attempt.run_id, "started_at": iso(attempt.started_at), "finished_at": iso(attempt.finished_at)}
+        | {"again_at": iso(attempt.again_at)}
         for attempt in story.attempts
     ]
     timeline = [{"at": iso(one.at), "what": one.what, "detail": one.detail or None} for one in story.moments]

@@ -229,6 +229,8 @@ class _Inquiry:
                 AttemptOutcome.DEFERRED, Phase.DOTTED, text=text, error_class="not_there"
             )
             return
+        if doubt.again_at is not None:  # taken then, or at first: whatever keeps a distance from it takes the later one
+            proof.again_at[doubt.held] = doubt.again_at
         proof.accepted[doubt.held] = Outcome(
             AttemptOutcome.ACCEPTED, Phase.REPLIED, text=f"provider {self.name} has it", provider_message_id=known
         )

@@ -34,6 +34,7 @@ class Evidence:
 
     accepted: dict[Held, Outcome] = field(default_factory=dict)
     absent: dict[Held, Outcome] = field(default_factory=dict)
+    again_at: dict[Held, datetime] = field(default_factory=dict)  # when it may have been taken, later than at first
     unsettled: dict[str, tuple[str, int]] = field(default_factory=dict)  # by kind: the last reason, how many
     asked: set[Held] = field(default_factory=set)  # settled by asking the provider, not by a log
     keyed: set[Held] = field(default_factory=set)  # whose key the provider still knows
@@ -57,6 +58,7 @@ class Evidence:
         """What was found besides, in another way: it goes before what this one could not tell."""
         self.accepted |= other.accepted
         self.absent |= other.absent
+        self.again_at |= other.again_at
         self.asked |= other.asked
         self.keyed |= other.keyed
         self.again |= other.again
@@ -139,7 +141,7 @@ def _has_message_id(doubt: Doubt) -> bool:
 def sought(desk: Desk, connection: Connection, doubt: Doubt) -> Sought:
     """A doubt in the words in which a provider is asked."""
     name = _wanted(desk, connection, doubt).key if _has_message_id(doubt) else ""
-    return Sought(doubt.provider_key, name, doubt.recipient, doubt.handed_over_at)
+    return Sought(doubt.provider_key, name, doubt.recipient, doubt.handed_over_at, last_at=doubt.again_at)
 
 
 def _search_logs(context: Context, doubts: Sequence[Doubt], evidence: Evidence) -> None:
@@ -217,7 +219,7 @@ def record(
                 for held, outcome in proven.items()
                 if desk.resolve(
                     connection, held[0], outcome, evidence="lookup" if held in proof.asked else "mta_log",
-                    claim_id=held[1],
+                    claim_id=held[1], at=proof.again_at.get(held),
                 )
             )  # fmt: skip
 

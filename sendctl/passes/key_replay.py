@@ -1,17 +1,17 @@
 """Settling doubt by sending the very same again, under the same key: for services that answer a key they know with
 their first reply, as long as they remember it.
 
-The message stays in doubt until the service has answered: what is killed half-way leaves it as it was, and two that
-ask at once hear the same. Nothing is sent again that could not be sent for the first time now: of a campaign that is
-not running, to somebody who is suppressed or stopped, too late for its expiry, or beyond the service's memory; and
-nothing at all where nothing may be claimed (standstill.py).
+That it goes again is written down before it leaves. The message stays in doubt until the service has answered: what is
+killed half-way leaves it as it was, and two that ask at once hear the same. Nothing is sent again that could not be
+sent for the first time now: of a campaign that is not running, to somebody who is suppressed or stopped, too late for
+its expiry, or beyond the service's memory; and nothing at all where nothing may be claimed (standstill.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -32,13 +32,14 @@ from sendctl.providers.base import ClaimExpired, Outcome, Outgoing, Phase, Provi
 from sendctl.providers.registry import build_provider
 from sendctl.sealing import CannotOpen
 from sendctl.states import AttemptOutcome, CampaignStatus, EnrollmentStatus
-from sendctl.store import claims, limits
+from sendctl.store import again, claims, limits
 from sendctl.store.claims import Due
-from sendctl.store.doubts import Doubt
+from sendctl.store.doubts import Doubt, Held
 from sendctl.store.limits import Breaker
 
 AT_ONCE = 20  # settled together: a kill forgets the answers of so many, and they are asked for again
 CONFLICT = 409  # it is there, and speaks of what it has under this one key (RFC 9110 section 15.5.10)
+_NOT_TAKEN = (AttemptOutcome.DEFERRED, AttemptOutcome.HALTED, AttemptOutcome.UNTOUCHED)
 KEPT = "nothing is sent again under its key"
 AFTER_REPLAY = f"{KEPT} by the command that replays journals: the next reconcile does that"
 DISABLED = "sending is disabled on this host, so that nothing is sent again under its key"
@@ -127,20 +128,25 @@ def _settle_some(
     with desk.transaction() as connection:
         if kept := _kept(context, connection, desk.now):
             return list(doubts), kept
+        before = again.hold(connection, [doubt.held for doubt in doubts])
+        doubts = [doubt for doubt in doubts if doubt.held in before]  # the others are settled by now
         ready = list(_prepared(context, desk, connection, doubts, found))
         going, why = _let_through(context, desk, connection, name, ready)
+        again.mark(connection, [one.doubt.held for one in going], desk.now)
+        marked_at = desk.now
     if kept := _rewound(context):  # as after a claim
-        return [again.doubt for again in ready], kept
-    outcomes = asyncio.run(_sent_again(context, provider, going, desk.now))
-    proof = Evidence()
-    for again, outcome in zip(going, outcomes, strict=True):
-        _conclude(again.doubt, outcome, proof)
+        return [one.doubt for one in ready], kept
+    outcomes = asyncio.run(_sent_again(context, provider, going, marked_at))
+    proof = Evidence(again_at=dict.fromkeys((one.doubt.held for one in going), marked_at))
+    for one, outcome in zip(going, outcomes, strict=True):
+        _conclude(one.doubt, outcome, proof)
     evidence.record(context, proof)
-    _note(desk, name, outcomes)
+    untaken = [one.doubt.held for one, outcome in zip(going, outcomes, strict=True) if outcome.kind in _NOT_TAKEN]
+    _note(desk, name, outcomes, {held: before[held] for held in untaken}, marked_at)
     found.add(proof)
     if outcomes and not any(map(_is_verdict, outcomes)):
         why = f"provider {name} is not asked any more in this pass"
-    return [again.doubt for again in ready if again not in going], why
+    return [one.doubt for one in ready if one not in going], why
 
 
 def _kept(context: Context, connection: Connection, now: datetime) -> str:
@@ -188,8 +194,13 @@ def _left_alone(breaker: Breaker) -> str:
     return f"provider {breaker.provider} is left alone{until}, and nothing is sent again there: {breaker.reason}"
 
 
-def _note(desk: Desk, name: str, outcomes: Sequence[Outcome]) -> None:
-    """What is learned of the provider here counts for sending too: one that answers is left alone no longer."""
+def _note(
+    desk: Desk, name: str, outcomes: Sequence[Outcome], untaken: Mapping[Held, datetime | None], marked_at: datetime
+) -> None:
+    """What is learned of the provider here counts for sending too: one that answers is left alone no longer.
+
+    `untaken` were certainly not taken: when they had been handed over again before.
+    """
     if not outcomes:
         return
     outcomes = [
@@ -197,6 +208,7 @@ def _note(desk: Desk, name: str, outcomes: Sequence[Outcome]) -> None:
         else outcome for outcome in outcomes
     ]  # fmt: skip
     with desk.transaction() as connection:
+        again.take_back(connection, untaken, marked_at)
         breakers = Breakers()
         breakers.read(connection, ((name, outcome) for outcome in outcomes), desk.now)
         breakers.note(connection, name, outcomes, desk.now)
@@ -274,12 +286,12 @@ async def _sent_again(
 ) -> list[Outcome]:  # fmt: skip
     slots = asyncio.Semaphore(provider.connections)
 
-    async def one(again: _Again) -> Outcome:
+    async def one(going: _Again) -> Outcome:
         async with slots:
-            left_s = min(context.settings.send.deadline_s, (again.until - now).total_seconds())
+            left_s = min(context.settings.send.deadline_s, (going.until - now).total_seconds())
             deadline = Deadline(context.clock.boot_s() + left_s, context.clock)
             try:
-                return await provider.submit(again.outgoing, deadline, _Mark(deadline))
+                return await provider.submit(going.outgoing, deadline, _Mark(deadline))
             except ClaimExpired:
                 return Outcome(AttemptOutcome.UNTOUCHED, Phase.UNTOUCHED, text="there was no time left")
 

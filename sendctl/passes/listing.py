@@ -219,6 +219,9 @@ def _attempt(attempt: Any) -> Iterator[Moment]:
     )
     if attempt.finished_at is None:
         return
+    if attempt.again_at is not None:
+        yield Moment(attempt.again_at, f"attempt {attempt.number}: handed over again through {attempt.provider}",
+                     "under the same key, so that it is accepted once")  # fmt: skip
     proven = attempt.outcome == AttemptOutcome.ABANDONED and attempt.evidence not in ("policy", "operator")
     what = _ENDED["abandoned, proven" if proven else attempt.outcome].format(provider=attempt.provider)
     known_by = f" (known from {_EVIDENCE[attempt.evidence]})" if attempt.evidence else ""

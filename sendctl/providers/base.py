@@ -152,6 +152,7 @@ class Sought(NamedTuple):
     handed_over_at: datetime
     content: bytes = b""  # as it was handed over, for a service that has nothing else to know it by
     is_another: Callable[[str], bool] = lambda _known: False  # whether an id of the service is another message's
+    last_at: datetime | None = None  # when it was last handed over, where that was more than once
 
 
 @runtime_checkable

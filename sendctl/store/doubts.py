@@ -26,7 +26,7 @@ class Doubt:
     """A message in doubt. `since` is when it became so, `handed_over_at` the begin of its attempt.
 
     `first_at` is the begin of its first attempt that may have been taken, `first_here_at` that of the first at its
-    provider: what someone gave up in doubt counts.
+    provider: what someone gave up in doubt counts. `again_at` is when it was last handed over again under its key.
 
     `evidence` says how its attempt became unknown: "claim_expired" means that its run may still be alive.
     """
@@ -46,6 +46,12 @@ class Doubt:
     first_at: datetime
     evidence: str
     host_id: str | None  # of the run that handed it over
+    again_at: datetime | None
+
+    @property
+    def last_at(self) -> datetime:
+        """The last moment at which it was handed over."""
+        return self.again_at or self.handed_over_at
 
     @property
     def held(self) -> Held:
@@ -64,7 +70,7 @@ def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Dou
             messages.c.id, messages.c.campaign_id, messages.c.revision, messages.c.channel, messages.c.recipient,
             messages.c.provider_key, attempts.c.provider, attempts.c.run_id, attempts.c.claim_id,
             messages.c.in_doubt_at, attempts.c.started_at, first_here.scalar_subquery(),
-            first.scalar_subquery(), attempts.c.evidence, runs.c.host_id,
+            first.scalar_subquery(), attempts.c.evidence, runs.c.host_id, attempts.c.again_at,
         )
         .join(attempts, attempts.c.message_id == messages.c.id)
         .outerjoin(runs, runs.c.id == attempts.c.run_id)

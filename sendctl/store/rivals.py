@@ -17,6 +17,7 @@ from sendctl.store.doubts import Doubt
 from sendctl.store.tables import attempts, campaigns, messages, replayed_keys
 
 _M, _A, _K = messages.c, attempts.c, replayed_keys.c
+LONGEST_AGAIN = timedelta(days=1)  # after its begin an attempt is handed over again: as long as keys are known
 
 # In the words of the index attempts_settled_otherwise, which only a statement with these very words can use.
 _SETTLED_OTHERWISE = sa.text("attempts.outcome IN ('accepted', 'abandoned') AND attempts.evidence <> 'reply'")
@@ -38,15 +39,16 @@ def has_rivals(connection: Connection, doubt: Doubt, around: timedelta, elsewher
 
     Not by the providers `elsewhere`, which are accounts at other services; any other may be the same account under
     another name. Looked for among what is under way or in doubt, what was settled otherwise than by a reply, and what
-    only journals remember.
+    only journals remember. What was handed over again under its key counts from its first time to its last.
     """
-    since, until = doubt.handed_over_at - around, doubt.handed_over_at + around
+    since, until = doubt.handed_over_at - around, doubt.last_at + around
     handed_over = (
         sa.select(sa.literal(1))
         .join_from(attempts, messages, _M.id == _A.message_id)
         .where(
             _M.id != doubt.message_id, _M.recipient == doubt.recipient, _A.provider.not_in(elsewhere),
-            _A.started_at.between(since, until), _A.provider_message_id.is_(None),
+            _A.started_at.between(since - LONGEST_AGAIN, until), sa.func.coalesce(_A.again_at, _A.started_at) >= since,
+            _A.provider_message_id.is_(None),
         )
     )  # fmt: skip
     live = sa.select(campaigns.c.id).where(campaigns.c.status != CampaignStatus.ARCHIVED)  # for messages_by_state

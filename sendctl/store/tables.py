@@ -171,6 +171,7 @@ attempts = Table(
     _text("claim_id"), _text("provider"), _text("outcome"), _text("phase", null=True), _text("evidence", null=True),
     _int("code", null=True), _text("enhanced", null=True), _text("error_class", null=True), _text("reply", null=True),
     _text("provider_message_id", null=True), _time("started_at"), _time("finished_at", null=True),
+    _time("again_at", null=True),
 )  # fmt: skip
 
 events = Table(

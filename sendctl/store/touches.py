@@ -62,7 +62,9 @@ def of_people(
 ) -> list[Touch]:  # fmt: skip
     """Touches since a moment, in no order. One index seek for each person and campaign, whatever the store's size."""
     rows = given(connection, _E.contact_id)
-    at = sa.func.max(sa.func.coalesce(_A.finished_at, _A.started_at), type_=_A.started_at.type)
+    known_at = sa.func.coalesce(_A.finished_at, _A.started_at)
+    last_at = sa.case((_A.again_at > known_at, _A.again_at), else_=known_at)
+    at = sa.func.max(last_at, type_=_A.started_at.type)
     statement = (
         sa.select(_E.contact_id, _E.id, _M.step_index, _M.occurrence, at)
         .select_from(rows)

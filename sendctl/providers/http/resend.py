@@ -106,7 +106,7 @@ class Resend:
                 if made_at < sought.handed_over_at - _AROUND:
                     return None
                 like = sought.recipient in (entry.get("to") or ()) and entry.get("subject") == letter.subject
-                if like and made_at <= sought.handed_over_at + _AROUND and isinstance(known, str):
+                if like and made_at <= (sought.last_at or sought.handed_over_at) + _AROUND and isinstance(known, str):
                     whole = api.ask("GET", f"/emails/{quote(known, safe='')}")
                     same = (whole.get("text") or "", whole.get("html") or "") == (letter.text, letter.html)
                     if same and not sought.is_another(known):
