@@ -13,6 +13,7 @@ from sendctl.inputs.events import Event
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.pulled import WAITS_S, Bound, Pulled, may_be_about, read_lines, write_down
+from sendctl.passes.whom import account_of
 from sendctl.providers.source import Delivery, EventQueue
 from sendctl.store import cursors
 
@@ -56,12 +57,12 @@ def _written_down(desk: Desk, provider: str, received: Sequence[Delivery], repor
             report.note_unread(provider, reasons)
             kept.add(place)  # a person must see it
     with desk.transaction() as connection:
-        oldest = cursors.oldest_unsettled(connection, provider)
+        oldest = cursors.oldest_unsettled(connection, account_of(desk.context.settings, provider))
         applied, unmatched = write_down(desk, connection, events)
         for strange in unmatched:
             if _may_match(desk.now, received[strange.event.line], oldest):
                 kept.add(strange.event.line)
-            else:
+            elif not strange.suppresses:
                 report.foreign += 1
         faults.passing("pull.before_commit")
     faults.passing("pull.committed")

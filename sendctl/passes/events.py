@@ -6,20 +6,22 @@ A fact that comes before the outcome of its own message is written, and `catch_u
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
 from sendctl.inputs.events import Event
+from sendctl.passes import whom
 from sendctl.passes.deciding import Desk
+from sendctl.passes.whom import Unmatched
 from sendctl.providers.base import Outcome, Phase
 from sendctl.states import AttemptOutcome, EventType, State
 from sendctl.store import campaigns, claims, effects, events, notices, places, suppressions
 from sendctl.store.claims import Due
 from sendctl.store.effects import SUPPRESSING, Place
-from sendctl.store.events import Fact, Named, Target, Tried
+from sendctl.store.events import Fact, Target, Tried
 from sendctl.store.ledger import move
 from sendctl.store.places import Over
 
@@ -31,11 +33,6 @@ PROVING = frozenset(
     }
 )  # fmt: skip
 SAME_WITHIN = "%Y-%m-%dT%H"  # events without an id, of one type and about the same, are one within an hour (UTC)
-
-_FINDERS: dict[str, Callable[[Connection, Sequence[Named]], list[Target]]] = {
-    "number": events.by_number, "key": events.by_key, "provider id": events.by_provider_id,
-    "token": events.by_token, "person": events.by_person, "address": events.by_address,
-}  # fmt: skip
 
 
 @dataclass
@@ -66,22 +63,17 @@ class Applied:
         return bool(self.proven or self.bounced or self.stopped or self.cancelled or self.set_aside)
 
 
-@dataclass(frozen=True, slots=True)
-class Unmatched:
-    """An event that is about nothing here, or about nobody can say what."""
-
-    event: Event
-    reason: str
-
-
 def apply(desk: Desk, connection: Connection, batch: Sequence[Event]) -> tuple[Applied, list[Unmatched]]:
     """Write events that are new and do what follows from them, in the caller's transaction."""
     suppressions.only_one_changes(connection)
     applied = Applied()
-    targets, unmatched = _targets(connection, batch)
-    facts = _facts(connection, batch, targets)
+    found, unmatched = whom.targets(desk.context.settings, connection, batch)
+    facts = _facts(connection, batch, found)
     changed = _record(desk, connection, batch, facts, applied)
     wishes = _wishes(connection, batch, facts, applied)
+    for one in unmatched:
+        if one.suppresses:
+            wishes[one.suppresses] = _stronger(wishes.get(one.suppresses), one.event.type)
     if changed or wishes:
         addresses = {
             fact.dedup_key: batch[place].address for place, some in facts.items() for fact in some
@@ -107,30 +99,15 @@ def _wishes(
         else:
             applied.fresh += 1
             applied.by_type[event.type] = applied.by_type.get(event.type, 0) + 1
-        reasons[event.address] = max(reasons.get(event.address, event.type), event.type, key=SUPPRESSING.index)
+        reasons[event.address] = _stronger(reasons.get(event.address), event.type)
     return reasons
 
 
-# -- whom they are about ------------------------------------------------------------------------------------------
+def _stronger(known: EventType | None, reason: EventType) -> EventType:
+    return max(known or reason, reason, key=SUPPRESSING.index)
 
 
-def _targets(connection: Connection, batch: Sequence[Event]) -> tuple[dict[int, list[Target]], list[Unmatched]]:
-    named: dict[str, list[Named]] = defaultdict(list)
-    for place, event in enumerate(batch):
-        named[event.by].append(Named(place, *event.of))
-    found: dict[int, list[Target]] = defaultdict(list)
-    for by, names in named.items():
-        for target in _FINDERS[by](connection, names):
-            found[target.place].append(target)
-    unmatched = []
-    for place, event in enumerate(batch):
-        if place not in found and event.by != "address":
-            unmatched.append(Unmatched(event, f"{event.whom()} is nothing that this store knows"))
-        elif event.by == "provider id" and len(found[place]) > 1:
-            number = len(found.pop(place))
-            hint = "" if event.of[1] else ": say which `provider`"
-            unmatched.append(Unmatched(event, f"{event.whom()} is the id of {number} messages{hint}"))
-    return found, unmatched
+# -- beside which messages they stand ------------------------------------------------------------------------------
 
 
 def _facts(connection: Connection, batch: Sequence[Event], targets: dict[int, list[Target]]) -> dict[int, list[Fact]]:
@@ -285,7 +262,7 @@ class _Consequences:
             if fact.dedup_key in self.addresses and fact.type != EventType.BOUNCED:
                 keys = keys | people.get(fact.enrollment_id, set())  # a person's wish, on whatever channel
             for key in keys:
-                reasons[key] = max(reasons.get(key, EventType(fact.type)), EventType(fact.type), key=SUPPRESSING.index)
+                reasons[key] = _stronger(reasons.get(key), EventType(fact.type))
         return reasons
 
     def _ends(self, campaign_id: int, kind: str) -> bool:

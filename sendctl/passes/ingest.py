@@ -24,8 +24,9 @@ from sendctl.inputs.source_file import ChangedInput
 from sendctl.passes.accounts import share_out
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
-from sendctl.passes.events import Applied, Unmatched, apply
+from sendctl.passes.events import Applied, apply
 from sendctl.passes.pulled import WAITS_S, may_be_about
+from sendctl.passes.whom import Unmatched, account_of
 from sendctl.providers.hooks.opening import Opener
 from sendctl.providers.hooks.section import CertificateAway, SecretMissing
 from sendctl.store import finishing
@@ -123,8 +124,8 @@ def _teller(file: EventFile, keep: SkipFile | None, report: IngestReport) -> Cal
 
     def tell(one: Unmatched, raw: str) -> None:
         nonlocal kept
-        if one.event.of_others:
-            report.foreign += 1
+        if one.event.of_others or one.suppresses:
+            report.foreign += not one.suppresses
             return
         report.unmatched += 1
         if len(report.not_matched) < SHOWN:
@@ -218,8 +219,8 @@ def _take_in_spooled(
         if waits.for_outcome_of(one.event):
             waiting += 1
             return
-        if one.event.of_others:
-            foreign += 1
+        if one.event.of_others or one.suppresses:
+            foreign += not one.suppresses
             return
         unmatched += 1
         rest.write(one.event.line, None, one.reason, raw)
@@ -259,7 +260,10 @@ class _Waits:
         if not self._young and age_s < WAITS_S:
             # Before the events are looked up: see may_be_about.
             with context.store.read() as connection:
-                self._oldest = {name: oldest_unsettled(connection, name) for name in context.settings.providers}
+                self._oldest = {
+                    name: oldest_unsettled(connection, account_of(context.settings, name))
+                    for name in context.settings.providers
+                }
 
     def for_outcome_of(self, event: Event) -> bool:
         """Any while the file is young; then what names a service's id, as long as an outcome there is missing.

@@ -13,7 +13,8 @@ from sendctl.errors import ExitCode
 from sendctl.inputs.events import Event, event_of
 from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
-from sendctl.passes.events import Applied, Unmatched, apply
+from sendctl.passes.events import Applied, apply
+from sendctl.passes.whom import Unmatched
 
 PAGES = 100  # of one provider in one pass; of a queue, turns
 SECONDS = 60.0  # ... and none more after so many

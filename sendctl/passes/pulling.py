@@ -18,6 +18,7 @@ from sendctl.passes.context import Context
 from sendctl.passes.deciding import Desk
 from sendctl.passes.draining import drain
 from sendctl.passes.pulled import CLOCKS_S, WAITS_S, Bound, Pulled, read_lines, write_down
+from sendctl.passes.whom import account_of
 from sendctl.providers.registry import build_source
 from sendctl.providers.source import Asked, EventLists, EventPage, EventQueue, Feed, NoEvents
 from sendctl.settings import ProviderTable
@@ -60,7 +61,7 @@ class _Reader:
 
     def __init__(self, context: Context, provider: str, source: EventLists, report: Pulled) -> None:
         self._provider, self._source, self._report, self._bound = provider, source, report, Bound(context)
-        self._desk = Desk(context)
+        self._desk, self._account = Desk(context), account_of(context.settings, provider)
         self._readings = [(feed, number) for feed in source.feeds for number in range(len(feed.readings))]
         self._places: dict[tuple[str, int], Place] = {}
         self._now = context.clock.utc_now()
@@ -94,7 +95,7 @@ class _Reader:
         """Whether one of the outcomes is known that what matched nothing may have been about."""
         if place.again_from is None or place.again_for is None:
             return False
-        return cursors.unsettled(connection, self._provider, place.again_for) != place.again_left
+        return cursors.unsettled(connection, self._account, place.again_for) != place.again_left
 
     def _first(self, feed: Feed, number: int) -> Place:
         """What came before is read by the next reading, or was before our time."""
@@ -162,7 +163,7 @@ class _Reader:
             waiting = self._waiting(connection, window) if last else None
             applied, unmatched = write_down(self._desk, connection, events)
             if last and unmatched and waiting is None:
-                foreign = len(unmatched)
+                foreign = sum(not one.suppresses for one in unmatched)
             after = (waiting if waiting is not None and unmatched else window)._replace(page=page.next or None)
             if not page.next:
                 after = after._replace(read_until=window.window_until or window.read_until, window_until=None)
@@ -179,7 +180,7 @@ class _Reader:
         comes it is read again. None while there are none: then it is not ours.
         """
         until = (place.window_until or place.read_until) + timedelta(seconds=CLOCKS_S)
-        left = cursors.unsettled(connection, self._provider, until)
+        left = cursors.unsettled(connection, self._account, until)
         if not left:
             return None
         if place.again_from is None:

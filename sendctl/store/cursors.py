@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from sendctl.states import AttemptOutcome, CampaignStatus, State
 from sendctl.store.dialect import insert_ignore
+from sendctl.store.sections import Account
 from sendctl.store.tables import attempts, campaigns, event_cursors, messages, replayed_keys
 
 _C, _M, _A, _K = event_cursors.c, messages.c, attempts.c, replayed_keys.c
@@ -78,21 +79,21 @@ def leave_alone(connection: Connection, provider: str, until: datetime, now: dat
     connection.execute(statement.values(not_before=until, updated_at=now))
 
 
-def oldest_unsettled(connection: Connection, provider: str) -> datetime | None:
-    """When the oldest attempt at this provider began of which something is not known yet; None when all is known."""
-    moment = sa.func.min(_unsettled(provider).c.began_at, type_=_A.started_at.type)
+def oldest_unsettled(connection: Connection, account: Account) -> datetime | None:
+    """When the oldest attempt at this account began of which something is not known yet; None when all is known."""
+    moment = sa.func.min(_unsettled(account).c.began_at, type_=_A.started_at.type)
     found: datetime | None = connection.execute(sa.select(moment)).scalar_one()
     return found
 
 
-def unsettled(connection: Connection, provider: str, until: datetime) -> int:
-    """How many attempts at this provider that began until then have something that is not known yet."""
-    began = _unsettled(provider)
+def unsettled(connection: Connection, account: Account, until: datetime) -> int:
+    """How many attempts at this account that began until then have something that is not known yet."""
+    began = _unsettled(account)
     found: int = connection.execute(sa.select(sa.func.count()).where(began.c.began_at <= until)).scalar_one()
     return found
 
 
-def _unsettled(provider: str) -> sa.Subquery:
+def _unsettled(account: Account) -> sa.Subquery:
     """When each of them began.
 
     While no outcome is known, the provider's id of the message is not known either, by which an event may name it. Nor
@@ -103,8 +104,8 @@ def _unsettled(provider: str) -> sa.Subquery:
         sa.select(_A.started_at.label("began_at"))
         .join_from(messages, attempts, _A.message_id == _M.id)
         .where(_M.campaign_id.in_(live), _M.status.in_([State.SENDING, State.IN_DOUBT]))
-        .where(_A.provider == provider, _A.outcome.in_([AttemptOutcome.OPEN, AttemptOutcome.UNKNOWN]))
+        .where(account.tried_by(_A.provider), _A.outcome.in_([AttemptOutcome.OPEN, AttemptOutcome.UNKNOWN]))
     )
     here = sa.exists().where(_M.provider_key == _K.provider_key)
-    remembered = sa.select(sa.func.coalesce(_K.composed_at, _K.at)).where(_K.provider == provider, ~here)
+    remembered = sa.select(sa.func.coalesce(_K.composed_at, _K.at)).where(account.tried_by(_K.provider), ~here)
     return sa.union_all(attempted, remembered).subquery()

@@ -17,6 +17,7 @@ from sendctl.store.bulk import bound, given
 from sendctl.store.dialect import insert_ignore
 from sendctl.store.ids import take_ids
 from sendctl.store.outcomes import given_up
+from sendctl.store.sections import Account
 from sendctl.store.tables import attempts, campaigns, contacts, enrollments, events, messages
 
 _M, _E, _A, _V = messages.c, enrollments.c, attempts.c, events.c
@@ -82,8 +83,13 @@ def by_key(connection: Connection, names: Sequence[Named]) -> list[Target]:
     return _targets(connection, statement, [(one.place, one.name) for one in names])
 
 
-def by_provider_id(connection: Connection, names: Sequence[Named]) -> list[Target]:
-    """Messages by the id that a provider gave one of their attempts; `more` is that provider, or "" for any."""
+def by_provider_id(
+    connection: Connection, names: Sequence[Named], account: Account | None = None
+) -> list[Target]:  # fmt: skip
+    """Messages by the id that a provider gave one of their attempts; `more` is that provider, or "" for any.
+
+    Given an account, whichever section of it that was.
+    """
     rows = given(connection, _PLACE, _A.provider_message_id, _A.provider)
     statement = (
         sa.select(rows.c.place, _M.campaign_id, _M.enrollment_id, _M.id)
@@ -91,8 +97,11 @@ def by_provider_id(connection: Connection, names: Sequence[Named]) -> list[Targe
         .select_from(rows)
         .join(attempts, _A.provider_message_id == rows.c.provider_message_id)
         .join(messages, _M.id == _A.message_id)
-        .where(sa.or_(rows.c.provider == "", rows.c.provider == _A.provider))
     )
+    if account is None:
+        statement = statement.where(sa.or_(rows.c.provider == "", rows.c.provider == _A.provider))
+    else:
+        statement = statement.where(account.tried_by(_A.provider))
     return _targets(connection, statement, [(one.place, one.name, one.more) for one in names])
 
 
@@ -129,6 +138,27 @@ def by_address(connection: Connection, names: Sequence[Named]) -> list[Target]:
         for column in (contacts.c.address_key, contacts.c.phone)
     ]
     return _targets(connection, sa.union(*found), [(one.place, one.name) for one in names])
+
+
+def sent_to(connection: Connection, keys: Iterable[str], account: Account) -> set[str]:
+    """Those of these addresses to which something was handed over to an account, and perhaps accepted.
+
+    Found through people and enrollments, as no index begins with a recipient, and none of enrollments with a contact.
+    """
+    theirs = sa.select(given(connection, contacts.c.address_key).c.address_key)
+    people = sa.union(
+        *(sa.select(contacts.c.id).where(one.in_(theirs)) for one in (contacts.c.address_key, contacts.c.phone))
+    )
+    places = sa.select(_E.id).where(_E.campaign_id.in_(sa.select(campaigns.c.id)), _E.contact_id.in_(people))
+    perhaps = sa.or_(_A.outcome.in_(_PERHAPS), given_up())
+    statement = (
+        sa.select(_M.recipient_key)
+        .distinct()
+        .where(_M.enrollment_id.in_(places), _M.recipient_key.in_(theirs))
+        .where(sa.exists().where(_A.message_id == _M.id, perhaps, account.tried_by(_A.provider)))
+    )
+    wanted = bound((key,) for key in sorted(set(keys)))
+    return set(connection.execute(statement, wanted).scalars()) if wanted else set()
 
 
 def _targets(

@@ -14,6 +14,7 @@ from sendctl.inputs.events import open_events
 from sendctl.passes import enqueue as enqueue_pass
 from sendctl.passes import events, reconcile
 from sendctl.passes.deciding import Desk
+from sendctl.passes.whom import Unmatched
 from sendctl.providers.base import Outgoing
 from sendctl.providers.sms_file import SmsFileProvider
 from tests.passes.two_channels import NUMBER, STEPS, answer, enqueue, people, standing, with_texts
@@ -44,7 +45,7 @@ def test_who_lacks_an_address_gets_the_other_and_a_number_gets_each_text_once(bo
     assert both.violations() == []
 
 
-def ingest(ground: Ground, text: str) -> tuple[events.Applied, list[events.Unmatched]]:
+def ingest(ground: Ground, text: str) -> tuple[events.Applied, list[Unmatched]]:
     path = ground.folder / "events.jsonl"
     path.write_text(text)
     desk = Desk(ground.context)

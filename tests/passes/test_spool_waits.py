@@ -82,6 +82,39 @@ def test_what_repeats_our_key_does_not_wait(ground: Ground) -> None:
     assert (report.foreign, report.waiting, report.files) == (1, 0, 1)
 
 
+@pytest.mark.parametrize(("provider", "heeded"), [("primary", True), ("fallback", False)])
+def test_a_dead_address_that_was_sent_to_is_suppressed_whatever_its_message_was(
+    ground: Ground, provider: str, heeded: bool
+) -> None:
+    """As in a line of ours that somebody else has written; a relay's section is an account of its own."""
+    spool = spooled(ground)
+    ground.enqueue(1)
+    ground.pass_with(ACCEPTED)
+    event = {"type": "bounced", "occurred_at": ground.clock.now.isoformat(), "provider_message_id": "Q7",
+             "provider": provider, "recipient": "P00001@x.example"}  # fmt: skip
+    (spool / "a.jsonl").write_text(json.dumps(event) + "\n")
+    aged(ground, spool / "a.jsonl", 2)
+    report = work(ground)
+    assert (report.applied.suppressed, report.unmatched, report.waiting) == (int(heeded), int(not heeded), 0)
+    assert suppressed(ground) == ({"p00001@x.example": "bounced"} if heeded else {})
+    assert (spool / "bad/a.jsonl").exists() is not heeded
+
+
+def test_a_webhook_about_somebody_elses_message_suppresses_a_dead_address_of_ours(ground: Ground) -> None:
+    spool = spooled(ground)
+    ground.enqueue(1)
+    ground.pass_with(ACCEPTED)
+    ground.close()
+    ground.providers["primary"] = signing.sections()["marks"]
+    ground.context.environ = dict(signing.SECRETS)
+    told = {"RecordType": "Bounce", "Type": "HardBounce", "ID": 1, "MessageID": "of-others",
+            "Email": "p00001@x.example", "BouncedAt": ground.clock.now.isoformat()}  # fmt: skip
+    (spool / "a.jsonl").write_text(signing.postmark(told).line(provider="primary"))
+    report = work(ground)
+    assert (report.applied.suppressed, report.foreign, report.files) == (1, 0, 1)
+    assert suppressed(ground) == {"p00001@x.example": "bounced"}
+
+
 def test_nothing_waits_where_all_outcomes_are_known(ground: Ground) -> None:
     spool = spooled(ground)
     ground.enqueue(1)

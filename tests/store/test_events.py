@@ -13,8 +13,9 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from sendctl.states import EventType
-from sendctl.store import effects, events, listing
+from sendctl.store import effects, events, late, listing
 from sendctl.store.events import Fact, Named
+from sendctl.store.sections import Account
 from tests.store.ground import ACCEPTED, START, UNKNOWN, Ground
 
 KEY = "0" * 32
@@ -132,13 +133,27 @@ def test_whom_an_event_is_about_is_found_without_reading_a_table(
 
 @pytest.mark.parametrize(
     "ask", [events.tried, events.of_enrollments, effects.unproven, effects.queued_of, effects.recipients,
-            effects.recipient_keys]
+            effects.recipient_keys, late.proven]
 )  # fmt: skip
 def test_what_follows_is_found_without_reading_a_table(sqlite_ground: Ground, ask: Callable[..., Any]) -> None:
     sqlite_ground.enqueue(50)
     with sqlite_ground.store.read() as connection, plans(connection) as steps:
         ask(connection, [1, 2])
     assert not [step for step in steps if re.match(_TABLES, step)], steps
+
+
+@pytest.mark.parametrize("elsewhere", [None, (), ("relay",)])
+def test_who_was_sent_to_from_an_account_is_found_without_reading_a_table(
+    sqlite_ground: Ground, elsewhere: tuple[str, ...] | None
+) -> None:
+    sqlite_ground.enqueue(50)
+    sqlite_ground.pass_with(ACCEPTED, limit=2)
+    account, people = Account("primary", elsewhere), [f"p{number:05}@x.example" for number in (1, 2, 3)]
+    with sqlite_ground.store.read() as connection, plans(connection) as steps:
+        assert events.sent_to(connection, people, account) == set(people[:2])
+        assert events.sent_to(connection, people, Account("fallback", ("primary",))) == set()
+        assert events.by_provider_id(connection, [Named(0, "other", "other")], account) == []
+    assert not [step for step in steps if re.match(_TABLES, step) and "campaigns" not in step], steps
 
 
 def test_how_far_a_message_got_is_one_index_seek_a_row(sqlite_ground: Ground) -> None:

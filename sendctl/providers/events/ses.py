@@ -79,8 +79,7 @@ def _bounced(event: Mapping[str, Any], mail: Mapping[str, Any]) -> _Told:
     """
     bounce = part(event, "bounce")
     kind, sub = text(bounce, "bounceType"), str(bounce.get("bounceSubType") or "")
-    recipients = bounce.get("bouncedRecipients")
-    first = next((one for one in recipients if isinstance(one, dict)), {}) if isinstance(recipients, list) else {}
+    first = _first(bounce, "bouncedRecipients")
     more = {
         "reason": f"{kind}/{sub}" if sub else kind, "enhanced_code": first.get("status"),
         "said": first.get("diagnosticCode"), "recipient": first.get("emailAddress"),
@@ -90,12 +89,20 @@ def _bounced(event: Mapping[str, Any], mail: Mapping[str, Any]) -> _Told:
     return _Told("bounced", text(bounce, "timestamp"), {"permanent": kind == "Permanent", **more})
 
 
+def _first(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    recipients = record.get(name)
+    return next((one for one in recipients if isinstance(one, dict)), {}) if isinstance(recipients, list) else {}
+
+
 def _complained(event: Mapping[str, Any], mail: Mapping[str, Any]) -> _Told:
     complaint = part(event, "complaint")
     kind = str(complaint.get("complaintFeedbackType") or "")
     if kind in _NO_COMPLAINT:
         return _NOTHING
-    return _Told("complained", text(complaint, "timestamp"), {"reason": kind or complaint.get("complaintSubType")})
+    # "Recipients that may have been responsible": of ours each message has one.
+    recipient = _first(complaint, "complainedRecipients").get("emailAddress")
+    more = {"reason": kind or complaint.get("complaintSubType"), "recipient": recipient}
+    return _Told("complained", text(complaint, "timestamp"), more)
 
 
 def _unsubscribed(event: Mapping[str, Any], mail: Mapping[str, Any]) -> _Told:

@@ -29,7 +29,7 @@ _OPTED_OUT = "21610"
 _STOP_WORDS = frozenset({"STOP", "UNSUBSCRIBE", "END", "QUIT", "STOPALL", "REVOKE", "OPTOUT", "CANCEL"})
 
 
-def status(sid: str, name: str, code: str, occurred_at: str) -> list[Line]:
+def status(sid: str, name: str, code: str, occurred_at: str, to: str) -> list[Line]:
     """The line of one status of a message; none for one that is on its way. `code` is Twilio's ErrorCode, or "".
 
     It is the same event however it is learned: its id is made of the message's and the status.
@@ -42,7 +42,8 @@ def status(sid: str, name: str, code: str, occurred_at: str) -> list[Line]:
     elif kind == "failed" and code == _OPTED_OUT:
         kind = "unsubscribed"
     whom = {"provider_message_id": sid}
-    return [line(kind, occurred_at, f"status/{sid}/{name}", whom, permanent=permanent, code=code, status=name)]
+    more = {"permanent": permanent, "code": code, "status": name, "recipient": to}
+    return [line(kind, occurred_at, f"status/{sid}/{name}", whom, **more)]
 
 
 def lines(fields: Mapping[str, str], received_at: str) -> list[Line]:
@@ -55,7 +56,7 @@ def lines(fields: Mapping[str, str], received_at: str) -> list[Line]:
         return _text(fields, sid, received_at)
     if not name:
         raise OtherForm("neither a MessageStatus nor a Body in it")
-    return status(sid, name, fields.get("ErrorCode", ""), received_at)
+    return status(sid, name, fields.get("ErrorCode", ""), received_at, fields.get("To", ""))
 
 
 def _text(fields: Mapping[str, str], sid: str, received_at: str) -> list[Line]:

@@ -143,3 +143,9 @@ def test_another_senders_message_is_named_by_the_id_of_ses() -> None:
 def test_what_is_not_of_the_form_says_so(told: dict[str, Any], said: str) -> None:
     with pytest.raises(OtherForm, match=said):
         lines(told)
+
+
+def test_a_complaint_names_its_recipient() -> None:
+    complaint = {"timestamp": AT, "complainedRecipients": [{"emailAddress": "ana@example.com"}]}
+    [line] = lines(event("Complaint", complaint=complaint))
+    assert line["recipient"] == "ana@example.com"

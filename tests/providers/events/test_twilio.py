@@ -47,7 +47,8 @@ def test_a_status_is_about_twilios_own_id(name: str, code: str, wanted: str, per
 
     assert (line["type"], line.get("permanent")) == (wanted, permanent)
     assert (line["provider_message_id"], line["id"], line["occurred_at"]) == (SID, f"status/{SID}/{name}", AT)
-    assert status(SID, name, code, AT) == [line]
+    assert line["recipient"] == "+49301234567"
+    assert status(SID, name, code, AT, "+49301234567") == [line]
 
 
 @pytest.mark.parametrize("name", ["queued", "sending", "accepted", "scheduled", "something-new"])

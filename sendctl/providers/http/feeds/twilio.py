@@ -57,7 +57,7 @@ def _lines(entry: Mapping[str, Any], asked: Asked) -> list[Line]:
         fields = {name: str(entry.get(key) or "") for name, key in (("From", "from"), ("Body", "body"))}
         return twilio.lines(fields | {"MessageSid": text(entry, "sid")}, moment)
     code = entry.get("error_code")
-    return twilio.status(text(entry, "sid"), text(entry, "status"), str(code or ""), moment)
+    return twilio.status(text(entry, "sid"), text(entry, "status"), str(code or ""), moment, str(entry.get("to") or ""))
 
 
 def _moment(entry: Mapping[str, Any], name: str) -> datetime | None:
