@@ -22,7 +22,7 @@ from sendctl.passes.control import locked, write_audit
 from sendctl.passes.letter_fates import refuse_row
 from sendctl.passes.letters import refuse_past
 from sendctl.states import CampaignStatus, State
-from sendctl.store import audit, campaigns, letters, outcomes
+from sendctl.store import audit, campaigns, late, letters, outcomes
 from sendctl.store.campaigns import Campaign
 
 When = Callable[[Definition, datetime], datetime | Literal["now"]]
@@ -94,7 +94,7 @@ def _check_letter(connection: Connection, campaign: Campaign) -> None:
     assert row is not None  # a letter is written with its message
     refuse_row(row, campaign.name, "moved")
     if row.status is State.FAILED:
-        decided = " --in-doubt resend" if outcomes.was_abandoned(connection, row.id, None) else ""
+        decided = " --in-doubt resend" if late.was_abandoned(connection, row.id) else ""
         raise UsageError(
             f"letter {campaign.name} has failed: there is nothing to move",
             hint=f"`sendctl recover --campaign {campaign.name} --failed{decided}` queues it again, and then it can be"

@@ -149,6 +149,19 @@ def test_an_entry_that_does_not_say_whose_it_is_may_be_ours(
     assert told_of_one(ground, double) == "its log has a message to that address that does not say whose it is"
 
 
+@pytest.mark.parametrize("known", ["\ud800", "a\0b", 7])
+def test_what_is_there_under_an_odd_id_is_proven(ground: Ground, start: Start, known: Any) -> None:
+    ground.enqueue(1)
+    page = {
+        "Messages": [{"MessageID": known, "Metadata": {"sendctl": ground.one("SELECT provider_key FROM messages")}}]
+    }
+    start("postmark", script=[LOST, *answering({"/messages/outbound": page})])
+    ground.send_due()
+    assert reconcile.run(ground.context).proven_sent == 1
+    kept = {"\ud800": "\\ud800", "a\0b": "a\\x00b"}.get(known, str(known))
+    assert ground.rows("SELECT provider_message_id FROM attempts") == [(kept,)]
+
+
 def test_what_carries_something_of_another_program_is_not_ours(ground: Ground, start: Start) -> None:
     """To the same address, in another spelling, within the hour."""
     pages = {

@@ -21,7 +21,7 @@ from sendctl import __version__, faults
 from sendctl.clock import Deadline
 from sendctl.providers.base import Outcome, Phase, PhaseMark, Scope
 from sendctl.providers.http.settings import HttpSettings
-from sendctl.providers.text import printable
+from sendctl.providers.text import TEXT_MAX_CHARACTERS, printable
 from sendctl.providers.tls import verifying_context
 from sendctl.states import AttemptOutcome
 
@@ -353,4 +353,5 @@ def listed(record: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 def id_in(entry: object, name: str) -> str:
     """What an entry of an answer says that it is called; "" where that is nothing to ask for, and to keep."""
     found = entry.get(name) if isinstance(entry, dict) else None
-    return found if isinstance(found, str) and found.isprintable() else ""
+    fits = isinstance(found, str) and found.isprintable() and len(found) <= TEXT_MAX_CHARACTERS
+    return str(found) if fits else ""

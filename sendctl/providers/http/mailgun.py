@@ -78,8 +78,7 @@ class Mailgun:
         accepted = (item for item in events if isinstance(item, dict) and item.get("event") == "accepted")
         named = (item.get("message") for item in accepted)
         heads = (item.get("headers") for item in named if isinstance(item, dict))
-        known = {head.get("message-id") for head in heads if isinstance(head, dict)}
-        if sought.message_id in known:
+        if any(isinstance(head, dict) and head.get("message-id") == sought.message_id for head in heads):
             return f"<{sought.message_id}>"
         check_none(events)
         return None

@@ -17,6 +17,7 @@ from sendctl.providers.http.api import Api, Reply, Request, check_none, entries_
 from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.letter import parsed, written
 from sendctl.providers.http.verdicts import Verdict, judged
+from sendctl.providers.text import printable
 
 BASE_URL = "https://api.postmarkapp.com"
 
@@ -95,7 +96,7 @@ class Postmark:
             # Whatever the filter let through: only what carries our key proves anything.
             metadata = item.get("Metadata") if isinstance(item, dict) else None
             if isinstance(metadata, dict) and metadata.get("sendctl") == sought.key and item.get("MessageID"):
-                return str(item["MessageID"])
+                return printable(str(item["MessageID"]))
         check_none(entries)
         return None
 

@@ -15,7 +15,7 @@ from sendctl.providers.base import Outcome, Outgoing, Sought
 from sendctl.providers.checks import Checked, about, cannot_tell, domain_of, failed, ok
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import times, verdicts
-from sendctl.providers.http.api import Api, Reply, Request, listed
+from sendctl.providers.http.api import Api, Reply, Request, id_in, listed
 from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.letter import parsed, written
 from sendctl.providers.http.verdicts import Verdict, judged
@@ -101,12 +101,12 @@ class Resend:
             page = api.ask("GET", "/emails", {"limit": str(_PAGE)} | ({"after": after} if after else {}))
             entries = listed(page, "data")
             for entry in entries:
-                known = entry.get("id")
+                known = id_in(entry, "id")
                 made_at = _created_at(entry)
                 if made_at < sought.handed_over_at - _AROUND:
                     return None
-                like = sought.recipient in (entry.get("to") or ()) and entry.get("subject") == letter.subject
-                if like and made_at <= (sought.last_at or sought.handed_over_at) + _AROUND and isinstance(known, str):
+                like = known and _is_to(entry, sought.recipient) and entry.get("subject") == letter.subject
+                if like and made_at <= (sought.last_at or sought.handed_over_at) + _AROUND:
                     whole = api.ask("GET", f"/emails/{quote(known, safe='')}")
                     same = (whole.get("text") or "", whole.get("html") or "") == (letter.text, letter.html)
                     if same and not sought.is_another(known):
@@ -132,6 +132,11 @@ class Resend:
         yield ok("key", "it is valid")
         for sender in senders:
             yield _sender(sender, domains.get(domain_of(sender)))
+
+
+def _is_to(entry: Mapping[str, Any], recipient: str) -> bool:
+    to = entry.get("to")
+    return isinstance(to, list) and recipient in to
 
 
 def _created_at(entry: Mapping[str, Any]) -> datetime:

@@ -28,6 +28,6 @@ def rfc2822(said: object) -> datetime:
 def _told(read: Callable[[str], datetime], said: object) -> datetime:
     try:
         moment = read(str(said))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # such as more digits than a number of seconds can have
         raise ValueError(f"{str(said)[:40]!r} is no time") from error
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -16,7 +16,7 @@ from sendctl.providers.base import OPTED_OUT, Outcome, Outgoing, Scope, Sought
 from sendctl.providers.checks import Checked, about, cannot_tell, failed, ok
 from sendctl.providers.facts import FACTS
 from sendctl.providers.http import times, verdicts
-from sendctl.providers.http.api import Api, Reply, Request, listed
+from sendctl.providers.http.api import Api, Reply, Request, id_in, listed
 from sendctl.providers.http.asking import not_asked, refused
 from sendctl.providers.http.verdicts import Verdict, judged
 from sendctl.states import AttemptOutcome
@@ -112,8 +112,8 @@ class Twilio:
         for _ in range(_PAGES):
             texts = listed(page, "messages")
             for text in texts:
-                known = text.get("sid")
-                if isinstance(known, str) and _is(text, sought) and not sought.is_another(known):
+                known = id_in(text, "sid")
+                if known and _is(text, sought) and not sought.is_another(known):
                     return known
             following = page.get("next_page_uri")
             if not isinstance(following, str) or any(
