@@ -6,7 +6,7 @@ https://resend.com/docs/api-reference/emails/send-email, .../errors, and /docs/d
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -96,25 +96,21 @@ class Resend:
 
         For when the key is forgotten: its list is not searched by anything, but looked through from its newest end.
         """
-        letter, after = parsed(sought.content), ""
-        for _ in range(_PAGES):
-            page = api.ask("GET", "/emails", {"limit": str(_PAGE)} | ({"after": after} if after else {}))
-            entries = listed(page, "data")
-            for entry in entries:
-                known = id_in(entry, "id")
-                made_at = _created_at(entry)
-                if made_at < sought.handed_over_at - _AROUND:
-                    return None
-                like = known and _is_to(entry, sought.recipient) and entry.get("subject") == letter.subject
-                if like and made_at <= (sought.last_at or sought.handed_over_at) + _AROUND:
-                    whole = api.ask("GET", f"/emails/{quote(known, safe='')}")
-                    same = (whole.get("text") or "", whole.get("html") or "") == (letter.text, letter.html)
-                    if same and not sought.is_another(known):
-                        return known
-            after = str(entries[-1].get("id")) if entries else ""
-            if not page.get("has_more") or not after:
-                return None
-        raise OSError(0, f"it has {_PAGE * _PAGES} or more e-mails since")
+        letter, untimed = parsed(sought.content), None
+        for entry in _made_since(api, sought.handed_over_at - _AROUND):
+            known, made_at = id_in(entry, "id"), times.iso_or_none(entry.get("created_at"))
+            if not known or not _is_to(entry, sought.recipient) or entry.get("subject") != letter.subject:
+                continue
+            if made_at is None:
+                untimed = entry
+            elif made_at <= (sought.last_at or sought.handed_over_at) + _AROUND:
+                whole = api.ask("GET", f"/emails/{quote(known, safe='')}")
+                same = (whole.get("text") or "", whole.get("html") or "") == (letter.text, letter.html)
+                if same and not sought.is_another(known):
+                    return known
+        if untimed is not None:
+            raise times.no_time(untimed, "created_at")
+        return None
 
     async def check(self, api: Api, senders: Sequence[str]) -> AsyncIterator[Checked]:
         """By its list of domains: /docs/api-reference/domains/list-domains. A key that may only send is told so."""
@@ -139,12 +135,26 @@ def _is_to(entry: Mapping[str, Any], recipient: str) -> bool:
     return isinstance(to, list) and recipient in to
 
 
-def _created_at(entry: Mapping[str, Any]) -> datetime:
-    """Raises OSError where it is none."""
-    try:
-        return times.iso(entry.get("created_at"))
-    except ValueError as error:
-        raise OSError(0, f"its answer: created_at {error}") from error
+def _made_since(api: Api, moment: datetime) -> Iterator[Mapping[str, Any]]:
+    """Its e-mails from the newest on, as far as that moment. One whose time cannot be read is no end of them.
+
+    Raises OSError where they go on, and cannot be read on.
+    """
+    after = ""
+    for _ in range(_PAGES):
+        page = api.ask("GET", "/emails", {"limit": str(_PAGE)} | ({"after": after} if after else {}))
+        entries = listed(page, "data")
+        for entry in entries:
+            made_at = times.iso_or_none(entry.get("created_at"))
+            if made_at is not None and made_at < moment:
+                return
+            yield entry
+        if not page.get("has_more"):
+            return
+        after = next((known for entry in reversed(entries) if (known := id_in(entry, "id"))), "")
+        if not after:
+            raise OSError(0, "its list of e-mails cannot be read on")
+    raise OSError(0, f"it has {_PAGE * _PAGES} or more e-mails since")
 
 
 async def _domains(api: Api, reply: Reply) -> dict[str, Mapping[str, Any]]:

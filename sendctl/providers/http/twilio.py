@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -23,7 +23,7 @@ from sendctl.states import AttemptOutcome
 
 BASE_URL = "https://api.twilio.com"
 _PAGE, _PAGES = 100, 5  # the newest first
-_AROUND = timedelta(hours=1)
+_AROUND = timedelta(hours=1)  # a claim lasts minutes, and clocks differ
 _MESSAGING = re.compile(r"//api\.")  # messaging services have a host of their own, in each region
 
 _LEFT = Verdict(AttemptOutcome.REFUSED, Scope.RECIPIENT, OPTED_OUT)
@@ -107,19 +107,33 @@ class Twilio:
 
         Twilio alters some texts (smart encoding, trial accounts): those are not found.
         """
+        untimed = None
+        for text in self._made_since(api, sought.recipient, sought.handed_over_at - _AROUND):
+            known, made_at = id_in(text, "sid"), times.rfc2822_or_none(text.get("date_created"))
+            if not known or not _is_like(text, sought):
+                continue
+            if made_at is None:
+                untimed = text
+            elif abs(made_at - sought.handed_over_at) <= _AROUND and not sought.is_another(known):
+                return known
+        if untimed is not None:
+            raise times.no_time(untimed, "date_created")
+        return None
+
+    def _made_since(self, api: Api, number: str, moment: datetime) -> Iterator[Mapping[str, Any]]:
+        """The texts to a number from the newest on, as far as that moment, and those on the page that it is on.
+
+        One whose time cannot be read is no end of them. Raises OSError where they go on, and cannot be read on.
+        """
         own = f"/2010-04-01/Accounts/{quote(self._account_sid)}/Messages.json"
-        page = api.ask("GET", own, {"To": sought.recipient, "PageSize": str(_PAGE)})
+        page = api.ask("GET", own, {"To": number, "PageSize": str(_PAGE)})
         for _ in range(_PAGES):
             texts = listed(page, "messages")
-            for text in texts:
-                known = id_in(text, "sid")
-                if known and _is(text, sought) and not sought.is_another(known):
-                    return known
+            yield from texts
+            made = [times.rfc2822_or_none(text.get("date_created")) for text in texts]
             following = page.get("next_page_uri")
-            if not isinstance(following, str) or any(
-                _created_at(text) < sought.handed_over_at - _AROUND for text in texts
-            ):
-                return None
+            if not isinstance(following, str) or any(at is not None and at < moment for at in made):
+                return
             if not following.startswith(own + "?"):
                 raise OSError(0, "the answer leads to another place")
             page = api.ask("GET", following)
@@ -178,16 +192,7 @@ class Twilio:
         return cannot_tell(what, f"HTTP {reply.status}: {reply.shown()}")
 
 
-def _is(text: Mapping[str, Any], sought: Sought) -> bool:
-    """Whether it has these words and was made by us around that time: a claim lasts minutes, and clocks differ."""
+def _is_like(text: Mapping[str, Any], sought: Sought) -> bool:
+    """Whether it was made by us, for this number, with these words."""
     ours = text.get("direction") == "outbound-api" and text.get("to") == sought.recipient
-    same = text.get("body") == sought.content.decode()
-    return ours and same and abs(_created_at(text) - sought.handed_over_at) <= _AROUND
-
-
-def _created_at(text: Mapping[str, Any]) -> datetime:
-    """Raises OSError where it is none as of RFC 2822."""
-    try:
-        return times.rfc2822(text.get("date_created"))
-    except ValueError as error:
-        raise OSError(0, f"its answer: date_created {error}") from error
+    return ours and text.get("body") == sought.content.decode()

@@ -124,3 +124,35 @@ def test_whatever_stands_anywhere_in_an_answer_it_is_read_or_is_none(service: st
                 assert found is None or found.isprintable(), (place, odd)
             put(pages, place, before)
         assert one.find(wanted) == ANSWERS[service].known
+
+
+ENTRIES = {"resend": (r"/emails\?", "data", "created_at"), "twilio": ("/Messages", "messages", "date_created")}
+
+
+@pytest.mark.parametrize("flaw", [{}, {"to": "another"}, {"subject": "Bye", "body": "Bye"}, None])
+@pytest.mark.parametrize("at", ["never", None, 7])
+@pytest.mark.parametrize("service", ENTRIES)
+def test_an_entry_without_a_time_hides_no_other(service: str, at: Any, flaw: dict[str, Any] | None) -> None:
+    path, name, moment = ENTRIES[service]
+    pages = copy.deepcopy(ANSWERS[service].pages)
+    (ours,) = pages[path][name]
+    odd = ours | {"id": "odd", "sid": "odd", moment: at} | flaw if flaw is not None else 7
+    pages[path][name] = [odd, ours, odd]
+    with answering(pages) as url:
+        assert provider(service, url).find(asked(service)) == ANSWERS[service].known
+
+
+@pytest.mark.parametrize("service", ENTRIES)
+def test_one_that_may_be_it_by_all_but_its_time_is_said(service: str) -> None:
+    path, name, moment = ENTRIES[service]
+    pages = copy.deepcopy(ANSWERS[service].pages)
+    pages[path][name][0][moment] = "never"
+    with answering(pages) as url, pytest.raises(OSError, match=f"{moment} 'never' is no time"):
+        provider(service, url).find(asked(service))
+
+
+def test_a_list_that_says_that_there_is_more_and_not_from_where_is_not_at_its_end() -> None:
+    pages = copy.deepcopy(ANSWERS["resend"].pages)
+    pages[r"/emails\?"] = {"has_more": True, "data": [7]}
+    with answering(pages) as url, pytest.raises(OSError, match="cannot be read on"):
+        provider("resend", url).find(asked("resend"))
