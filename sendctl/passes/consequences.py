@@ -72,28 +72,46 @@ class Breakers:
     def note(self, connection: Connection, provider: str, outcomes: Sequence[Outcome], now: datetime) -> str | None:
         """Move a breaker by a window's outcomes; returns what to tell the operator when it opened.
 
-        Any answer about a recipient closes it; the worst failure of the provider itself counts once a window.
+        Any answer about a recipient closes it; the worst failure of the provider itself counts once a window, and the
+        longest pause that it asked for is kept, whatever else came of the window.
         """
         failed = [item for item in outcomes if item.scope is Scope.PROVIDER and item.error_class]
-        halted = [item for item in failed if item.kind is AttemptOutcome.HALTED]
+        asked = max((item for item in failed if item.retry_after_s), key=_retry_after_s, default=None)
+        # That it puts off for so long what is too much for it is no failure.
+        counting = [item for item in failed if asked is None or item.error_class != "throttled"]
+        halted = any(item.kind is AttemptOutcome.HALTED for item in counting)
         accepted = any(item.kind is AttemptOutcome.ACCEPTED for item in outcomes)
-        asked_s = max((item.retry_after_s or 0.0 for item in failed), default=0.0)
-        if not halted and asked_s and all(item.error_class == "throttled" for item in failed):
-            return self._rest(connection, provider, failed[0].text, asked_s, now)
-        if not halted and (accepted or not failed):
-            if any(item.code is not None and item.scope is not Scope.PROVIDER for item in outcomes) or accepted:
-                self.states[provider] = limits.note_success(connection, self.of(provider), now)
-            return None
+        if halted or (counting and not accepted):
+            said = self._fail(connection, provider, counting, asked, now)
+            if said is not None:
+                return said
+        if asked is not None:
+            return self._rest(connection, provider, asked, now)
+        answered = accepted or any(item.code is not None and item.scope is not Scope.PROVIDER for item in outcomes)
+        if accepted or (answered and not failed):
+            self.states[provider] = limits.note_success(connection, self.of(provider), now)
+        return None
+
+    def _fail(
+        self, connection: Connection, provider: str, failed: Sequence[Outcome], asked: Outcome | None, now: datetime
+    ) -> str | None:
+        """Count a failure; returns what to tell the operator when the provider is left alone."""
+        halted = [item for item in failed if item.kind is AttemptOutcome.HALTED]
         worst = (halted or failed)[0]
         doubtful = sum(item.kind is AttemptOutcome.UNKNOWN for item in failed)
         changed = limits.note_failure(
             connection, self.of(provider), reason=worst.text, halt=bool(halted), at_once=doubtful >= MOST_DOUBTFUL,
-            retry_after_s=worst.retry_after_s, now=now,
+            retry_after_s=None if asked is None else asked.retry_after_s, now=now,
         )  # fmt: skip
         self.states[provider] = changed
         return f"provider {provider} is left alone for a while: {worst.text}" if changed.state == "open" else None
 
-    def _rest(self, connection: Connection, provider: str, said: str, for_s: float, now: datetime) -> str | None:
+    def _rest(self, connection: Connection, provider: str, asked: Outcome, now: datetime) -> str | None:
         """It said for how long: said to the operator only when that is longer than a pass would wait."""
+        said, for_s = asked.text, _retry_after_s(asked)
         self.states[provider] = limits.rest(connection, self.of(provider), reason=said, for_s=for_s, now=now)
         return f"provider {provider} asks for a pause of {for_s:.0f} s: {said}" if for_s > LONGEST_QUIET_S else None
+
+
+def _retry_after_s(outcome: Outcome) -> float:
+    return outcome.retry_after_s or 0.0

@@ -196,7 +196,7 @@ class Submitter:
             return
         self._deferrals[claimed.provider] += 1
         stopping = outcome.kind in (AttemptOutcome.HALTED, AttemptOutcome.UNTOUCHED)
-        if stopping or self._deferrals[claimed.provider] >= PROVIDER_DEFERRALS_TO_STOP:
+        if stopping or outcome.retry_after_s or self._deferrals[claimed.provider] >= PROVIDER_DEFERRALS_TO_STOP:
             self._shut.add(claimed.provider)
 
     async def wait_for_more(self, line: _Line) -> bool:

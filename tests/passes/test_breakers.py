@@ -351,6 +351,35 @@ def test_a_rest_that_was_told_is_not_ended_by_who_was_in_flight(ground: Ground, 
     assert breaker(ground) == "closed"
 
 
+AWAY = Outcome(AttemptOutcome.DEFERRED, Phase.REPLIED, Scope.PROVIDER, code=503, text="maintenance",
+               error_class="unavailable", retry_after_s=1800.0)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "rest_s", "reason", "failures"),
+    [
+        ((SILENT, LONG_PAUSE, ACCEPTED), 36_000, "come back tonight", 0),
+        ((SILENT, LONG_PAUSE, REFUSED), 36_000, "come back tonight", 1),
+        ((ACCEPTED, AWAY, ACCEPTED), 1800, "maintenance", 0),
+        ((AWAY, DOWN, AWAY._replace(retry_after_s=5.0)), 1800, "maintenance", 1),
+        ((THROTTLED, AWAY, ACCEPTED), 1800, "maintenance", 0),
+        ((NO_CREDENTIALS, LONG_PAUSE, ACCEPTED), 36_000, "bad credentials", 1),
+        ((SILENT, SILENT, SILENT, THROTTLED), limits.OPEN_BASE_S, "silence", 1),
+    ],
+)
+def test_the_longest_pause_that_was_asked_for_is_kept_whatever_else_came_of_the_window(
+    ground: Ground, outcomes: tuple[Outcome, ...], rest_s: float, reason: str, failures: int
+) -> None:
+    ground.enqueue(20)
+    clerk = ground.clerk()
+    window = clerk.turn([], len(outcomes))
+    after = clerk.turn(ground.done(window, *outcomes), 20)
+    assert (after.messages, after.wait_s) == ((), rest_s)
+    assert resting(ground) == ("open", rest_s, reason)
+    assert ground.other_host().clerk().turn([], 20).messages == ()
+    assert ground.one("SELECT consecutive_failures FROM provider_state WHERE provider = 'primary'") == failures
+
+
 def test_a_longer_rest_takes_the_place_of_a_shorter_one(ground: Ground) -> None:
     ground.enqueue(30)
     first, second = ground.clerk(), ground.clerk()

@@ -8,7 +8,7 @@ import pytest
 
 from sendctl.clock import Deadline
 from sendctl.providers import registry
-from sendctl.providers.base import Outcome, Outgoing, PhaseMark
+from sendctl.providers.base import Outcome, Outgoing, Phase, PhaseMark
 from sendctl.settings import ProviderTable
 from tests.passes.judge import Judge, JudgedProvider
 from tests.smtp_double import start_smtp_double
@@ -102,6 +102,19 @@ def test_a_message_whose_claim_is_over_when_its_turn_comes_is_put_back(ground: G
     assert judge.people() == ["p00001", "p00002"]
     rows = ground.rows("SELECT number, outcome, phase FROM attempts WHERE message_id = 2 ORDER BY number")
     assert [tuple(row) for row in rows] == [(1, "untouched", "untouched"), (2, "accepted", "replied")]
+
+
+def test_a_pause_that_a_provider_asks_for_begins_with_the_next_message(ground: Ground, judge: Judge) -> None:
+    asked: list[str] = []
+
+    def answer(message: Outgoing) -> Outcome:
+        asked.append(message.recipient)
+        return DOWN._replace(phase=Phase.REPLIED, code=429, error_class="throttled", retry_after_s=3600.0)
+
+    judge.answer = answer
+    ground.enqueue(6)
+    assert ground.send_due(limit=6).work.outcomes == {"deferred": 1, "untouched": 5}
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(("failures", "reached"), [(2, 4), (3, 0)])
