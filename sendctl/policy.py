@@ -30,8 +30,8 @@ _ACCEPT = Decision("accept", charged=True)
 # Refusals that speak of what a provider can carry, and of nothing that is wrong with the message.
 UNSUPPORTED = frozenset({"size", "8bitmime-unsupported", "smtputf8-unsupported"})
 
-# Refusals that are the recipient's own, for how the address is written or what they asked for: people like that may
-# stand together in a file.
+# Refusals that are the recipient's own, for how the address is written, what a service knows of it, or what they asked
+# for: people like that may stand together in a file. Not "rcpt" of SMTP, which says where it was refused and not why.
 OF_AN_ADDRESS = frozenset({"address", "smtputf8-unsupported", OPTED_OUT})
 
 # A message that is tried and put off for ever leaves the queue in the end, whoever is to blame.

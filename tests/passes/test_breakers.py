@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from sendctl.errors import UsageError
 from sendctl.passes import control
 from sendctl.passes.claiming import Window
 from sendctl.providers.base import Outcome, Phase, Scope
+from sendctl.settings import ProviderTable
 from sendctl.states import AttemptOutcome
 from sendctl.store import limits
+from tests.http_double import API_KEY, start_http_double
 from tests.store.ground import (
     ACCEPTED,
     DOWN,
@@ -262,6 +265,18 @@ def test_bad_mailboxes_pause_nothing(ground: Ground) -> None:
     ground.pass_with(REFUSED, 30)
     assert audit(ground) == []
     assert ground.states() == {"failed": 30}
+
+
+def test_addresses_that_a_service_takes_nothing_for_pause_nothing(ground: Ground, tmp_path: Path) -> None:
+    people = [*(f"inactive{number}" for number in range(20)), *(f"p{number}" for number in range(20))]
+    (tmp_path / "token").write_text(API_KEY)
+    with start_http_double(tmp_path, "postmark") as double:
+        options = {"server_token_file": str(tmp_path / "token"), "base_url": double.url}
+        ground.providers["primary"] = ProviderTable("primary", "postmark", options)
+        ground.enqueue(contacts="email,first_name\n" + "".join(f"{one}@x.example,P\n" for one in people))
+        assert ground.send_due().work.stops == []
+    assert audit(ground) == []
+    assert ground.states() == {"failed": 20, "sent": 20}
 
 
 def test_provider_that_is_resumed_gets_one_message_at_once_and_the_rest_if_it_takes_that(ground: Ground) -> None:

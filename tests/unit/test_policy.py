@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from sendctl.definition import Controls
 from sendctl.policy import Decision, concerns_everyone, concerns_the_provider, decide
 from sendctl.providers.base import Outcome, Phase, Scope
+from sendctl.providers.http.api import Reply
+from sendctl.providers.http.verdicts import BAD_RECIPIENT, judged
 from sendctl.states import TRANSITIONS, AttemptOutcome, State
 
 KINDS = [kind for kind in AttemptOutcome if kind not in (AttemptOutcome.OPEN, AttemptOutcome.ABANDONED)]
@@ -210,9 +212,19 @@ def test_a_window_refused_as_one_concerns_everyone() -> None:
         [Outcome(AttemptOutcome.UNTOUCHED, Phase.UNTOUCHED)] * 20,
         window(10) + window(10, enhanced="5.3.4"),
         [not_ascii(Scope.RECIPIENT)] * 20,
+        [judged(Reply(422, {}, b""), BAD_RECIPIENT, "406 inactive")] * 20,
         [],
     ],
-    ids=["too few", "too many accepted", "bad mailboxes", "given back", "two reasons", "not ASCII", "nothing"],
+    ids=[
+        "too few",
+        "too many accepted",
+        "bad mailboxes",
+        "given back",
+        "two reasons",
+        "not ASCII",
+        "of a service",
+        "nothing",
+    ],
 )
 def test_refusals_that_are_each_recipients_own_stop_nothing(outcomes: list[Outcome]) -> None:
     assert concerns_everyone(outcomes) == ""

@@ -45,7 +45,7 @@ def postmark(status: int, code: int, message: str = "said") -> Reply:
         (resend(403, "validation_error", "The shop.example domain is not verified."), A.HALTED, "campaign", "sender"),
         (resend(422, "invalid_from_address"), A.HALTED, "campaign", "sender"),
         (resend(422, "validation_error", "Invalid `from` field."), A.HALTED, "campaign", "sender"),
-        (resend(422, "validation_error", "Invalid `to` field."), A.REFUSED, "recipient", "rcpt"),
+        (resend(422, "validation_error", "Invalid `to` field."), A.REFUSED, "recipient", "address"),
         (resend(400, "validation_error", "Invalid `html` field."), A.REFUSED, "recipient", "data"),
         (resend(422, "missing_required_field"), A.REFUSED, "recipient", "data"),
         (resend(429, "rate_limit_exceeded"), A.DEFERRED, "provider", "throttled"),
@@ -74,8 +74,8 @@ def test_resend_is_taken_at_its_word(answer: Reply, kind: A, scope: str, error_c
         (postmark(422, 400), A.HALTED, "campaign", "sender"),
         (postmark(422, 401), A.HALTED, "campaign", "sender"),
         (postmark(422, 405), A.HALTED, "provider", "quota"),
-        (postmark(422, 406), A.REFUSED, "recipient", "rcpt"),
-        (postmark(422, 300, "Error parsing 'To': Illegal email address."), A.REFUSED, "recipient", "rcpt"),
+        (postmark(422, 406), A.REFUSED, "recipient", "address"),
+        (postmark(422, 300, "Error parsing 'To': Illegal email address."), A.REFUSED, "recipient", "address"),
         (postmark(422, 300, "Invalid 'From' address."), A.HALTED, "campaign", "sender"),
         (postmark(422, 300, "Provide either TextBody or HtmlBody."), A.REFUSED, "recipient", "data"),
         (postmark(422, 412), A.HALTED, "provider", "suspended"),
@@ -85,7 +85,7 @@ def test_resend_is_taken_at_its_word(answer: Reply, kind: A, scope: str, error_c
         (postmark(429, 429), A.DEFERRED, "provider", "throttled"),
         (postmark(503, 100), A.DEFERRED, "provider", "unavailable"),
         (postmark(500, 0), A.UNKNOWN, "provider", "no-verdict"),
-        (postmark(200, 406), A.REFUSED, "recipient", "rcpt"),  # an error inside of a 200
+        (postmark(200, 406), A.REFUSED, "recipient", "address"),  # an error inside of a 200
         (postmark(200, 0), A.UNKNOWN, "provider", "no-verdict"),  # success without an id
     ],
 )
@@ -104,7 +104,7 @@ def sendgrid(status: int, field: str | None = None, **headers: str) -> Reply:
         (sendgrid(401), A.HALTED, "provider", "auth"),
         (sendgrid(403, "from"), A.HALTED, "campaign", "sender"),
         (sendgrid(400, "from.email"), A.HALTED, "campaign", "sender"),
-        (sendgrid(400, "personalizations.0.to.0.email"), A.REFUSED, "recipient", "rcpt"),
+        (sendgrid(400, "personalizations.0.to.0.email"), A.REFUSED, "recipient", "address"),
         (sendgrid(400, "content.0.value"), A.REFUSED, "recipient", "data"),
         (sendgrid(400), A.REFUSED, "recipient", "data"),
         (sendgrid(413), A.REFUSED, "recipient", "data"),
@@ -144,7 +144,7 @@ def test_mailgun_says_in_its_words_how_long_to_wait(said: str, headers: dict[str
 @pytest.mark.parametrize(
     ("status", "said", "kind", "scope", "error_class"),
     [
-        (400, "to parameter is not a valid address. please check documentation", A.REFUSED, "recipient", "rcpt"),
+        (400, "to parameter is not a valid address. please check documentation", A.REFUSED, "recipient", "address"),
         (400, "'from' parameter is not a valid address. please check documentation", A.HALTED, "campaign", "sender"),
         (400, "Need at least one of 'text' or 'html' parameters specified", A.REFUSED, "recipient", "data"),
         (401, "Invalid private key", A.HALTED, "provider", "auth"),
@@ -193,11 +193,11 @@ def test_ses_is_taken_at_its_word(status: int, name: str, said: str, kind: A, sc
         (401, 20003, A.HALTED, "provider", "auth"),
         (400, 21606, A.HALTED, "campaign", "sender"),
         (400, 21608, A.HALTED, "provider", "suspended"),
-        (400, 21211, A.REFUSED, "recipient", "rcpt"),
+        (400, 21211, A.REFUSED, "recipient", "address"),
         (400, 21610, A.REFUSED, "recipient", "opted-out"),
-        (400, 21612, A.REFUSED, "recipient", "rcpt"),
-        (400, 21614, A.REFUSED, "recipient", "rcpt"),
-        (400, 21635, A.REFUSED, "recipient", "rcpt"),
+        (400, 21612, A.REFUSED, "recipient", "address"),
+        (400, 21614, A.REFUSED, "recipient", "address"),
+        (400, 21635, A.REFUSED, "recipient", "address"),
         (400, 21408, A.REFUSED, "recipient", "policy"),
         (400, 21617, A.REFUSED, "recipient", "data"),
         (429, 20429, A.DEFERRED, "provider", "throttled"),
