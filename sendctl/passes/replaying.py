@@ -24,7 +24,7 @@ from sendctl.passes.place import elsewhere
 from sendctl.passes.remembered import acceptance
 from sendctl.providers.base import OPTED_OUT
 from sendctl.states import TRANSITIONS, AttemptOutcome, State
-from sendctl.store import campaigns, claims, effects, meta, replay, runs, touches
+from sendctl.store import beside, campaigns, claims, effects, meta, replay, runs, touches
 from sendctl.store.doubts import Held
 from sendctl.store.places import Over
 from sendctl.store.replay import Proven
@@ -41,7 +41,7 @@ class Replayed:
     sent: int = 0
     in_doubt: int = 0
     remembered: int = 0  # of messages that the store does not have, or cannot settle now
-    known: int = 0  # the store knew already
+    known: int = 0  # the store knew already, at least that it is in doubt
     recorded: int = 0  # of what dead runs had left in flight, as in every import
     requeued: int = 0
     contradicted: list[int] = field(default_factory=list)  # messages that the store has sent again since: twice
@@ -267,5 +267,12 @@ def _put_back(desk: Desk, connection: Connection, proven: Proven, done: Replayed
         # queue, it must not leave it again without this.
         replay.remember(connection, proven)
         done.remembered += 1
+    elif place.state is State.IN_DOUBT and not proven.accepted:
+        # In doubt by another attempt: its key is as old as the first of them.
+        beside.put_back(connection, place, proven)
+        if beside.sent_since(connection, message_id, proven.at):
+            done.contradicted.append(message_id)
+        else:
+            done.known += 1
     else:
         done.contradicted.append(message_id)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from sendctl.errors import StoreRewound
+from sendctl.journal import writer
 from sendctl.passes import ingest, planning, reconcile
 from sendctl.passes.startup import take_over
 from sendctl.store import meta
-from tests.passes.test_key_replay import BROKEN, NewDouble, keys, resend, words
+from tests.passes.test_key_replay import BROKEN, LOST, NewDouble, keys, resend, words
 from tests.store.ground import Backup, Ground
 
 __all__ = ["resend"]  # a fixture
@@ -111,3 +114,60 @@ def test_what_a_store_has_forgotten_since_the_pass_began_is_not_sent(ground: Gro
         report = reconcile.run(ground.context)
     assert "this host has seen pass" in words(report)
     assert (keys(double), ground.states()) == ([], {"in_doubt": 1})
+
+
+@pytest.fixture
+def _journals_by_its_clock(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    def now_s() -> float:
+        return ground.clock.now.timestamp()
+
+    monkeypatch.setattr(writer, "time", SimpleNamespace(time=now_s))
+
+
+@pytest.mark.usefixtures("_journals_by_its_clock")
+@pytest.mark.parametrize("first", ["later", "earlier"])
+def test_after_a_replay_a_key_is_as_old_as_the_first_attempt_of_all_hosts(
+    ground: Ground, resend: NewDouble, first: str
+) -> None:
+    """In doubt on one host, sent again by decision on another, and in doubt again: whichever host replays first."""
+    double, other = resend(LOST | {"first": 3}), ground.other_host()
+    for host in (ground, other):
+        take_over(host.context)
+    ground.enqueue(1, campaign=HELD)
+    before = ground.backup()
+    ground.send_due()
+    ground.clock.forward(hours=22)
+    assert ground.recover(in_doubt="resend").resent == 1
+    other.send_due()
+    assert (ground.states(), len(keys(double))) == ({"in_doubt": 1}, 1)
+    ground.put_back(before)
+    ground.clock.forward(hours=3)
+    double.forget_keys()  # it was taken 25 hours ago, and sent again three hours ago
+    for host in (other, ground) if first == "later" else (ground, other):
+        done = host.recover()
+        assert done.replayed is not None
+        assert done.replayed.contradicted == []
+    reconcile.run(ground.context)
+    assert (len(keys(double)), ground.states(), ground.violations()) == (1, {"in_doubt": 1}, [])
+    assert ground.rows("SELECT number, outcome FROM attempts ORDER BY number") == [(1, "unknown"), (2, "abandoned")]
+    other.close()
+
+
+@pytest.mark.usefixtures("_journals_by_its_clock")
+def test_what_is_in_doubt_once_more_since_a_rewind_is_told(ground: Ground, resend: NewDouble) -> None:
+    """Rows were put back one by one, and a host that had seen no pass since could not know."""
+    resend(LOST | {"first": 2})
+    other = ground.other_host()
+    other.send_due()
+    ground.enqueue(1, campaign=HELD)
+    before = ground.backup()
+    other.send_due()
+    ground.put_back(before)
+    ground.clock.forward(hours=1)
+    ground.send_due()
+    with pytest.raises(StoreRewound):
+        other.send_due()
+    done = other.recover()
+    assert done.replayed is not None
+    assert len(done.replayed.contradicted) == 1
+    other.close()
