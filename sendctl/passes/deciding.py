@@ -177,12 +177,12 @@ class Desk:
 
     def _heed_late_proof(self, connection: Connection, back: Collection[int]) -> None:
         """What was proven of earlier attempts while these messages were in flight: before anybody claims them again."""
-        if not back:
-            return
+        proven = late.proven(connection, back) if back else []
         outcome = Outcome(AttemptOutcome.ACCEPTED, Phase.REPLIED)
-        for message_id, claim_id, evidence, at in late.proven(connection, back):
+        for message_id, claim_id, evidence, at in proven:
             self.resolve(connection, message_id, outcome, evidence=evidence, claim_id=claim_id, at=at)
-        effects.learn_ids(connection, back)
+        if proven:
+            effects.learn_ids(connection, back)
 
     def resolve(
         self, connection: Connection, message_id: int, outcome: Outcome, *, evidence: str, claim_id: str | None = None,
@@ -212,6 +212,7 @@ class Desk:
         number = late.last_given_up(connection, message_id, claim_id) if accepted else None
         if number is None:
             return False
+        late.hold(connection, [message_id])
         keep = partial(late.keep, connection, message_id, number, outcome=outcome, evidence=evidence, at=known_at)
         if self._accept_after_all(connection, due, known_at):
             keep(AttemptOutcome.ACCEPTED)

@@ -18,7 +18,7 @@ from sendctl.passes.deciding import Desk
 from sendctl.passes.whom import Unmatched
 from sendctl.providers.base import Outcome, Phase
 from sendctl.states import AttemptOutcome, EventType, State
-from sendctl.store import campaigns, claims, effects, events, notices, places, suppressions
+from sendctl.store import campaigns, claims, effects, events, late, notices, places, suppressions
 from sendctl.store.claims import Due
 from sendctl.store.effects import SUPPRESSING, Place
 from sendctl.store.events import Fact, Target, Tried
@@ -294,11 +294,14 @@ def _prove(desk: Desk, connection: Connection, message_ids: Iterable[int]) -> in
     if not wanted:
         return 0
     outcome = Outcome(AttemptOutcome.ACCEPTED, Phase.REPLIED)
+    unproven = effects.unproven(connection, wanted)
+    if unproven:
+        late.hold(connection, (message_id for message_id, _ in unproven))
     places.hold_of(connection, wanted)
     said = effects.accepted_at(connection, wanted)
     proven = sum(
         desk.resolve(connection, message_id, outcome, evidence="event", claim_id=claim_id, at=said.get(message_id))
-        for message_id, claim_id in effects.unproven(connection, wanted)
+        for message_id, claim_id in unproven
     )
     effects.learn_ids(connection, wanted)
     if proven:

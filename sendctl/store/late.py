@@ -41,6 +41,18 @@ def was_abandoned(connection: Connection, message_id: int) -> bool:
     return connection.execute(statement.limit(1)).first() is not None
 
 
+def hold(connection: Connection, message_ids: Iterable[int]) -> None:
+    """Keep messages as they are until commit, in order of id. SQLite has one writer, which is lock enough.
+
+    Whoever records the outcome in flight moves its message first and asks for proof then; who has proof holds the
+    message before it looks where that is. So one of them sees what the other has done.
+    """
+    if connection.dialect.name != "sqlite":
+        rows = given(connection, _M.id)
+        statement = sa.select(_M.id).where(_M.id.in_(sa.select(rows.c.id))).order_by(_M.id).with_for_update()
+        connection.execute(statement, bound((one,) for one in sorted(set(message_ids)))).all()
+
+
 def last_given_up(connection: Connection, message_id: int, claim_id: str | None) -> int | None:
     """The number of the last attempt that somebody has gone on without; of one claim when given."""
     statement = sa.select(sa.func.max(_A.number)).where(_A.message_id == message_id, given_up())

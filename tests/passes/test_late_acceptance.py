@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ from sendctl.states import AttemptOutcome
 from sendctl.store import doubts
 from tests.passes.test_ingest import fact, ingest, message
 from tests.store.ground import ACCEPTED, DEFERRED, REFUSED, UNKNOWN, UNTOUCHED, Ground
+from tests.store.waiting import begin_before_the_commit
 
 WITH_ID = Outcome(AttemptOutcome.ACCEPTED, Phase.REPLIED, text="taken", provider_message_id="FIRST")
 NOT_ACCEPTED = pytest.mark.parametrize(
@@ -107,6 +109,27 @@ def test_a_late_reply_ends_the_doubt_about_the_next_attempt(ground: Ground, went
     assert ground.states() == {"in_doubt": 1}
     sleeper.turn(ground.done(old, WITH_ID), 0)
     assert attempts(ground) == [(1, "accepted", "reply"), (2, "abandoned", "policy")]
+    nothing_leaves(ground)
+
+
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("how", ["event", "reply"])
+def test_proof_and_the_next_outcome_at_the_same_moment_see_each_other(ground: Ground, how: str) -> None:
+    """The outcome has asked for proof, and is not committed, when the proof finds the message in flight."""
+    sleeper, old = doubted(ground)
+    decided(ground)
+    mine = Ground(ground.folder, ground.url, ground.clock, ground.journal, ground.send)
+    clerk = mine.clerk()
+    new = clerk.turn([], 1)
+    told = fact("delivered", message_id=message(ground))
+    proving = threading.Thread(
+        target=lambda: ingest(ground, told) if how == "event" else sleeper.turn(ground.done(old, WITH_ID), 0)
+    )
+    begin_before_the_commit(mine.store.engine, proving)
+    clerk.turn(mine.done(new, DEFERRED), 0)
+    proving.join()
+    mine.close()
+    assert ground.states() == {"sent": 1}
     nothing_leaves(ground)
 
 
