@@ -7,6 +7,7 @@ on. A service cannot accept a body that it does not have, so that every failure 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -275,9 +276,12 @@ def _unrepeated(said: bytes, sent: httpx2.Headers) -> bytes:
     SignatureDoesNotMatch quotes the canonical request, with the header x-amz-security-token in it.
     """
     for name in _WITH_KEY:
-        key = sent.get(name, "").encode().rpartition(b" ")[2]
-        if len(key) >= _LEAST_KEY_BYTES:
-            said = said.replace(key, b"[secret]")
+        scheme, _, key = sent.get(name, "").encode().rpartition(b" ")
+        # A service that is told the key in base64 (RFC 7617) knows it in the clear, and may name it so.
+        inside = base64.b64decode(key).partition(b":")[2] if scheme.lower() == b"basic" else b""
+        for secret in (key, inside):
+            if len(secret) >= _LEAST_KEY_BYTES:
+                said = said.replace(secret, b"[secret]")
     return said
 
 

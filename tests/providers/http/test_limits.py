@@ -126,3 +126,21 @@ def test_a_key_that_is_repeated_by_whoever_answers_is_not_kept(service: str, ans
     said = f"{outcome.text}{caught.value.strerror}"
     basic = [base64.b64encode(f"{name}:{KEY}".encode()).decode() for name in ("api", "AC1")]
     assert not [key for key in (KEY, *basic) if key in said], said
+
+
+def names_it(peer: socket.socket, _heard: bytes) -> None:
+    body = json.dumps({"message": f"Invalid private key: api:{KEY} is not active"}).encode()
+    peer.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+@pytest.mark.parametrize("service", sorted(SECRETS.keys() - {"ses"}))  # its key is never sent
+def test_a_key_that_a_service_names_in_the_clear_is_not_kept(service: str) -> None:
+    """However it was sent: Mailgun and Twilio are told it in base64."""
+    with answering(names_it) as url:
+        one = provider(service, url, KEY)
+        [(outcome, _)] = submit(one, message_for(service))
+        with pytest.raises(OSError) as caught:
+            one._api.fetch("GET", "/")
+    said = f"{outcome.text}{caught.value.strerror}"
+    assert KEY not in said, said
+    assert "[secret] is not active" in said
