@@ -154,6 +154,5 @@ def _wait_s(reply: Reply, said: str) -> float | None:
 
 def _invalid(said: str) -> Verdict:
     """The message names the parameter."""
-    if "'from'" in said:
-        return verdicts.BAD_SENDER
-    return verdicts.BAD_RECIPIENT if "'to'" in said or "to parameter" in said else verdicts.BAD_CONTENT
+    named = {"'from'": verdicts.BAD_SENDER, "'to'": verdicts.BAD_RECIPIENT, "to parameter": verdicts.BAD_RECIPIENT}
+    return verdicts.of_field(said, named)

@@ -129,7 +129,5 @@ class Postmark:
 
 
 def _invalid(said: str) -> Verdict:
-    """300 is about whatever its words name."""
-    if "'From'" in said:
-        return verdicts.BAD_SENDER
-    return verdicts.BAD_RECIPIENT if "'To'" in said else verdicts.BAD_CONTENT
+    """300 is about whatever its words name first: an address that they quote behind it may have such a word in it."""
+    return verdicts.of_field(said, {"'From'": verdicts.BAD_SENDER, "'To'": verdicts.BAD_RECIPIENT})

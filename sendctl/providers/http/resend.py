@@ -185,9 +185,9 @@ def _sender(sender: str, domain: Mapping[str, Any] | None) -> Checked:
 
 def _invalid(status: int, said: str) -> Verdict:
     """403 is about the sender's domain (the page of errors); else the message names the field."""
-    if status == 403 or "`from`" in said:
+    if status == 403:
         return verdicts.BAD_SENDER
-    return verdicts.BAD_RECIPIENT if "`to`" in said else verdicts.BAD_CONTENT
+    return verdicts.of_field(said, {"`from`": verdicts.BAD_SENDER, "`to`": verdicts.BAD_RECIPIENT})
 
 
 def _until_tomorrow_s() -> float:

@@ -6,6 +6,7 @@ but that it was not passed on where its status is one of the client's errors (RF
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
@@ -65,6 +66,15 @@ def unrecognised(reply: Reply) -> Outcome:
     if 300 <= reply.status < 500 and reply.status not in (303, 408):
         return judged(reply, MISUSED)
     return judged(reply, UNCLEAR)
+
+
+def of_field(said: str, fields: Mapping[str, Verdict]) -> Verdict:
+    """What a refusal means by the field that its words name first, else bad content.
+
+    An address that they quote comes after that, and may have another field's name in it.
+    """
+    named = [field for field in fields if field in said]
+    return fields[min(named, key=said.index)] if named else BAD_CONTENT
 
 
 def retry_after_s(reply: Reply) -> float | None:

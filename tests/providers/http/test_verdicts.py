@@ -46,6 +46,7 @@ def postmark(status: int, code: int, message: str = "said") -> Reply:
         (resend(422, "invalid_from_address"), A.HALTED, "campaign", "sender"),
         (resend(422, "validation_error", "Invalid `from` field."), A.HALTED, "campaign", "sender"),
         (resend(422, "validation_error", "Invalid `to` field."), A.REFUSED, "recipient", "address"),
+        (resend(422, "validation_error", "Invalid `to` field: `from`@x.example"), A.REFUSED, "recipient", "address"),
         (resend(400, "validation_error", "Invalid `html` field."), A.REFUSED, "recipient", "data"),
         (resend(422, "missing_required_field"), A.REFUSED, "recipient", "data"),
         (resend(429, "rate_limit_exceeded"), A.DEFERRED, "provider", "throttled"),
@@ -85,6 +86,13 @@ def test_resend_is_taken_at_its_word(answer: Reply, kind: A, scope: str, error_c
         (postmark(429, 429), A.DEFERRED, "provider", "throttled"),
         (postmark(503, 100), A.DEFERRED, "provider", "unavailable"),
         (postmark(500, 0), A.UNKNOWN, "provider", "no-verdict"),
+        (
+            postmark(422, 300, "Error parsing 'To': Illegal email address ''From'@x.example'."),
+            A.REFUSED,
+            "recipient",
+            "address",
+        ),
+        (postmark(422, 300, "Invalid 'From' address: 'a'To'b@x.example'."), A.HALTED, "campaign", "sender"),
         (postmark(200, 406), A.REFUSED, "recipient", "address"),  # an error inside of a 200
         (postmark(200, 0), A.UNKNOWN, "provider", "no-verdict"),  # success without an id
     ],
@@ -145,6 +153,7 @@ def test_mailgun_says_in_its_words_how_long_to_wait(said: str, headers: dict[str
     ("status", "said", "kind", "scope", "error_class"),
     [
         (400, "to parameter is not a valid address. please check documentation", A.REFUSED, "recipient", "address"),
+        (400, "to parameter is not a valid address: 'from'@x.example", A.REFUSED, "recipient", "address"),
         (400, "'from' parameter is not a valid address. please check documentation", A.HALTED, "campaign", "sender"),
         (400, "Need at least one of 'text' or 'html' parameters specified", A.REFUSED, "recipient", "data"),
         (401, "Invalid private key", A.HALTED, "provider", "auth"),
