@@ -100,15 +100,16 @@ def known_until(context: Context, doubt: Doubt) -> datetime | None:
     """The last moment at which its provider recognises its key, less the time that asking takes; None: never.
 
     It has known the key since the first attempt that it may have taken: one that it knew already does not renew it.
-    Another section of its type may be the same account.
+    Another section of its type may be the same account, and so may one that is not configured any more: this one's
+    older name, perhaps.
     """
     tables = context.settings.providers
     table = tables.get(doubt.provider)
     window_s = key_window_s(table.type) if table is not None else 0.0
     if table is None or not window_s:
         return None
-    alone = sum(one.type == table.type for one in tables.values()) == 1
-    first_at = doubt.first_here_at if alone else doubt.first_at
+    elsewhere = {name for name, one in tables.items() if one.type != table.type}
+    first_at = min(at for name, at in doubt.first_by.items() if name not in elsewhere)
     return first_at + timedelta(seconds=window_s - context.settings.send.deadline_s)
 
 
@@ -129,7 +130,9 @@ def of_logs(context: Context, doubts: Sequence[Doubt]) -> Evidence:
 
 def _without_log(context: Context, doubt: Doubt) -> str:
     table = context.settings.providers.get(doubt.provider)
-    if table is not None and table.type in FACTS and FACTS[table.type].capabilities.pulled:
+    if table is None:
+        return f"provider {doubt.provider} is not configured here, so that it cannot be asked"
+    if table.type in FACTS and FACTS[table.type].capabilities.pulled:
         return f"provider {doubt.provider} cannot be asked for it; an event of it would prove it"
     return "no MTA log is configured: [reconcile] mta, mta_logs and mta_providers"
 

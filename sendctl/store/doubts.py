@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,7 +27,7 @@ _LIVING = (CampaignStatus.RUNNING, CampaignStatus.PAUSED, CampaignStatus.COMPLET
 class Doubt:
     """A message in doubt. `since` is when it became so, `handed_over_at` the begin of its attempt.
 
-    `first_at` is the begin of its first attempt that may have been taken, `first_here_at` that of the first at its
+    `first_at` is the begin of its first attempt that may have been taken, `first_by` that of the first by each
     provider: what someone gave up in doubt counts. `again_at` is when it was last handed over again under its key.
 
     `evidence` says how its attempt became unknown: "claim_expired" means that its run may still be alive.
@@ -42,11 +44,11 @@ class Doubt:
     claim_id: str
     since: datetime
     handed_over_at: datetime
-    first_here_at: datetime
-    first_at: datetime
     evidence: str
     host_id: str | None  # of the run that handed it over
     again_at: datetime | None
+    first_at: datetime
+    first_by: Mapping[str, datetime]
 
     @property
     def last_at(self) -> datetime:
@@ -63,23 +65,29 @@ def in_doubt(connection: Connection, campaign_id: int | None = None) -> list[Dou
     """All messages in doubt, oldest first; of one campaign when given."""
     tried = attempts.alias("tried")
     perhaps = tried.c.outcome.in_([AttemptOutcome.UNKNOWN, AttemptOutcome.ABANDONED])
-    first = sa.select(sa.func.min(tried.c.started_at)).where(tried.c.message_id == messages.c.id, perhaps)
-    first_here = first.where(tried.c.provider == attempts.c.provider)
     statement = (
         sa.select(
             messages.c.id, messages.c.campaign_id, messages.c.revision, messages.c.channel, messages.c.recipient,
             messages.c.provider_key, attempts.c.provider, attempts.c.run_id, attempts.c.claim_id,
-            messages.c.in_doubt_at, attempts.c.started_at, first_here.scalar_subquery(),
-            first.scalar_subquery(), attempts.c.evidence, runs.c.host_id, attempts.c.again_at,
+            messages.c.in_doubt_at, attempts.c.started_at, attempts.c.evidence, runs.c.host_id, attempts.c.again_at,
+            tried.c.provider, tried.c.started_at,
         )
         .join(attempts, attempts.c.message_id == messages.c.id)
+        .join(tried, sa.and_(tried.c.message_id == messages.c.id, perhaps))
         .outerjoin(runs, runs.c.id == attempts.c.run_id)
         .where(messages.c.status == State.IN_DOUBT, attempts.c.outcome == AttemptOutcome.UNKNOWN)
         .where(_of(campaign_id))
-        .order_by(messages.c.in_doubt_at, messages.c.id)
+        .order_by(messages.c.in_doubt_at, messages.c.id, tried.c.started_at.desc())
     )  # fmt: skip
     rows: Iterable[Any] = connection.execute(statement)
-    return [Doubt(*row) for row in rows]
+    return [_doubt(list(of_one)) for _, of_one in groupby(rows, itemgetter(0))]
+
+
+def _doubt(rows: Sequence[Any]) -> Doubt:
+    """Of one message, with each of its attempts that may have been taken, the first as the last."""
+    *about, _, first_at = rows[-1]
+    values = [*about, first_at, {row[-2]: row[-1] for row in rows}]
+    return Doubt(*values)
 
 
 def _of(campaign_id: int | None) -> sa.ColumnElement[bool]:

@@ -168,12 +168,30 @@ def test_a_key_is_as_old_as_the_first_attempt_that_may_have_been_taken(ground: G
     assert planning.plan(ground.context, "sale").keyed == 0
 
 
+def test_a_key_is_as_old_as_what_went_by_a_section_that_is_gone(ground: Ground, resend: NewDouble) -> None:
+    """It was this one's older name."""
+    double = resend(LOST | {"first": 2})
+    ground.enqueue(1)
+    ground.send_due()
+    ground.change("UPDATE attempts SET provider = 'old'")
+    said = words(reconcile.run(ground.context))
+    ground.clock.forward(hours=20)
+    assert ground.recover(in_doubt="resend").resent == 1
+    ground.send_due()
+    assert ground.states() == {"in_doubt": 1}
+    ground.clock.forward(hours=5)
+    double.forget_keys()
+    assert reconcile.run(ground.context).proven_sent == 0
+    assert (ground.states(), len(keys(double))) == ({"in_doubt": 1}, 1)
+    assert "provider old is not configured here" in said
+
+
 def test_a_key_is_as_old_at_a_service_as_what_that_service_may_have_taken(ground: Ground, resend: NewDouble) -> None:
     """In doubt at an MTA, and a day later sent again by decision through a service that drops it once."""
     resend(BROKEN)
     ground.enqueue(1)
     ground.pass_with(UNKNOWN)
-    ground.change("UPDATE attempts SET provider = 'mta'")
+    ground.change("UPDATE attempts SET provider = 'fallback'")
     ground.clock.forward(hours=25)
     assert ground.recover(in_doubt="resend").resent == 1
     ground.send_due()
