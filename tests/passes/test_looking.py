@@ -90,7 +90,7 @@ def test_the_host_that_a_refused_pass_names_can_be_given_up_by_these_words(groun
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("what", ["UPDATE store SET epoch = 'another', epoch_reason = 'a backup was put back'",
-                                  "UPDATE store SET database_id = 'another'"])  # fmt: skip
+                                  "UPDATE store SET database_id = '1/1/1/1'"])  # fmt: skip
 def test_a_pass_in_which_another_finds_the_rewind_records_its_window_and_ends_as_rewound(
     ground: Ground, judge: Judge, workers: int, what: str
 ) -> None:
@@ -101,7 +101,7 @@ def test_a_pass_in_which_another_finds_the_rewind_records_its_window_and_ends_as
     mine = replace(ground, _context=None)
 
     def answer(_message: Outgoing) -> Outcome:
-        if mine.one("SELECT count(*) FROM store WHERE epoch = 'another' OR database_id = 'another'") == 0:
+        if mine.one("SELECT count(*) FROM store WHERE epoch = 'another' OR database_id = '1/1/1/1'") == 0:
             mine.change(what)
         return ACCEPTED
 
