@@ -49,8 +49,7 @@ class Traffic:
         while self.accepted() < until or aims:
             self._keep_full()
             meanwhile()
-            if aims and self._accepted >= min(aims[0], until):
-                self._shoot()
+            if aims and self._accepted >= min(aims[0], until) and self._shoot():
                 aims.pop(0)
             assert time.monotonic() < give_up_at, self.world.counts()
             time.sleep(self.chance.uniform(0.0, 0.01))
@@ -77,9 +76,12 @@ class Traffic:
             for _ in range(wanted - there[verb]):
                 self._running[self.world.start(*VERBS[verb])] = verb
 
-    def _shoot(self) -> None:
-        command = self.chance.choice([command for command in self._running if not command.finished()])
-        command.send(signal.SIGKILL)
+    def _shoot(self) -> bool:
+        """Kill one of those that are at work; False when all have ended at this moment."""
+        running = [command for command in self._running if not command.finished()]
+        if running:
+            self.chance.choice(running).send(signal.SIGKILL)
+        return bool(running)
 
     def _note(self, verb: str, command: Command) -> None:
         ended = command.ended()

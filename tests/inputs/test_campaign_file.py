@@ -201,7 +201,7 @@ def test_a_template_file_that_cannot_be_used_is_named_at_its_key(tmp_path: Path,
 def test_an_empty_template_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text(" \n")
     found = only_problem(tmp_path, GOOD.replace('text = "Hi"', 'text_file = "empty"'))
-    assert found == f'9:13: "{tmp_path}/empty" is empty'
+    assert re.fullmatch(r'9:13: "/.*" is empty', found), "a long path is cut"
 
 
 def test_a_template_at_the_size_cap_is_read_whole(tmp_path: Path) -> None:
