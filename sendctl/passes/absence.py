@@ -29,6 +29,8 @@ def unproven(context: Context, doubt: Doubt, provider: Lookup, now: datetime) ->
         return "does not have it, but another host handed it over: reconcile there"
     if doubt.evidence == "claim_expired":
         return _ALIVE
+    if doubt.revision is None:
+        return _PUT_BACK
     reason = provider.absence_unproven(doubt.handed_over_at)
     return f"does not have it, which proves nothing: {reason}" if reason else ""
 

@@ -62,7 +62,9 @@ def settle(desk: Desk, connection: Connection, due: Due, proven: Proven) -> bool
     """Record what is proven of a message; an acceptance moves its enrollment on. False when it had moved."""
     place = replay.Place(due.id, due.campaign_id, due.attempts, State.QUEUED)
     revision = desk.revision_with(connection, due.campaign_id, proven.contents)
-    put_back = replay.put_back(connection, place, proven, revision=revision, now=desk.now)
+    put_back = replay.put_back(
+        connection, place, proven, revision=revision, now=desk.now, renamed=proven.key != due.key
+    )
     replay.forget(connection, proven.key)
     if put_back and proven.accepted:
         desk.conclude(connection, [Over(due, proven.at, "sent")])

@@ -23,8 +23,9 @@ def put_back(connection: Connection, place: Place, proven: Proven) -> None:
     connection.execute(
         sa.insert(attempts).values(
             message_id=place.message_id, number=place.attempts + 1, run_id=proven.run_id, worker=proven.worker,
-            claim_id=proven.claim_id, provider=proven.provider, evidence="journal", outcome=AttemptOutcome.ABANDONED,
-            phase=Phase.DOTTED, reply=proven.text or NO_REPLY, started_at=proven.at, finished_at=proven.at,
+            claim_id=proven.claim_id, provider=proven.provider, outcome=AttemptOutcome.ABANDONED, phase=Phase.DOTTED,
+            evidence="policy",  # nobody knows: what a journal proves to have been accepted says so (late.py)
+            reply=proven.text or NO_REPLY, started_at=proven.at, finished_at=proven.at,
         )
     )  # fmt: skip
     counted = sa.update(messages).where(messages.c.id == place.message_id)

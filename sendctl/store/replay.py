@@ -145,10 +145,13 @@ def attempt_known(connection: Connection, message_id: int, claim_id: str) -> boo
     return connection.execute(statement).first() is not None
 
 
-def put_back(connection: Connection, place: Place, proven: Proven, *, revision: int | None, now: datetime) -> bool:
+def put_back(
+    connection: Connection, place: Place, proven: Proven, *, revision: int | None, now: datetime, renamed: bool = False
+) -> bool:  # fmt: skip
     """Record a forgotten attempt; False when the message is in a state that contradicts it (sent or claimed anew).
 
     `revision` is the one with the proven contents: with it a second copy, if ever one is sent, is the same to the byte.
+    `renamed`: it went under another key than the message has now, by which nobody can find it, or send it once.
     """
     row: dict[str, object] = {"id": place.message_id, "attempts": place.attempts + 1}
     if revision is not None:
@@ -157,6 +160,7 @@ def put_back(connection: Connection, place: Place, proven: Proven, *, revision: 
         lost = move(connection, "replay_accepted", [row | {"sent_at": proven.at}], claimed=False, now=now)
     else:
         # What stands there is about an earlier attempt.
+        row |= {"revision": None, "composed_at": None} if renamed else {}
         row |= {"in_doubt_at": proven.at, "last_error": proven.text or NO_REPLY, "error_class": None}
         lost = move(connection, "replay_doubt", [row], claimed=False, now=now)
     if lost:

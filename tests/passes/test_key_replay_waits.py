@@ -12,7 +12,7 @@ from sendctl.errors import StoreRewound
 from sendctl.journal import writer
 from sendctl.passes import ingest, planning, reconcile
 from sendctl.passes.startup import take_over
-from sendctl.store import meta
+from sendctl.store import late, meta
 from tests.passes.test_key_replay import BROKEN, LOST, NewDouble, keys, resend, words
 from tests.store.ground import Backup, Ground
 
@@ -150,6 +150,8 @@ def test_after_a_replay_a_key_is_as_old_as_the_first_attempt_of_all_hosts(
     reconcile.run(ground.context)
     assert (len(keys(double)), ground.states(), ground.violations()) == (1, {"in_doubt": 1}, [])
     assert ground.rows("SELECT number, outcome FROM attempts ORDER BY number") == [(1, "unknown"), (2, "abandoned")]
+    with ground.store.read() as connection:
+        assert late.proven(connection, [ground.one("SELECT id FROM messages")]) == [], "nobody knows of either"
     other.close()
 
 

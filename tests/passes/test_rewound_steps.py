@@ -11,7 +11,7 @@ from sendctl.errors import StoreRewound
 from sendctl.identity import provider_key
 from tests.passes.judge import Judge
 from tests.passes.test_revising import FIRST, step
-from tests.store.ground import Backup, Ground
+from tests.store.ground import UNKNOWN, Backup, Ground
 
 TIPS, MORE = step("tips", "1d"), step("more", "1d")
 FULL, WITHOUT = (FIRST, TIPS, MORE), (FIRST, MORE)
@@ -163,3 +163,22 @@ def test_what_journals_of_older_versions_call_by_a_number_is_known(ground: Groun
     ground.recover()
     live(ground, 5)
     assert subjects(judge) == ["welcome", "tips", "more"]
+
+
+def test_doubt_about_a_step_under_another_name_is_sent_again_by_nobody(ground: Ground, judge: Judge) -> None:
+    """Its service knows another key than the message has now: neither silence nor a replay would mean anything."""
+    ground.enqueue(1, steps=FULL)
+    before = ground.backup()
+    ground.enqueue(steps=WITHOUT)
+    ground.enqueue(steps=FULL)
+    ground.send_due()
+    ground.clock.forward(hours=25)
+    judge.answer = lambda _message: UNKNOWN
+    ground.send_due()
+    assert subjects(judge) == ["welcome", "tips"]
+    put_back(ground, before)
+    ground.recover()
+    live(ground, 3)
+    assert ground.states() == {"sent": 1, "in_doubt": 1}
+    assert ground.rows("SELECT revision, composed_at FROM messages WHERE status = 'in_doubt'") == [(None, None)]
+    assert subjects(judge) == ["welcome", "tips"]
