@@ -152,17 +152,22 @@ def test_what_is_older_than_its_key_is_looked_for_and_never_sent_again(ground: G
     assert ground.one("SELECT reply FROM attempts WHERE evidence = 'lookup'") == "provider primary has it"
 
 
-def test_a_key_is_as_old_as_the_first_attempt_that_may_have_been_taken(ground: Ground, resend: NewDouble) -> None:
-    """Sent again by decision, and in doubt again: by then the service had known the key for twenty hours."""
-    double = resend(LOST | {"first": 3})
-    ground.enqueue(1)
-    ground.send_due()
+def in_doubt_again(ground: Ground, double: HttpDouble) -> None:
+    """Sent again by decision after twenty hours, and in doubt again; the key of the first time is forgotten by now."""
     ground.clock.forward(hours=20)
     assert ground.recover(in_doubt="resend").resent == 1
     ground.send_due()
     assert ground.states() == {"in_doubt": 1}
     ground.clock.forward(hours=5)
     double.forget_keys()
+
+
+def test_a_key_is_as_old_as_the_first_attempt_that_may_have_been_taken(ground: Ground, resend: NewDouble) -> None:
+    """Sent again by decision, and in doubt again: by then the service had known the key for twenty hours."""
+    double = resend(LOST | {"first": 3})
+    ground.enqueue(1)
+    ground.send_due()
+    in_doubt_again(ground, double)
     report = reconcile.run(ground.context)
     assert (report.proven_sent, ground.states(), len(keys(double))) == (0, {"in_doubt": 1}, 1)
     assert planning.plan(ground.context, "sale").keyed == 0
@@ -175,12 +180,7 @@ def test_a_key_is_as_old_as_what_went_by_a_section_that_is_gone(ground: Ground, 
     ground.send_due()
     ground.change("UPDATE attempts SET provider = 'old'")
     said = words(reconcile.run(ground.context))
-    ground.clock.forward(hours=20)
-    assert ground.recover(in_doubt="resend").resent == 1
-    ground.send_due()
-    assert ground.states() == {"in_doubt": 1}
-    ground.clock.forward(hours=5)
-    double.forget_keys()
+    in_doubt_again(ground, double)
     assert reconcile.run(ground.context).proven_sent == 0
     assert (ground.states(), len(keys(double))) == ({"in_doubt": 1}, 1)
     assert "provider old is not configured here" in said

@@ -66,17 +66,22 @@ def test_it_waits_for_two_days_where_an_outcome_is_missing(
     assert (spool / "bad/a.jsonl").exists() is not waits
 
 
+def bounced_at_postmark(ground: Ground, spool: Path, address: str) -> None:
+    """A webhook about an address, and somebody else's message."""
+    ground.close()
+    ground.providers["primary"] = signing.sections()["marks"]
+    ground.context.environ = dict(signing.SECRETS)
+    told = {"RecordType": "Bounce", "Type": "HardBounce", "ID": 1, "MessageID": "of-others", "Email": address,
+            "BouncedAt": ground.clock.now.isoformat()}  # fmt: skip
+    (spool / "a.jsonl").write_text(signing.postmark(told).line(provider="primary"))
+
+
 def test_what_repeats_our_key_does_not_wait(ground: Ground) -> None:
     """A bounce at Postmark without our key is about somebody else's message, whatever is in doubt."""
     spool = spooled(ground)
     ground.enqueue(1)
     ground.pass_with(UNKNOWN)
-    ground.close()
-    ground.providers["primary"] = signing.sections()["marks"]
-    ground.context.environ = dict(signing.SECRETS)
-    told = {"RecordType": "Bounce", "Type": "HardBounce", "ID": 1, "MessageID": "of-others", "Email": "x@else.example",
-            "BouncedAt": ground.clock.now.isoformat()}  # fmt: skip
-    (spool / "a.jsonl").write_text(signing.postmark(told).line(provider="primary"))
+    bounced_at_postmark(ground, spool, "x@else.example")
     aged(ground, spool / "a.jsonl", 2)
     report = work(ground)
     assert (report.foreign, report.waiting, report.files) == (1, 0, 1)
@@ -104,12 +109,7 @@ def test_a_webhook_about_somebody_elses_message_suppresses_a_dead_address_of_our
     spool = spooled(ground)
     ground.enqueue(1)
     ground.pass_with(ACCEPTED)
-    ground.close()
-    ground.providers["primary"] = signing.sections()["marks"]
-    ground.context.environ = dict(signing.SECRETS)
-    told = {"RecordType": "Bounce", "Type": "HardBounce", "ID": 1, "MessageID": "of-others",
-            "Email": "p00001@x.example", "BouncedAt": ground.clock.now.isoformat()}  # fmt: skip
-    (spool / "a.jsonl").write_text(signing.postmark(told).line(provider="primary"))
+    bounced_at_postmark(ground, spool, "p00001@x.example")
     report = work(ground)
     assert (report.applied.suppressed, report.foreign, report.files) == (1, 0, 1)
     assert suppressed(ground) == {"p00001@x.example": "bounced"}
